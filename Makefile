@@ -1,0 +1,44 @@
+# Every habit is one word. `make` alone lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test lint format lock clean
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
+
+$(VENV)/.ready: requirements/dev.txt infra/local/setup.sh
+	@PYTHON=$(PYTHON) bash infra/local/setup.sh $(VENV) requirements/dev.txt
+
+.localstack-venv/.ready: requirements/localstack.txt infra/local/setup.sh
+	@PYTHON=$(PYTHON) bash infra/local/setup.sh .localstack-venv requirements/localstack.txt
+
+setup: $(VENV)/.ready .localstack-venv/.ready ## install everything from the hashed locks into .venv and .localstack-venv
+
+demo: setup ## the main job: upload, process and show the sample recordings (FILE=path for your own)
+	@$(BIN)/python -m infra.local.demo $(if $(FILE),"$(FILE)")
+
+up: setup ## keep the local stack running and print its addresses and a token
+	@$(BIN)/python -m infra.local.up
+
+test: setup lint ## linters, then every test
+	@$(BIN)/python -m pytest $(TESTS)
+
+lint: $(VENV)/.ready ## ruff and mypy
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+format: $(VENV)/.ready ## let ruff order the code
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+COMPILE := uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --quiet
+
+lock: ## compile the locked requirements anew from pyproject.toml (needs uv)
+	$(COMPILE) pyproject.toml -o requirements/base.txt
+	$(COMPILE) -c requirements/base.txt --extra arrow pyproject.toml -o requirements/arrow.txt
+	$(COMPILE) -c requirements/base.txt --extra arrow --extra migrate --extra dev pyproject.toml -o requirements/dev.txt
+	$(COMPILE) --exclude-newer 2025-10-15 --group localstack -o requirements/localstack.txt
+
+clean: ## remove what `setup` and the local stack made
+	rm -rf $(VENV) .localstack-venv .stack .build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Makes one virtual environment from one hashed lock file: setup.sh VENV REQUIREMENTS
+# Uses uv when it is there, else pip alone. Safe to repeat; a half-made environment is never taken for a whole one.
+set -euo pipefail
+venv=$1 requirements=$2 python=${PYTHON:-python3}
+
+if ! "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then
+  echo "setup: Python 3.11, 3.12 or 3.13 is needed ('$python' is not). Name one: make PYTHON=/path/to/python3 …" >&2
+  exit 1
+fi
+if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+  echo "setup: this Python cannot make virtual environments. On Debian: apt-get install python3-venv" >&2
+  exit 1
+fi
+
+echo "setup: $requirements into $venv (once; this downloads packages)" >&2
+rm -rf "$venv"
+"$python" -m venv "$venv"
+if command -v uv >/dev/null 2>&1; then
+  uv pip install --quiet --python "$venv/bin/python" --compile-bytecode --require-hashes -r "$requirements"
+else
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$requirements"
+fi
+# Our own code is imported from where Lambda will mount it.
+site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
+printf '%s\n' "$PWD/layers/core/python" > "$site/telemetry.pth"
+touch "$venv/.ready"

@@ -1,0 +1,1 @@
+"""PostgreSQL: the connection, transactions, and named SQL in `queries/*.sql`."""

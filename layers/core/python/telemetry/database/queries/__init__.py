@@ -1,0 +1,54 @@
+"""Loads named statements from the `.sql` files beside this module.
+
+A file holds statements, each headed by ``-- name: claim_job`` and a sentence in further ``--`` lines. Comment
+lines are dropped before the text reaches pg8000, which would take a colon in them for a parameter.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One statement with its name and the sentence that says what it does. Parameters are `:name`."""
+
+    name: str
+    sentence: str
+    sql: str
+
+
+@cache
+def load(topic: str) -> dict[str, Query]:
+    """The statements of `{topic}.sql` by name.
+
+    Raises
+    ------
+    ValueError : text before the first name, a name twice, or a statement without a sentence.
+    """
+    queries: dict[str, Query] = {}
+    name = ""
+    sentence: list[str] = []
+    sql: list[str] = []
+
+    def finish() -> None:
+        if not name:
+            if "".join(sql).strip():
+                raise ValueError(f"{topic}.sql: text before the first name")
+            return
+        if name in queries or not sentence:
+            raise ValueError(f"{topic}.sql: {name} stands twice or has no sentence")
+        queries[name] = Query(name, " ".join(sentence), "\n".join(sql).strip().removesuffix(";"))
+
+    for line in files(__package__).joinpath(f"{topic}.sql").read_text("utf-8").splitlines():
+        stripped = line.strip()
+        if stripped.startswith("-- name:"):
+            finish()
+            name, sentence, sql = stripped.removeprefix("-- name:").strip(), [], []
+        elif stripped.startswith("--"):
+            if not sql:
+                sentence.append(stripped.removeprefix("--").strip())
+        elif stripped:
+            sql.append(line)
+    finish()
+    return queries

@@ -1,0 +1,91 @@
+"""What the service needs of a file store. Two stores exist at run time: one for raw, one for canonical files.
+
+Every method raises `TelemetryError(STORAGE_UNAVAILABLE)` when the store cannot be reached or answers 5xx.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
+    """A request that the client itself sends to the store. `headers` are signed: send each as given."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """What the store says of an object. `sha256` (hex) is None where the store does not vouch for it."""
+
+    path: str
+    byte_size: int
+    etag: str | None
+    version: str | None
+    sha256: str | None
+    modified_at: datetime
+
+
+class ByteStream(Protocol):
+    """An object's bytes, read once; used as a context manager so that the connection is given back."""
+
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes, empty at the end; raises STORAGE_UNAVAILABLE when it ends early."""
+        ...
+
+    def __enter__(self) -> "ByteStream": ...
+
+    def __exit__(self, *exception: object) -> None: ...
+
+
+class FileStore(Protocol):
+    """Paths are what the database keeps in `storage_path`."""
+
+    def upload_path(self, tenant_id: str, artifact_id: str) -> str:
+        """Where an artifact's raw bytes go: `uploads/{tenant_id}/{artifact_id}.bin`, or a local path."""
+        ...
+
+    def dataset_path(
+        self, *, tenant_id: str, session_id: str, run_id: str, artifact_id: str, attempt: int, unique: str, stream: str
+    ) -> str:
+        """Where a canonical file goes: a path that no other attempt ever writes."""
+        ...
+
+    def sign_put(self, path: str, *, byte_size: int, content_type: str, sha256: str, seconds: int) -> SignedRequest:
+        """A PUT that the store accepts once, for exactly these bytes (`sha256` in hex)."""
+        ...
+
+    def sign_get(self, path: str, *, file_name: str, seconds: int) -> SignedRequest:
+        """A GET that saves as `file_name`."""
+        ...
+
+    def head(self, path: str) -> StoredObject | None:
+        """The object's facts without its bytes, or None where there is none."""
+        ...
+
+    def open(self, path: str, *, etag: str | None = None) -> ByteStream:
+        """The object's bytes; refuses other bytes than those of `etag`. NOT found: `RAW_DISCARDED`."""
+        ...
+
+    def read_range(self, path: str, start: int, length: int) -> bytes:
+        """Up to `length` bytes from `start`, in one request."""
+        ...
+
+    def put_file(self, path: str, file: Path, *, sha256: str, content_type: str) -> None:
+        """Writes a new object and never replaces one. If one is there already with the same SHA-256 (an answer
+        that was lost), that is success; with another: `CHECKSUM_MISMATCH`."""
+        ...
+
+    def delete(self, path: str) -> None:
+        """Removes the object; none there is no error."""
+        ...
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """Every object below `prefix` (relative to the store), page by page."""
+        ...
