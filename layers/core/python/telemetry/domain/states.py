@@ -71,7 +71,8 @@ ARTIFACT_TRANSITIONS: Mapping[ArtifactStatus, frozenset[ArtifactStatus]] = Mappi
         ArtifactStatus.CLASSIFIED: frozenset({ArtifactStatus.PARSED, ArtifactStatus.REJECTED}),
         ArtifactStatus.PARSED: frozenset({ArtifactStatus.DISCARDED}),
         ArtifactStatus.DISCARDED: frozenset(),
-        ArtifactStatus.REJECTED: frozenset(),
+        # A retry of the session while the raw bytes are kept takes a refused artifact back.
+        ArtifactStatus.REJECTED: frozenset({ArtifactStatus.UPLOADED}),
         ArtifactStatus.EXPIRED: frozenset(),
     }
 )
