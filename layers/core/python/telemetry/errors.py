@@ -117,7 +117,9 @@ CATALOGUE: dict[Code, Entry] = {
     ),
     Code.FILE_EMPTY: Entry("The file is empty", _EXPORT_AGAIN, http_status=422),
     Code.FILE_TOO_LARGE: Entry(
-        "The file is larger than is accepted", "Split the recording, or compress it with gzip.", http_status=413
+        "The file is larger than is accepted",
+        "Split the recording, or compress it with gzip.",
+        http_status=413,
     ),
     Code.ARCHIVE_TOO_LARGE: Entry(
         "The archive unpacks to more than is accepted", "Upload the recording itself instead of the archive."
@@ -128,31 +130,26 @@ CATALOGUE: dict[Code, Entry] = {
     Code.CHECKSUM_MISMATCH: Entry(
         "The bytes received are not the ones announced", "Upload the file again.", http_status=409
     ),
-    Code.SIZE_MISMATCH: Entry(
-        "The size received is not the one announced", "Upload the file again.", http_status=409
-    ),
+    Code.SIZE_MISMATCH: Entry("The size received is not the one announced", "Upload the file again.", http_status=409),
     Code.UPLOAD_NOT_RECEIVED: Entry(
         "The file has not arrived yet",
         "PUT the file to the upload address first, then finalise.",
         retryable=True,
         http_status=409,
     ),
-    Code.UPLOAD_EXPIRED: Entry(
-        "The upload was not finished in time", "Start a new upload.", http_status=410
-    ),
+    Code.UPLOAD_EXPIRED: Entry("The upload was not finished in time", "Start a new upload.", http_status=410),
     Code.UPLOAD_ALREADY_FINALISED: Entry(
         "The upload already belongs to a session", "Use the session it belongs to.", http_status=409
     ),
     Code.UPLOAD_URL_INVALID: Entry(
-        "The upload address is not valid, or no longer valid for these bytes", "Ask for a new upload address.",
+        "The upload address is not valid, or no longer valid for these bytes",
+        "Ask for a new upload address.",
         http_status=403,
     ),
     Code.DUPLICATE_ARTIFACT: Entry(
         "The same bytes were given twice for one session", "Finalise with each file once.", http_status=409
     ),
-    Code.RAW_DISCARDED: Entry(
-        "The raw file is no longer kept", "Upload the recording again.", http_status=409
-    ),
+    Code.RAW_DISCARDED: Entry("The raw file is no longer kept", "Upload the recording again.", http_status=409),
     Code.REQUEST_INVALID: Entry(
         "The request is not as the API describes it", "Mend what the detail names.", http_status=422
     ),
@@ -182,15 +179,11 @@ CATALOGUE: dict[Code, Entry] = {
     Code.STORAGE_UNAVAILABLE: Entry(
         "The file storage could not be reached", _TRY_LATER, retryable=True, http_status=503
     ),
-    Code.DATABASE_UNAVAILABLE: Entry(
-        "The database could not be reached", _TRY_LATER, retryable=True, http_status=503
-    ),
+    Code.DATABASE_UNAVAILABLE: Entry("The database could not be reached", _TRY_LATER, retryable=True, http_status=503),
     Code.SETTINGS_INVALID: Entry(
         "The service is set up wrongly", "Tell the people who run the service.", http_status=500
     ),
-    Code.INTERNAL_ERROR: Entry(
-        "Something went wrong inside the service", _TRY_LATER, retryable=True, http_status=500
-    ),
+    Code.INTERNAL_ERROR: Entry("Something went wrong inside the service", _TRY_LATER, retryable=True, http_status=500),
 }
 
 

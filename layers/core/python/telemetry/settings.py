@@ -94,15 +94,11 @@ class Settings:
             storage_backend=(backend := reader.choice("TELEMETRY_STORAGE_BACKEND", StorageBackend, "s3")),
             object_storage=ObjectStorageSettings(
                 raw_bucket=reader.text("TELEMETRY_OBJECT_STORAGE_RAW_BUCKET", required=backend == "s3"),
-                canonical_bucket=reader.text(
-                    "TELEMETRY_OBJECT_STORAGE_CANONICAL_BUCKET", required=backend == "s3"
-                ),
+                canonical_bucket=reader.text("TELEMETRY_OBJECT_STORAGE_CANONICAL_BUCKET", required=backend == "s3"),
                 endpoint=reader.url("TELEMETRY_OBJECT_STORAGE_ENDPOINT"),
                 region=reader.text("TELEMETRY_OBJECT_STORAGE_REGION", reader.text("AWS_REGION", "us-east-1")),
                 prefix=reader.text("TELEMETRY_OBJECT_STORAGE_PREFIX").strip("/"),
-                addressing_style=reader.choice(
-                    "TELEMETRY_OBJECT_STORAGE_ADDRESSING_STYLE", AddressingStyle, "virtual"
-                ),
+                addressing_style=reader.choice("TELEMETRY_OBJECT_STORAGE_ADDRESSING_STYLE", AddressingStyle, "virtual"),
             ),
             local_storage=LocalStorageSettings(
                 root=Path(reader.text("TELEMETRY_LOCAL_STORAGE_ROOT", required=backend == "local")),

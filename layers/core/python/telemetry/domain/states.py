@@ -64,9 +64,7 @@ class JobType(StrEnum):
 
 ARTIFACT_TRANSITIONS: Mapping[ArtifactStatus, frozenset[ArtifactStatus]] = MappingProxyType(
     {
-        ArtifactStatus.UPLOADED: frozenset(
-            {ArtifactStatus.VALIDATED, ArtifactStatus.REJECTED, ArtifactStatus.EXPIRED}
-        ),
+        ArtifactStatus.UPLOADED: frozenset({ArtifactStatus.VALIDATED, ArtifactStatus.REJECTED, ArtifactStatus.EXPIRED}),
         ArtifactStatus.VALIDATED: frozenset({ArtifactStatus.CLASSIFIED, ArtifactStatus.REJECTED}),
         ArtifactStatus.CLASSIFIED: frozenset({ArtifactStatus.PARSED, ArtifactStatus.REJECTED}),
         ArtifactStatus.PARSED: frozenset({ArtifactStatus.DISCARDED}),
@@ -89,9 +87,7 @@ RUN_TRANSITIONS: Mapping[RunStatus, frozenset[RunStatus]] = MappingProxyType(
 
 SESSION_TRANSITIONS: Mapping[SessionStatus, frozenset[SessionStatus]] = MappingProxyType(
     {
-        SessionStatus.PROCESSING: frozenset(
-            {SessionStatus.READY, SessionStatus.FAILED, SessionStatus.CANCELLED}
-        ),
+        SessionStatus.PROCESSING: frozenset({SessionStatus.READY, SessionStatus.FAILED, SessionStatus.CANCELLED}),
         SessionStatus.READY: frozenset(),
         SessionStatus.FAILED: frozenset({SessionStatus.PROCESSING}),
         SessionStatus.CANCELLED: frozenset(),
@@ -101,9 +97,7 @@ SESSION_TRANSITIONS: Mapping[SessionStatus, frozenset[SessionStatus]] = MappingP
 JOB_TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = MappingProxyType(
     {
         JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.CANCELLED}),
-        JobStatus.RUNNING: frozenset(
-            {JobStatus.SUCCEEDED, JobStatus.QUEUED, JobStatus.FAILED, JobStatus.CANCELLED}
-        ),
+        JobStatus.RUNNING: frozenset({JobStatus.SUCCEEDED, JobStatus.QUEUED, JobStatus.FAILED, JobStatus.CANCELLED}),
         JobStatus.SUCCEEDED: frozenset(),
         JobStatus.FAILED: frozenset(),
         JobStatus.CANCELLED: frozenset(),

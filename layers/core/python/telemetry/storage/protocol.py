@@ -52,7 +52,15 @@ class FileStore(Protocol):
         ...
 
     def dataset_path(
-        self, *, tenant_id: str, session_id: str, run_id: str, artifact_id: str, attempt: int, unique: str, stream: str
+        self,
+        *,
+        tenant_id: str,
+        session_id: str,
+        run_id: str,
+        artifact_id: str,
+        attempt: int,
+        unique: str,
+        stream: str,
     ) -> str:
         """Where a canonical file goes: a path that no other attempt ever writes."""
         ...

@@ -1,0 +1,110 @@
+"""The house's arrows: imports run downward only, SQL stays in .sql files, no room is called after nothing."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CORE = ROOT / "layers/core/python"
+
+# Rooms from the ground up. A module may import its own room and rooms on lower floors; never a neighbour on the
+# same floor unless it is named in NEIGHBOURS.
+FLOORS = (
+    ("errors", "domain"),
+    ("settings", "streams"),
+    ("formats", "laps"),
+    ("database", "storage", "recording", "nudge"),
+    ("queue",),
+    ("services",),
+    ("uploads", "sessions", "pipeline", "janitor"),
+    ("api",),
+)
+NEIGHBOURS = {("janitor", "pipeline"), ("errors", "domain"), ("domain", "errors")}
+# Entry points stand above every room.
+ENTRY_POINTS = {"telemetry.formats.__main__", "telemetry.laps.__main__"}
+
+PURE_ROOMS = ("domain", "formats", "streams", "laps")
+FORBIDDEN_IN_PURE_ROOMS = {"boto3", "botocore", "pg8000", "aws_lambda_powertools", "moto", "sqlalchemy"}
+FORBIDDEN_EVERYWHERE = {"numpy", "pandas"}
+SAYS_NOTHING = {"utils", "util", "common", "helpers", "helper", "manager", "misc"}
+
+
+def _modules() -> list[Path]:
+    return sorted(CORE.rglob("*.py"))
+
+
+def _name(path: Path) -> str:
+    parts = path.relative_to(CORE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found.add(node.module or "")
+            if node.module == "telemetry":
+                found.update(f"telemetry.{alias.name}" for alias in node.names)
+    return found
+
+
+def _room(module: str) -> str | None:
+    parts = module.split(".")
+    return parts[1] if parts[0] == "telemetry" and len(parts) > 1 else None
+
+
+def _floor(room: str) -> int:
+    for level, rooms in enumerate(FLOORS):
+        if room in rooms:
+            return level
+    raise AssertionError(f"room `{room}` has no floor: add it to FLOORS, as low as its imports allow")
+
+
+@pytest.mark.parametrize("path", _modules(), ids=_name)
+def test_imports_run_downward(path: Path) -> None:
+    module = _name(path)
+    room = _room(module)
+    if room is None or module in ENTRY_POINTS:
+        return
+    for imported in _imports(path):
+        other = _room(imported)
+        if other is None or other == room or imported == "telemetry.PIPELINE_VERSION":
+            continue
+        assert _floor(other) < _floor(room) or (room, other) in NEIGHBOURS, f"{module} imports {imported}"
+
+
+@pytest.mark.parametrize("path", _modules(), ids=_name)
+def test_pure_rooms_know_no_aws_and_no_database(path: Path) -> None:
+    roots = {name.split(".")[0] for name in _imports(path)}
+    assert not roots & FORBIDDEN_EVERYWHERE
+    if _room(_name(path)) in PURE_ROOMS:
+        assert not roots & FORBIDDEN_IN_PURE_ROOMS
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "functions").glob("*/app.py")), ids=lambda p: p.parent.name)
+def test_functions_are_thin(path: Path) -> None:
+    roots = {name.split(".")[0] for name in _imports(path)}
+    assert not roots & {"pg8000", "boto3", "botocore", "pyarrow"}, "handlers decode, call one use case and encode"
+    assert len(path.read_text("utf-8").splitlines()) <= 150
+
+
+def test_sql_stands_in_sql_files() -> None:
+    words = ("SELECT ", "INSERT INTO ", "UPDATE ", "DELETE FROM ")
+    for path in [*_modules(), *(ROOT / "functions").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert not node.value.lstrip().startswith(words), f"{path}:{node.lineno} holds SQL"
+
+
+def test_no_room_is_named_after_nothing() -> None:
+    for path in [*_modules(), *(ROOT / "functions").rglob("*.py"), *(ROOT / "infra").rglob("*.py")]:
+        assert not SAYS_NOTHING & {part.removesuffix(".py") for part in path.relative_to(ROOT).parts}
+
+
+@pytest.mark.parametrize("path", _modules(), ids=_name)
+def test_first_lines_say_what_it_is(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text("utf-8"))), f"{path} has no module docstring"
