@@ -110,11 +110,12 @@ class LocalStack:
 
     def client(self, service: str) -> Any:
         """A boto3 client of it."""
-        import boto3
+        import boto3.session
         from botocore.config import Config
 
         environment = self.environment
-        return boto3.client(
+        session: Any = boto3.session.Session()
+        return session.client(
             service,
             endpoint_url=self.endpoint,
             region_name=environment["AWS_REGION"],
