@@ -1,0 +1,116 @@
+-- The verbs of telemetry/queue.py over telemetry_jobs. Every write of a worker carries the fence: id, status RUNNING,
+-- locked_by and attempt_count. The database's clock is the only clock.
+
+-- name: claim
+-- Takes the oldest job that is due, steps over those that another worker holds, and counts the attempt.
+WITH due AS (
+    SELECT id
+    FROM telemetry_jobs
+    WHERE status = 'QUEUED' AND (next_retry_at IS NULL OR next_retry_at <= now())
+    ORDER BY created_at
+    FOR UPDATE SKIP LOCKED
+    LIMIT 1
+)
+UPDATE telemetry_jobs AS job
+SET status = 'RUNNING',
+    attempt_count = job.attempt_count + 1,
+    locked_at = now(),
+    locked_by = :locked_by,
+    next_retry_at = NULL
+FROM due
+WHERE job.id = due.id
+RETURNING job.id, job.run_id, job.job_type, job.payload, job.attempt_count, job.max_attempts, job.locked_by;
+
+-- name: heartbeat
+-- Renews the lease of a job that makes progress.
+UPDATE telemetry_jobs
+SET locked_at = now()
+WHERE id = :id AND status = 'RUNNING' AND locked_by = :locked_by AND attempt_count = :attempt_count
+RETURNING id;
+
+-- name: complete
+-- Ends a job that succeeded.
+UPDATE telemetry_jobs
+SET status = 'SUCCEEDED', locked_at = NULL, locked_by = NULL
+WHERE id = :id AND status = 'RUNNING' AND locked_by = :locked_by AND attempt_count = :attempt_count
+RETURNING id;
+
+-- name: retry_later
+-- Gives a job back to the queue with backoff and the error that stopped it.
+UPDATE telemetry_jobs
+SET status = 'QUEUED',
+    locked_at = NULL,
+    locked_by = NULL,
+    next_retry_at = now() + telemetry_backoff(attempt_count, random()),
+    last_error_code = :error_code,
+    last_error_message = :error_message
+WHERE id = :id AND status = 'RUNNING' AND locked_by = :locked_by AND attempt_count = :attempt_count
+RETURNING next_retry_at;
+
+-- name: fail
+-- Ends a job that failed for good, with its error.
+UPDATE telemetry_jobs
+SET status = 'FAILED',
+    locked_at = NULL,
+    locked_by = NULL,
+    last_error_code = :error_code,
+    last_error_message = :error_message
+WHERE id = :id AND status = 'RUNNING' AND locked_by = :locked_by AND attempt_count = :attempt_count
+RETURNING id;
+
+-- name: enqueue
+-- Adds a job that is due at once.
+INSERT INTO telemetry_jobs (run_id, job_type, payload)
+VALUES (:run_id, :job_type, :payload)
+RETURNING id;
+
+-- name: cancel_live
+-- Cancels the run's jobs that are queued or running; a running one finds itself fenced out.
+UPDATE telemetry_jobs
+SET status = 'CANCELLED', locked_at = NULL, locked_by = NULL, next_retry_at = NULL
+WHERE run_id = :run_id AND status IN ('QUEUED', 'RUNNING')
+RETURNING id;
+
+-- name: count_live
+-- How many of the run's jobs are queued or running.
+SELECT count(*) AS live
+FROM telemetry_jobs
+WHERE run_id = :run_id AND status IN ('QUEUED', 'RUNNING');
+
+-- name: rescue
+-- Takes jobs whose lease has passed from their silent workers: back to the queue, or failed after the last attempt.
+WITH lost AS (
+    SELECT id
+    FROM telemetry_jobs
+    WHERE status = 'RUNNING' AND locked_at < now() - make_interval(secs => :lease_s)
+    ORDER BY locked_at
+    FOR UPDATE SKIP LOCKED
+    LIMIT :batch
+)
+UPDATE telemetry_jobs AS job
+SET status = CASE WHEN job.attempt_count < job.max_attempts THEN 'QUEUED' ELSE 'FAILED' END,
+    next_retry_at = CASE
+        WHEN job.attempt_count < job.max_attempts THEN now() + telemetry_backoff(job.attempt_count, random())
+    END,
+    locked_at = NULL,
+    locked_by = NULL,
+    last_error_code = :error_code,
+    last_error_message = :error_message
+FROM lost
+WHERE job.id = lost.id
+RETURNING job.id, job.run_id, job.job_type, job.payload, job.status, job.attempt_count, job.next_retry_at;
+
+-- name: depth
+-- How many jobs are due, waiting for their retry, and running, and for how long the oldest due one has waited.
+SELECT
+    count(*) FILTER (WHERE status = 'QUEUED' AND (next_retry_at IS NULL OR next_retry_at <= now())) AS due,
+    count(*) FILTER (WHERE status = 'QUEUED' AND next_retry_at > now()) AS waiting,
+    count(*) FILTER (WHERE status = 'RUNNING') AS running,
+    coalesce(
+        extract(epoch FROM now() - min(coalesce(next_retry_at, created_at)) FILTER (
+            WHERE status = 'QUEUED' AND (next_retry_at IS NULL OR next_retry_at <= now())
+        )),
+        0
+    )::double precision AS oldest_due_s
+FROM telemetry_jobs
+WHERE status IN ('QUEUED', 'RUNNING');

@@ -1,0 +1,181 @@
+"""The verbs over telemetry_jobs: claim, heartbeat, complete, retry, fail, cancel, rescue.
+
+A job belongs to the worker that claimed it until its lease passes. Every later write carries the fence (id, status,
+locked_by, attempt_count) and raises `LeaseLost` when it changes nothing. Rows of runs, sessions and artifacts are
+not touched here; their use cases follow in the same transaction, in the lock order job, run, session, artifact.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from telemetry.database.connection import Row, Runner, Transaction
+from telemetry.database.queries import load
+from telemetry.domain.states import JobStatus, JobType
+from telemetry.errors import Code, TelemetryError
+
+
+class LeaseLost(Exception):
+    """The job is no longer this worker's: rescued, cancelled or deleted meanwhile. Roll back, discard, go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A claimed job. `locked_by` and `attempt_count` are its fence; `payload` names what to work on."""
+
+    id: UUID
+    run_id: UUID
+    job_type: JobType
+    payload: dict[str, Any]
+    attempt_count: int
+    max_attempts: int
+    locked_by: str
+
+    @property
+    def is_last_attempt(self) -> bool:
+        """True when a failure of this attempt is final."""
+        return self.attempt_count >= self.max_attempts
+
+
+@dataclass(frozen=True, slots=True)
+class RescuedJob:
+    """A job taken from a silent worker: `QUEUED` again until `next_retry_at`, or `FAILED` with WORKER_LOST."""
+
+    id: UUID
+    run_id: UUID
+    job_type: JobType
+    payload: dict[str, Any]
+    status: JobStatus
+    attempt_count: int
+    next_retry_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """The queue at one moment: jobs due now, waiting for a retry, running; seconds that the oldest due one waits."""
+
+    due: int
+    waiting: int
+    running: int
+    oldest_due_s: float
+
+
+def claim(runner: Runner, worker: str) -> Job | None:
+    """Takes the oldest due job, or gives None when there is none.
+
+    Parameters
+    ----------
+    worker : who works here, for people who read the table; a fresh id per claim is added, as a dead worker's name
+        may come back.
+    """
+    rows = runner.run(load("jobs")["claim"], locked_by=f"{worker}/{uuid4()}")
+    if not rows:
+        return None
+    return Job(**_typed(rows[0]))
+
+
+def heartbeat(runner: Runner, job: Job) -> None:
+    """Renews the lease. Call it when the work has moved on, never from a mere timer.
+
+    Raises
+    ------
+    LeaseLost : the job is no longer ours.
+    """
+    _fenced(runner, "heartbeat", job)
+
+
+def complete(transaction: Transaction, job: Job) -> None:
+    """Ends the job as SUCCEEDED.
+
+    Raises
+    ------
+    LeaseLost : the job is no longer ours.
+    """
+    _fenced(transaction, "complete", job)
+
+
+def enqueue(transaction: Transaction, run_id: UUID, job_type: JobType, payload: dict[str, Any]) -> UUID:
+    """Adds a job and gives its id.
+
+    Raises
+    ------
+    UniqueViolation : the run has a live job of this type already.
+    """
+    rows = transaction.run(load("jobs")["enqueue"], run_id=run_id, job_type=job_type, payload=payload)
+    job_id: UUID = rows[0]["id"]
+    return job_id
+
+
+def retry_later(transaction: Transaction, job: Job, error: TelemetryError) -> datetime:
+    """Gives the job back with backoff, and says when it is due again.
+
+    Raises
+    ------
+    LeaseLost : the job is no longer ours.
+    ValueError : this was the last attempt; `fail` is the verb then.
+    """
+    if job.is_last_attempt:
+        raise ValueError(f"attempt {job.attempt_count} was the last of {job.max_attempts}")
+    due_at: datetime = _fenced(transaction, "retry_later", job, **_error(error))["next_retry_at"]
+    return due_at
+
+
+def fail(transaction: Transaction, job: Job, error: TelemetryError) -> None:
+    """Ends the job as FAILED, whatever attempts are left.
+
+    Raises
+    ------
+    LeaseLost : the job is no longer ours.
+    """
+    _fenced(transaction, "fail", job, **_error(error))
+
+
+def cancel_run(transaction: Transaction, run_id: UUID) -> int:
+    """Cancels every live job of the run and gives how many there were.
+
+    A job that completes at the same time may enqueue its successor while we wait for its row, and the statement
+    that waited does not see the successor: so until none is seen alive.
+    """
+    cancelled = 0
+    while True:
+        cancelled += len(transaction.run(load("jobs")["cancel_live"], run_id=run_id))
+        if transaction.run(load("jobs")["count_live"], run_id=run_id)[0]["live"] == 0:
+            return cancelled
+
+
+def rescue(runner: Runner, lease_s: float, limit: int = 100) -> list[RescuedJob]:
+    """Takes at most `limit` jobs whose lease has passed from their workers, those silent for longest first.
+
+    Give it a transaction, so that run and session of a job that came out FAILED fail together with it. Several
+    rescuers at once share the work; none waits for another.
+
+    Parameters
+    ----------
+    lease_s : seconds that a claim holds without a heartbeat.
+    """
+    error = TelemetryError(Code.WORKER_LOST, f"no sign of life for {lease_s:g} s")
+    rows = runner.run(load("jobs")["rescue"], lease_s=float(lease_s), batch=limit, **_error(error))
+    return [RescuedJob(**_typed(row) | {"status": JobStatus(row["status"])}) for row in rows]
+
+
+def depth(runner: Runner) -> Depth:
+    """The queue's figures for metrics and alarms."""
+    return Depth(**runner.run(load("jobs")["depth"])[0])
+
+
+def _fenced(runner: Runner, name: str, job: Job, **parameters: Any) -> Row:
+    rows = runner.run(
+        load("jobs")[name], id=job.id, locked_by=job.locked_by, attempt_count=job.attempt_count, **parameters
+    )
+    if not rows:
+        raise LeaseLost(f"{job.job_type} {job.id}, attempt {job.attempt_count}")
+    return rows[0]
+
+
+def _error(error: TelemetryError) -> dict[str, str]:
+    return {"error_code": error.code, "error_message": error.detail or error.entry.title}
+
+
+def _typed(row: Row) -> Row:
+    return row | {"job_type": JobType(row["job_type"])}

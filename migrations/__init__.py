@@ -1,0 +1,1 @@
+"""Versioned migrations of the database: plain SQL per revision, applied by alembic."""
