@@ -1,0 +1,168 @@
+"""A text table's bytes as blocks of whole lines in UTF-8, with their line numbers, in bounded memory.
+
+Pure: a byte stream in, blocks out. Knows encodings, line ends, NUL padding and overlong lines; knows no cells.
+"""
+
+import codecs
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from telemetry.formats.reader import ByteSource
+
+HEAD_BYTES = 256 * 1024
+"""The preamble, the header and the first rows are looked for in so many bytes."""
+BLOCK_BYTES = 1 << 20
+MAX_LINE_BYTES = 1 << 20
+"""A longer line is no row of a recording; it is passed over and counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Whole lines.
+
+    Attributes
+    ----------
+    data : UTF-8 without NUL; lines end with ``\\n`` or ``\\r\\n``.
+    first_line : number in the file of the first line, from 1.
+    overlong_lines : numbers of lines that were passed over just before this block.
+    """
+
+    data: bytes
+    first_line: int
+    overlong_lines: tuple[int, ...] = ()
+
+
+def read_head(source: ByteSource) -> bytes:
+    """The first `HEAD_BYTES` bytes, or fewer where the file is shorter."""
+    parts: list[bytes] = []
+    missing = HEAD_BYTES
+    while missing > 0 and (part := source.read(missing)):
+        parts.append(part)
+        missing -= len(part)
+    return b"".join(parts)
+
+
+def detect_encoding(head: bytes) -> str:
+    """Python's name of the head's encoding: by its byte order mark, its NUL bytes, then by whether it is UTF-8."""
+    if head.startswith(codecs.BOM_UTF8):
+        return "utf-8-sig"
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    sample = head[:4096]
+    # ASCII text in UTF-16 has every second byte NUL; NUL padding of fields never reaches that share.
+    pairs = max(len(sample) // 2, 1)
+    if len(sample) >= 4 and sample[1::2].count(0) > 0.7 * pairs and sample[::2].count(0) < 0.1 * pairs:
+        return "utf-16-le"
+    if len(sample) >= 4 and sample[::2].count(0) > 0.7 * pairs and sample[1::2].count(0) < 0.1 * pairs:
+        return "utf-16-be"
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return "cp1252"
+    return "utf-8"
+
+
+def decode_head(head: bytes, encoding: str) -> str:
+    """The head as text, without NUL and with ``\\n`` as the only line end."""
+    text = codecs.getincrementaldecoder(encoding)("replace").decode(head)
+    return text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
+
+
+class LineBlocks:
+    """Iterates over a file's blocks, beginning after the first `skip_lines` lines."""
+
+    def __init__(self, source: ByteSource, head: bytes, encoding: str, *, skip_lines: int = 0) -> None:
+        self._source = source
+        self._head = head
+        self._encoding = encoding
+        self._skip_lines = skip_lines
+        self._old_mac = b"\r" in head and b"\n" not in head
+        self.ends_with_line_end = True
+        """Known once exhausted: False where the last line was not ended."""
+
+    def __iter__(self) -> Iterator[Block]:
+        line = 1
+        rest = b""
+        overlong: list[int] = []
+        passing_over = False
+        skip = self._skip_lines
+        for data in self._decoded():
+            block = rest + data if rest else data
+            if passing_over:
+                end = block.find(b"\n") + 1
+                if not end:
+                    rest = b""
+                    continue
+                block, passing_over, line = block[end:], False, line + 1
+            cut = block.rfind(b"\n") + 1
+            rest = block[cut:]
+            if len(rest) > MAX_LINE_BYTES:
+                overlong.append(line + block.count(b"\n", 0, cut))
+                rest, passing_over = b"", True
+            lines = block.count(b"\n", 0, cut)
+            whole = block[:cut]
+            first = line
+            line += lines
+            if skip and whole:
+                dropped = min(skip, lines)
+                whole = _after_lines(whole, dropped)
+                first, skip = first + dropped, skip - dropped
+            if whole:
+                before = tuple(n for n in overlong if n < first)
+                overlong = [n for n in overlong if n >= first]
+                yield Block(whole, first, before)
+        self.ends_with_line_end = not rest
+        if (rest and not skip) or overlong:
+            yield Block(b"" if skip else rest, line, tuple(overlong))
+
+    def _decoded(self) -> Iterator[bytes]:
+        """UTF-8 pieces without NUL and without lone carriage returns."""
+        decoder = None
+        if self._encoding not in ("utf-8", "utf-8-sig"):
+            decoder = codecs.getincrementaldecoder(self._encoding)("replace")
+        held = b""
+        for piece in self._raw():
+            data = piece
+            if decoder is not None:
+                data = decoder.decode(piece).encode("utf-8", "replace")
+            if b"\0" in data:
+                data = data.replace(b"\0", b"")
+            if b"\r" in data or held:
+                data = held + data
+                # The line feed of a pair may be in the next piece.
+                held = b"\r" if data.endswith(b"\r") and not self._old_mac else b""
+                data = self._plain_line_ends(data[: len(data) - len(held)])
+            if data:
+                yield data
+        tail = (decoder.decode(b"", final=True).encode("utf-8", "replace") if decoder else b"") + (
+            b"\n" if held else b""
+        )
+        if tail:
+            yield tail
+
+    def _plain_line_ends(self, data: bytes) -> bytes:
+        if self._old_mac:
+            return data.replace(b"\r", b"\n")
+        pairs = data.count(b"\r\n")
+        if data.count(b"\r") == pairs:
+            return data
+        # `\r\r\n` is one line end, written twice over by a text mode; a lone `\r` elsewhere is noise in a cell.
+        while b"\r\r\n" in data:
+            data = data.replace(b"\r\r\n", b"\r\n")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b" ")
+
+    def _raw(self) -> Iterator[bytes]:
+        head = self._head
+        if self._encoding == "utf-8-sig":
+            head = head[len(codecs.BOM_UTF8) :]
+        if head:
+            yield head
+        while piece := self._source.read(BLOCK_BYTES):
+            yield piece
+
+
+def _after_lines(data: bytes, count: int) -> bytes:
+    position = 0
+    for _ in range(count):
+        position = data.find(b"\n", position) + 1
+    return data[position:]

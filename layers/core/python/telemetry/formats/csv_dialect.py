@@ -1,0 +1,209 @@
+"""Where a text table begins and how it is written: delimiter, decimal mark, preamble, header, units row.
+
+Pure; looks at the head of the file only. What the columns mean is `csv_columns`' business.
+"""
+
+import csv
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from telemetry.streams.units import is_unit
+
+DELIMITERS = (",", ";", "\t", "|")
+MAX_HEADER_LINES = 400
+"""The header is looked for in so many lines."""
+SAMPLE_ROWS = 200
+MAX_COLUMNS = 4096
+
+_NUMERIC = re.compile(r"[+-]?(\d[\d.,]*|[.,]\d+)([eE][+-]?\d+)?[NSEWnsew]?\Z")
+_HAS_DIGITS = re.compile(r"\d")
+_TIME_LIKE = re.compile(r"\d{1,4}[-/.:]\d{1,2}[-/.:]\d{1,4}")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d{1,3},\d+\Z")
+_GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?\Z")
+_UNIT_IN_NAME = re.compile(r"^(?P<name>[^\[(]*?)\s*[\[(]\s*(?P<unit>[^\])]*?)\s*[\])]?\s*(?P<rest>\*?[^\[\]()]*)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the file's table is laid out; line numbers count from 1, columns from 0.
+
+    Attributes
+    ----------
+    preamble : lines before the header, as they are.
+    header : column names as written, without surrounding blanks and quotes, without their unit.
+    units : unit by column, from the name or from a units row; empty where none is given.
+    notes : further rows between header and data (sources), cell by cell.
+    first_data_line : line number of the first row of data.
+    width : cells in a row of data.
+    sample : the first rows of data, cell by cell.
+    """
+
+    delimiter: str
+    preamble: tuple[str, ...]
+    header_line: int
+    header: tuple[str, ...]
+    units: tuple[str, ...]
+    notes: tuple[tuple[str, ...], ...]
+    first_data_line: int
+    width: int
+    sample: tuple[tuple[str, ...], ...] = field(repr=False)
+    decimal_comma: bool = False
+
+    def column(self, index: int) -> list[str]:
+        """The sample's cells of one column that are not blank."""
+        return [row[index].strip() for row in self.sample if index < len(row) and row[index].strip()]
+
+
+def split(line: str, delimiter: str) -> list[str]:
+    """The cells of one line, trimmed; quotes are heeded."""
+    if '"' not in line:
+        return [cell.strip() for cell in line.split(delimiter)]
+    try:
+        cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
+    except csv.Error:
+        cells = line.split(delimiter)
+    return [cell.strip() for cell in cells]
+
+
+def split_unit(name: str) -> tuple[str, str]:
+    """`Speed (km/h)` and `NAME[unit]` to name and unit; the unit is empty where there is none."""
+    match = _UNIT_IN_NAME.match(name)
+    if match is None or not match["name"].strip():
+        return name.strip(), ""
+    rest = match["rest"].strip()
+    return f"{match['name'].strip()} {rest}".strip(), match["unit"].strip()
+
+
+def is_number(cell: str) -> bool:
+    """True for what reads as one number, with either decimal mark, with or without a hemisphere."""
+    return bool(_NUMERIC.match(cell))
+
+
+def find_layout(text: str, essential: Callable[[Sequence[str]], int]) -> Layout | None:
+    """The layout of the table that `text` begins, None where there is no table.
+
+    Parameters
+    ----------
+    text : the file's head, decoded, ``\\n`` as line end; its last line may be cut.
+    essential : how many of time, latitude and longitude a row of names contains.
+    """
+    lines = text.split("\n")
+    if len(lines) > 1 and len(text) > 4096:
+        lines.pop()
+    declared = re.match(r"^\"?sep=(.)\"?$", lines[0].strip()) if lines else None
+    best: tuple[tuple[int, ...], str, int] | None = None
+    for delimiter in (declared[1],) if declared else DELIMITERS:
+        found = _find_header(lines, delimiter, essential)
+        if found is not None and (best is None or found[0] > best[0]):
+            best = (found[0], delimiter, found[1])
+    return None if best is None else _layout(lines, best[1], best[2])
+
+
+def _find_header(
+    lines: list[str], delimiter: str, essential: Callable[[Sequence[str]], int]
+) -> tuple[tuple[int, ...], int] | None:
+    """The likeliest header line: most essential names, then most rows below of its width."""
+    best: tuple[tuple[int, ...], int] | None = None
+    for index, line in enumerate(lines[:MAX_HEADER_LINES]):
+        if delimiter not in line or len(line) > 1 << 16:
+            continue
+        cells = split(_uncommented(line), delimiter)
+        if not 2 <= len(cells) <= MAX_COLUMNS or not _reads_as_names(cells):
+            continue
+        below = [split(row, delimiter) for row in lines[index + 1 : index + 12] if row.strip()]
+        same = sum(abs(len(row) - len(cells)) <= 1 for row in below)
+        data = sum(_is_data(row) and abs(len(row) - len(cells)) <= 1 for row in below)
+        if below and not data:
+            continue
+        score = (essential(cells), min(data, 3), min(same, 3), len(cells), -index)
+        if best is None or score > best[0]:
+            best = (score, index)
+    return best
+
+
+def _layout(lines: list[str], delimiter: str, header_index: int) -> Layout:
+    header = split(_uncommented(lines[header_index]), delimiter)
+    position = header_index + 1
+    units: list[str] = []
+    notes: list[tuple[str, ...]] = []
+    while position < len(lines) and position <= header_index + 5:
+        cells = split(lines[position], delimiter)
+        if _is_data(cells) or lines[position].lstrip().startswith("#"):
+            break
+        if any(cells):
+            if not units and _reads_as_units(cells):
+                units = cells
+            elif len(cells) == len(header):
+                notes.append(tuple(cells))
+            else:
+                break
+        position += 1
+    else:
+        # Nothing that reads as data: what follows the header is taken as it comes.
+        position, notes = (header_index + 1, []) if not units else (position, notes)
+    if not units and header_index:
+        above = split(_uncommented(lines[header_index - 1]), delimiter)
+        if abs(len(above) - len(header)) <= 1 and _reads_as_units(above):
+            units = above
+    rows = [
+        tuple(split(line, delimiter))
+        for line in lines[position : position + SAMPLE_ROWS]
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
+    width = _usual_width(rows, len(header))
+    names, own_units = zip(*(split_unit(name) for name in header), strict=True)
+    padded = [*units, *[""] * (len(header) - len(units))]
+    layout = Layout(
+        delimiter=delimiter,
+        preamble=tuple(lines[:header_index]),
+        header_line=header_index + 1,
+        header=_fitted(names, width),
+        units=_fitted([own or below for own, below in zip(own_units, padded, strict=False)], width),
+        notes=tuple(_fitted(note, width) for note in notes),
+        first_data_line=position + 1,
+        width=width,
+        sample=tuple(rows),
+    )
+    return replace(layout, decimal_comma=_has_decimal_comma(layout))
+
+
+def _fitted(cells: Sequence[str], width: int) -> tuple[str, ...]:
+    return (*cells[:width], *[""] * (width - len(cells)))
+
+
+def _usual_width(rows: list[tuple[str, ...]], header: int) -> int:
+    """The commonest width of the rows; the header's own where there are none."""
+    widths = [len(row) for row in rows]
+    return max(sorted(set(widths)), key=lambda w: (widths.count(w), w == header)) if widths else header
+
+
+def _uncommented(line: str) -> str:
+    return re.sub(r"^\s*(#|//)+\s*", "", line)
+
+
+def _reads_as_names(cells: list[str]) -> bool:
+    filled = [cell for cell in cells if cell]
+    numbers = sum(is_number(cell) for cell in filled)
+    return len(filled) >= 2 and numbers * 4 <= len(filled) and not any(_TIME_LIKE.search(c) for c in filled)
+
+
+def _is_data(cells: list[str]) -> bool:
+    return any(is_number(cell) or _TIME_LIKE.search(cell) for cell in cells)
+
+
+def _reads_as_units(cells: list[str]) -> bool:
+    filled = [cell for cell in cells if cell]
+    return bool(filled) and not _is_data(cells) and sum(map(is_unit, filled)) * 3 >= len(filled)
+
+
+def _has_decimal_comma(layout: Layout) -> bool:
+    """Decided by all sample cells: `52,52` against `52.52`; `4,120` in a comma table is a grouped number."""
+    commas = points = 0
+    for row in layout.sample:
+        for cell in row:
+            if _DECIMAL_COMMA.match(cell) and (layout.delimiter != "," or not _GROUPED.match(cell)):
+                commas += 1
+            elif "." in cell and "," not in cell and is_number(cell):
+                points += 1
+    return commas > points

@@ -1,0 +1,265 @@
+"""Blocks of lines to columns of cells: the vectorised parse, and the repair of lines that are no regular row.
+
+Pure. Arrow's parser does the work. It aborts on, or silently swallows, what real files hold (ragged rows, stray
+quotes, cells that are no number), so every block stands alone, and a block that it cannot take as it is gets its
+odd lines mended or dropped, counted with their numbers, and is parsed again.
+"""
+
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+
+from telemetry.errors import Code, TelemetryError
+from telemetry.formats.csv_blocks import Block
+from telemetry.formats.reader import MAX_NAMED_ROWS, Findings
+
+MAX_QUOTED_LINES = 20
+"""A quoted cell may span so many lines; a quote that stays open longer is a stray one."""
+COMMENT_MARKS = (b"#", b"//", b";;", b"%")
+_GIVE_UP_AFTER = 3
+"""So many blocks with a cell that is no number, and the typed parse is not tried any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """One block's rows.
+
+    Attributes
+    ----------
+    columns : by column index of the file; typed as asked for, or strings where `typed` is False.
+    rows : line number of each row (int64).
+    typed : True where every cell was read straight as its column's type.
+    """
+
+    columns: dict[int, pa.Array]
+    rows: pa.Int64Array
+    typed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How lines split into cells.
+
+    Attributes
+    ----------
+    width : cells in a row.
+    essential : columns that a row which ends early must have, with one more cell after them.
+    header : the header's cells, to know its repetitions by.
+    """
+
+    delimiter: str
+    width: int
+    essential: tuple[int, ...]
+    header: tuple[str, ...]
+    decimal_comma: bool = False
+
+
+class RowParser:
+    """Parses block after block; counts what it cannot keep into `findings`."""
+
+    def __init__(
+        self,
+        shape: Shape,
+        types: dict[int, pa.DataType],
+        findings: Findings,
+        on_comment: Callable[[int, str], None] | None = None,
+    ) -> None:
+        self._shape = shape
+        self._types = types
+        self._findings = findings
+        self._on_comment = on_comment
+        self._failures = 0
+        self._delimiter = shape.delimiter.encode()
+        self._names = [str(i) for i in range(shape.width)]
+        self._numbers = pa.array(range(1 << 14), pa.int64())
+
+    def parse(self, block: Block, *, last: bool, ended: bool) -> Cells | None:
+        """The rows of a block, None where it has none.
+
+        `last` tells that nothing follows; `ended` that the last line has its line end: one without it that is
+        short of cells was cut off.
+        """
+        for row in block.overlong_lines:
+            self._reject("malformed_row", row)
+        data = block.data.rstrip() if last else block.data
+        if not data:
+            return None
+        lines = data.count(b"\n") + (not data.endswith(b"\n"))
+        table, ragged = self._arrow(data)
+        if table is None or ragged or table.num_rows != lines:
+            data, numbers = self._mended(data, block.first_line, cut_off=last and not ended)
+            if not numbers:
+                return None
+            table, ragged = self._arrow(data)
+            if table is None or table.num_rows + len(ragged) != len(numbers):
+                raise TelemetryError(Code.CSV_MALFORMED, f"line {block.first_line}: not a table from here on")
+            for index in reversed(ragged):
+                self._reject("malformed_row", numbers.pop(index - 1))
+            rows = pa.array(numbers, pa.int64())
+        else:
+            rows = self._consecutive(block.first_line, lines)
+        self._findings.rows_read += len(rows)
+        return self._without_idle_rows(Cells(self._columns(table), rows, self._is_typed(table)))
+
+    # --- the usual path
+
+    def _arrow(self, data: bytes) -> tuple[pa.Table | None, list[int]]:
+        """The table, and the positions (from 1) of lines of another width; None where Arrow refuses the block."""
+        if self._failures < _GIVE_UP_AFTER:
+            try:
+                return self._parse_as(data, self._types)
+            except pa.ArrowInvalid:
+                self._failures += 1
+        try:
+            return self._parse_as(data, dict.fromkeys(self._types, pa.string()))
+        except pa.ArrowInvalid:
+            return None, []
+
+    def _parse_as(self, data: bytes, types: dict[int, pa.DataType]) -> tuple[pa.Table, list[int]]:
+        ragged: list[int] = []
+
+        def skip(row: pa_csv.InvalidRow) -> str:
+            ragged.append(row.number)
+            return "skip"
+
+        names = {self._names[i]: type_ for i, type_ in types.items()}
+        table = pa_csv.read_csv(
+            pa.BufferReader(pa.py_buffer(data)),
+            read_options=pa_csv.ReadOptions(use_threads=False, column_names=self._names, block_size=len(data) + 1),
+            parse_options=pa_csv.ParseOptions(
+                delimiter=self._shape.delimiter, ignore_empty_lines=False, invalid_row_handler=skip
+            ),
+            convert_options=pa_csv.ConvertOptions(
+                column_types=names,
+                include_columns=list(names),
+                null_values=[""],
+                strings_can_be_null=True,
+                decimal_point="," if self._shape.decimal_comma else ".",
+            ),
+        )
+        return table, ragged
+
+    def _is_typed(self, table: pa.Table) -> bool:
+        return all(table.schema.field(self._names[i]).type == t for i, t in self._types.items())
+
+    def _columns(self, table: pa.Table) -> dict[int, pa.Array]:
+        return {i: table.column(self._names[i]).combine_chunks() for i in self._types}
+
+    def _consecutive(self, first: int, count: int) -> pa.Int64Array:
+        while len(self._numbers) < count:
+            self._numbers = pa.array(range(2 * len(self._numbers)), pa.int64())
+        return pc.add(self._numbers.slice(0, count), pa.scalar(first, pa.int64()))
+
+    # --- rows that hold nothing
+
+    def _without_idle_rows(self, cells: Cells) -> Cells | None:
+        """Counts and drops blank rows and repeated headers."""
+        key = self._shape.essential[0]
+        column = cells.columns[key]
+        if column.null_count:
+            blank = pc.is_null(column)
+            for other in cells.columns.values():
+                blank = pc.and_(blank, pc.is_null(other))
+            cells = self._drop(cells, blank, "blank_row")
+        if pa.types.is_string(column.type):
+            title = self._shape.header[key]
+            repeated = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(cells.columns[key]), title), False)
+            cells = self._drop(cells, repeated, "repeated_header")
+        return cells if len(cells.rows) else None
+
+    def _drop(self, cells: Cells, mask: pa.BooleanArray, reason: str) -> Cells:
+        rows = cells.rows.filter(mask)
+        if not len(rows):
+            return cells
+        first = rows.slice(0, MAX_NAMED_ROWS).to_pylist()
+        for row in first:
+            self._findings.reject(reason, row)
+        self._findings.reject(reason, None, len(rows) - len(first))
+        keep = pc.invert(mask)
+        return Cells(
+            {i: column.filter(keep) for i, column in cells.columns.items()}, cells.rows.filter(keep), cells.typed
+        )
+
+    # --- lines that are no regular row
+
+    def _mended(self, data: bytes, first_line: int, *, cut_off: bool) -> tuple[bytes, list[int]]:
+        """The lines that can be kept, each one row of the right width, and their numbers."""
+        try:
+            data.decode("utf-8")
+        except UnicodeDecodeError:
+            data = data.decode("cp1252", "replace").encode("utf-8")
+        lines = data.split(b"\n")
+        if not lines[-1]:
+            lines.pop()
+        kept: list[bytes] = []
+        numbers: list[int] = []
+        position = 0
+        last = len(lines) - 1
+        commas = self._shape.width - 1
+        while position <= last:
+            line = lines[position]
+            number = first_line + position
+            position += 1
+            if b'"' in line:
+                taken, mended = self._mended_quotes(lines, position - 1)
+                position += taken - 1
+            elif line.count(self._delimiter) == commas:
+                mended = line
+            elif not line.strip():
+                self._reject("blank_row", number)
+                continue
+            elif line.lstrip().startswith(COMMENT_MARKS):
+                if self._on_comment is not None:
+                    self._on_comment(number, line.decode("utf-8", "replace").strip())
+                continue
+            else:
+                mended = self._mended_width(line.rstrip(b"\r").split(self._delimiter))
+            if mended is not None and not (cut_off and number == first_line + last and mended is not line):
+                kept.append(mended)
+                numbers.append(number)
+            elif cut_off and number == first_line + last:
+                self._reject("truncated_row", number)
+            else:
+                self._reject("malformed_row", number)
+        return b"\n".join(kept) + b"\n", numbers
+
+    def _mended_quotes(self, lines: list[bytes], position: int) -> tuple[int, bytes | None]:
+        """How many lines the row takes that starts at `position`, and the row on one line with sound quotes."""
+        text = b""
+        for taken, line in enumerate(lines[position : position + MAX_QUOTED_LINES], 1):
+            text += (b" " if text else b"") + line.rstrip(b"\r")
+            if text.count(b'"') % 2 == 0:
+                cells = next(csv.reader([text.decode("utf-8", "replace")], delimiter=self._shape.delimiter), [])
+                if taken > 1 and len(cells) != self._shape.width:
+                    break
+                return taken, self._mended_width([_quoted(c, self._shape.delimiter) for c in cells])
+        # A quote that is never closed, or closed in another row, is a character like any other.
+        cells = [
+            c.strip().strip('"')
+            for c in lines[position].rstrip(b"\r").decode("utf-8", "replace").split(self._shape.delimiter)
+        ]
+        return 1, self._mended_width([_quoted(c, self._shape.delimiter) for c in cells])
+
+    def _mended_width(self, cells: list[bytes]) -> bytes | None:
+        """The row at its right width, or None where cells are missing or left over that matter."""
+        width = self._shape.width
+        if len(cells) > width and not any(cell.strip() for cell in cells[width:]):
+            cells = cells[:width]
+        # The last cell of a row that ends early may itself be cut.
+        if len(cells) < width and len(cells) > max(self._shape.essential) + 1:
+            cells = cells + [b""] * (width - len(cells))
+        return self._delimiter.join(cells) if len(cells) == width else None
+
+    def _reject(self, reason: str, row: int) -> None:
+        self._findings.rows_read += 1
+        self._findings.reject(reason, row)
+
+
+def _quoted(cell: str, delimiter: str) -> bytes:
+    if delimiter in cell or '"' in cell:
+        cell = '"' + cell.replace('"', '""') + '"'
+    return cell.encode()

@@ -1,0 +1,348 @@
+"""Which columns of a text table hold time, in which form, and their cells as timestamps.
+
+Pure. The form is decided once per file from the header and the first rows, and stated; it never changes from block
+to block. Fractions are kept to the microsecond.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from enum import Enum
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from telemetry.errors import Code, TelemetryError
+from telemetry.formats.cells import blank_to_null, parse_float
+from telemetry.formats.csv_columns import key_of, unit_suffix
+from telemetry.formats.csv_dates import DateOrder, find_date, iso_dates, order_of
+from telemetry.formats.csv_dialect import Layout
+from telemetry.formats.iso8601 import parse_iso8601
+from telemetry.formats.reader import Findings, Origin, TimeBasis
+from telemetry.streams.channels import TIMESTAMP
+
+DAY_US = 86_400_000_000
+
+
+class Form(Enum):
+    """How one column tells time."""
+
+    ISO = "ISO 8601"
+    DATE_TIME = "date and time"
+    COMPACT = "yyyymmddhhmmss"
+    EPOCH = "epoch"
+    DATE = "date"
+    TIME_OF_DAY = "time of day"
+    ELAPSED = "elapsed"
+
+
+@dataclass(frozen=True, slots=True)
+class TimeColumn:
+    """One column that tells time: `scale` is microseconds per unit of EPOCH and ELAPSED."""
+
+    index: int
+    form: Form
+    name: str
+    scale: float = 1e6
+    zoned: bool = False
+    order: DateOrder = DateOrder.YMD
+
+
+_TIME_WORDS = frozenset(
+    "time timestamp timestamps datetime date utc epoch unix clock zeit uhrzeit datum heure fecha hora data ora tijd tid "
+    "gpstime unixtime utctime localtime epochtime timestampms timems d t seconds secs sec millis milliseconds "
+    "fecha_hora day tod recorded created aika stamp".split()
+)
+_NOT_TIME = frozenset(
+    "lap predicted best sector split delta since last fix delay interval pause diff moving zone offset ofst utcofst "
+    "accuracy update age sample duration remaining ago total cpu".split()
+)
+_ZONE = re.compile(r"(Z|[+-]\d{2}(:?\d{2})?)\s*\Z", re.IGNORECASE)
+_ISO = re.compile(r"\d{4}-\d{2}-\d{2}([Tt]|\s+)\d{2}:\d{2}(:\d{2}([.,]\d*)?)?\s*([Zz]|[+-]\d{2}(:?\d{2})?)?\Z")
+_TIME = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,:]\d*)?)?\s*([AaPp]\.?[Mm]\.?)?\s*([Zz]|UTC|GMT|[+-]\d{2}(:?\d{2})?)?\Z")
+_NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\Z")
+_COMPACT = re.compile(
+    r"(19|20)\d{2}(0[1-9]|1[0-2])([0-2]\d|3[01])[T_ -]?([01]\d|2[0-3])[0-5]\d[0-5]\d([.,]?\d{1,6})?Z?\Z"
+)
+_COMPACT_TIME = re.compile(r"([01]?\d|2[0-3])[0-5]\d[0-5]\d([.,]\d+)?Z?\Z")
+_SCALES = {
+    "s": 1e6, "sec": 1e6, "secs": 1e6, "second": 1e6, "seconds": 1e6, "unix time": 1e6,
+    "ms": 1e3, "msec": 1e3, "millis": 1e3, "milliseconds": 1e3, "millisecond": 1e3,
+    "us": 1.0, "µs": 1.0, "μs": 1.0, "usec": 1.0, "micros": 1.0, "microseconds": 1.0,
+    "ns": 1e-3, "nsec": 1e-3, "nanos": 1e-3, "nanoseconds": 1e-3,
+    "min": 6e7, "mins": 6e7, "minutes": 6e7, "h": 3.6e9, "hours": 3.6e9,
+}  # fmt: skip
+
+
+class TimeColumns:
+    """The columns that together tell a row's time, and the way to read them."""
+
+    def __init__(
+        self,
+        columns: Sequence[TimeColumn],
+        *,
+        basis: TimeBasis,
+        start: datetime | None = None,
+        day: date | None = None,
+        inferred: Sequence[str] = (),
+        decimal_comma: bool = False,
+        typed: bool = False,
+        shift: timedelta = timedelta(),
+    ) -> None:
+        self.columns = tuple(columns)
+        self.basis = basis
+        self.inferred = tuple(inferred)
+        self._start = start
+        self._day = day
+        self._decimal_comma = decimal_comma
+        self._typed = typed
+        self._shift = shift
+        self._zoneless = 0
+        self._days_passed = 0
+        self._last_time: int | None = None
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """Their places in the file."""
+        return tuple(column.index for column in self.columns)
+
+    @property
+    def types(self) -> dict[int, pa.DataType]:
+        """The types that the parser may read straight from the text; it falls back to strings."""
+        types: dict[int, pa.DataType] = {}
+        for column in self.columns:
+            if column.form is Form.ISO and column.zoned:
+                types[column.index] = TIMESTAMP
+            elif column.form is Form.EPOCH and column.scale < 1.0:
+                types[column.index] = pa.int64()
+            elif column.form in (Form.EPOCH, Form.ELAPSED):
+                types[column.index] = pa.float64()
+            else:
+                types[column.index] = pa.string()
+        return types
+
+    def timestamps(self, columns: Mapping[int, pa.Array], rows: pa.Int64Array, findings: Findings) -> pa.TimestampArray:
+        """The rows' times; null where they cannot be read."""
+        first = self.columns[0]
+        cells = columns[first.index]
+        if first.form is Form.ISO:
+            times = self._iso(cells)
+        elif first.form in (Form.EPOCH, Form.ELAPSED):
+            times = self._counted(cells, first)
+        elif first.form is Form.COMPACT:
+            times = self._iso(_compact_to_iso(cells))
+        elif first.form is Form.DATE_TIME:
+            times = self._iso(_date_time_to_iso(cells, first.order))
+        elif first.form is Form.DATE:
+            times = self._iso(_joined(iso_dates(cells, first.order), _time_to_iso(columns[self.columns[1].index])))
+        else:
+            times = self._of_day(_time_to_iso(cells))
+        if self._shift:
+            times = pc.add(times, pa.scalar(self._shift, pa.duration("us")))
+        if not pa.types.is_string(cells.type):
+            return times
+        self._count_unreadable(cells, times, rows, findings)
+        return times
+
+    def finish(self, findings: Findings) -> None:
+        """States what was found out about time."""
+        findings.time_basis = self.basis
+        if self.basis is TimeBasis.GNSS_UTC and self._zoneless:
+            findings.time_basis = TimeBasis.DEVICE_LOCAL
+
+    def _iso(self, cells: pa.Array) -> pa.TimestampArray:
+        if not pa.types.is_string(cells.type):
+            return cells
+        parsed = parse_iso8601(pc.utf8_trim_whitespace(cells))
+        self._zoneless += parsed.zoneless
+        return parsed.times
+
+    def _counted(self, cells: pa.Array, column: TimeColumn) -> pa.TimestampArray:
+        if pa.types.is_string(cells.type) and column.scale < 1.0:
+            trimmed = pc.utf8_trim_whitespace(cells)
+            whole = pc.match_substring_regex(trimmed, r"^-?\d{1,18}$|^1\d{18}$")
+            cells = pc.if_else(whole, trimmed, None).cast(pa.int64())
+        if pa.types.is_string(cells.type):
+            cells, _ = parse_float(cells, decimal_comma=self._decimal_comma)
+        if pa.types.is_integer(cells.type):
+            counted = pc.divide(cells, round(1 / column.scale))
+        else:
+            counted = _to_microseconds(pc.multiply(cells, column.scale))
+        if self._start is not None:
+            counted = pc.add(counted, _microseconds(self._start))
+        return counted.cast(TIMESTAMP)
+
+    def _of_day(self, cells: pa.StringArray) -> pa.TimestampArray:
+        """Times of day on `day` and the days after it: a fall by more than half a day is a midnight."""
+        times = parse_iso8601(_joined(pa.scalar("1970-01-01"), cells)).times.cast(pa.int64())
+        known = times.drop_null()
+        if not len(known):
+            return times.cast(TIMESTAMP)
+        previous = pa.array([known[0].as_py() if self._last_time is None else self._last_time], pa.int64())
+        steps = pc.subtract(times.fill_null_forward(), _shifted(times, previous))
+        half = DAY_US // 2
+        turns = pc.subtract(pc.cast(pc.less(steps, -half), pa.int64()), pc.cast(pc.greater(steps, half), pa.int64()))
+        days = pc.add(pc.cumulative_sum(pc.fill_null(turns, 0)), self._days_passed)
+        self._days_passed = days[-1].as_py()
+        self._last_time = known[-1].as_py()
+        day = (self._day or date(1970, 1, 1)).toordinal() - date(1970, 1, 1).toordinal()
+        return pc.add(times, pc.multiply(pc.add(days, day), DAY_US)).cast(TIMESTAMP)
+
+    def _count_unreadable(
+        self, cells: pa.Array, times: pa.TimestampArray, rows: pa.Int64Array, findings: Findings
+    ) -> None:
+        if not times.null_count:
+            return
+        wrong = pc.and_(pc.is_null(times), pc.is_valid(blank_to_null(cells)))
+        found = rows.filter(pc.fill_null(wrong, False))
+        for row in found.slice(0, 5).to_pylist():
+            findings.bad_cell("timestamp", row)
+        if len(found) > 5:
+            findings.bad_cell("timestamp", None, len(found) - 5)
+
+
+def _shifted(times: pa.Int64Array, previous: pa.Int64Array) -> pa.Int64Array:
+    filled = times.fill_null_forward()
+    return pa.concat_arrays([previous, filled.slice(0, len(filled) - 1)])
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def _to_microseconds(values: pa.DoubleArray) -> pa.Int64Array:
+    sound = pc.less(pc.abs(values), 9e18)
+    return pc.round(pc.if_else(sound, values, None)).cast(pa.int64())
+
+
+def _joined(dates: pa.Array | pa.Scalar, times: pa.StringArray) -> pa.StringArray:
+    return pc.binary_join_element_wise(dates, times, "T")
+
+
+def _time_to_iso(cells: pa.StringArray) -> pa.StringArray:
+    """`1:34 PM`, `173418.50`, `10:12:47:250` to `hh:mm:ss.fff`, with the zone if one follows."""
+    parts = pc.extract_regex(
+        pc.utf8_trim_whitespace(cells),
+        pattern=(
+            r"^(?P<h>\d{1,2}?)(?P<a>:?)(?P<m>\d{2})(?:(?P<b>:?)(?P<s>\d{2})(?:[.,:](?P<f>\d*))?)?"
+            r"\s*(?P<p>[AaPp]?)(?:\.?[Mm]\.?)?\s*(?P<z>Z|z|[+-]\d{2}:?\d{0,2})?(?:UTC|GMT)?$"
+        ),
+    )
+    hour = pc.utf8_lpad(pc.struct_field(parts, "h"), 2, padding="0")
+    half = pc.utf8_lower(pc.struct_field(parts, "p"))
+    if pc.any(pc.not_equal(half, "")).as_py():
+        number = hour.cast(pa.int64())
+        number = pc.if_else(pc.and_(pc.equal(half, "p"), pc.less(number, 12)), pc.add(number, 12), number)
+        number = pc.if_else(pc.and_(pc.equal(half, "a"), pc.equal(number, 12)), 0, number)
+        hour = pc.utf8_lpad(number.cast(pa.string()), 2, padding="0")
+    second = pc.struct_field(parts, "s")
+    second = pc.if_else(pc.equal(second, ""), "00", second)
+    fraction = pc.struct_field(parts, "f")
+    fraction = pc.if_else(pc.equal(fraction, ""), "0", fraction)
+    clock = pc.binary_join_element_wise(hour, pc.struct_field(parts, "m"), second, ":")
+    return pc.binary_join_element_wise(clock, ".", fraction, pc.struct_field(parts, "z"), "")
+
+
+def _compact_to_iso(cells: pa.StringArray) -> pa.StringArray:
+    return pc.replace_substring_regex(
+        pc.utf8_trim_whitespace(cells),
+        pattern=r"^(\d{4})(\d\d)(\d\d)[T_ -]?(\d\d)(\d\d)(\d\d)[.,]?(\d*)(Z?)$",
+        replacement=r"\1-\2-\3T\4:\5:\6.\7\8",
+    )
+
+
+def _date_time_to_iso(cells: pa.StringArray, order: DateOrder) -> pa.StringArray:
+    parts = pc.extract_regex(pc.utf8_trim_whitespace(cells), pattern=r"^(?P<d>.*?\d)(?:T|,?\s+)(?P<t>\d{1,2}:\d{2}.*)$")
+    return _joined(iso_dates(pc.struct_field(parts, "d"), order), _time_to_iso(pc.struct_field(parts, "t")))
+
+
+def find_times(layout: Layout, origin: Origin, *, start: datetime | None = None) -> TimeColumns | None:
+    """The columns that tell time, the surest first; None where there is none.
+
+    Raises
+    ------
+    TelemetryError : NO_TIME_DATA where times count from a start that the file does not give.
+    """
+    found = [column for index in range(layout.width) if (column := _classified(layout, index)) is not None]
+    return _chosen(found, layout, origin, start)
+
+
+def _chosen(found: list[TimeColumn], layout: Layout, origin: Origin, start: datetime | None) -> TimeColumns | None:
+    comma = layout.decimal_comma
+    by_form = {form: [c for c in found if c.form is form] for form in Form}
+    zoned = [c for c in by_form[Form.ISO] if c.zoned]
+    utc = [c for c in found if "utc" in c.name]
+    for column in (*zoned, *by_form[Form.EPOCH]):
+        return TimeColumns([column], basis=TimeBasis.GNSS_UTC, decimal_comma=comma)
+    for column in (*by_form[Form.ISO], *by_form[Form.DATE_TIME], *by_form[Form.COMPACT]):
+        basis = TimeBasis.GNSS_UTC if column in utc else TimeBasis.DEVICE_LOCAL
+        inferred = [f"Dates were read as {column.order.value}."] if column.form is Form.DATE_TIME else []
+        return TimeColumns([column], basis=basis, inferred=inferred)
+    clocks = sorted(by_form[Form.TIME_OF_DAY], key=lambda c: c not in utc)
+    if by_form[Form.DATE] and clocks:
+        days = sorted(by_form[Form.DATE], key=lambda c: (c not in utc, abs(c.index - clocks[0].index)))
+        basis = TimeBasis.GNSS_UTC if clocks[0] in utc else TimeBasis.DEVICE_LOCAL
+        return TimeColumns([days[0], clocks[0]], basis=basis, inferred=[f"Dates were read as {days[0].order.value}."])
+    if clocks:
+        day, sentence = find_date(layout.preamble, origin)
+        if day is None:
+            raise TelemetryError(Code.NO_TIME_DATA, "times of day without any date")
+        return TimeColumns([clocks[0]], basis=TimeBasis.INFERRED_DATE, day=day, inferred=[sentence])
+    if by_form[Form.ELAPSED]:
+        if start is None:
+            name = layout.header[by_form[Form.ELAPSED][0].index]
+            raise TelemetryError(
+                Code.NO_TIME_DATA, f"column {name[:40]!r} counts from a start that the file does not give"
+            )
+        return TimeColumns([by_form[Form.ELAPSED][0]], basis=TimeBasis.DEVICE_LOCAL, start=start, decimal_comma=comma)
+    return None
+
+
+def _classified(layout: Layout, index: int) -> TimeColumn | None:
+    """The form of one column, or None where it tells no time."""
+    key = key_of(layout.header[index])
+    words = set(key.split())
+    if not words & _TIME_WORDS or words & _NOT_TIME:
+        return None
+    cells = layout.column(index)
+    if not cells:
+        return None
+    unit = layout.units[index].lower() or unit_suffix(key)[1]
+    most = 0.6 * len(cells)
+
+    def mostly(pattern: re.Pattern[str]) -> bool:
+        return sum(bool(pattern.match(cell)) for cell in cells) >= most
+
+    if mostly(_ISO):
+        return TimeColumn(index, Form.ISO, key, zoned=all(_ZONE.search(c) for c in cells))
+    if mostly(_COMPACT):
+        return TimeColumn(index, Form.COMPACT, key)
+    if mostly(_TIME) and not words & {"elapsed"}:
+        return TimeColumn(index, Form.TIME_OF_DAY, key)
+    if mostly(_NUMBER):
+        return _classified_number(index, key, unit, cells)
+    order = order_of(cells)
+    if order is None:
+        return None
+    with_time = sum(":" in cell for cell in cells) >= most
+    return TimeColumn(index, Form.DATE_TIME if with_time else Form.DATE, key, order=order)
+
+
+def _classified_number(index: int, key: str, unit: str, cells: list[str]) -> TimeColumn | None:
+    words = set(key.split())
+    values = sorted(float(c.replace(",", ".")) for c in cells if _NUMBER.match(c))
+    middle = abs(values[len(values) // 2])
+    if words & {"date", "datum", "fecha", "data", "day"} or key.endswith(" d"):
+        order = order_of(cells)
+        return None if order is None else TimeColumn(index, Form.DATE, key, order=order)
+    for low, high, scale in ((3e8, 1e11, 1e6), (1e11, 1e14, 1e3), (1e14, 1e17, 1.0), (1e17, 1e19, 1e-3)):
+        if low <= middle < high:
+            return TimeColumn(index, Form.EPOCH, key, scale=scale)
+    clock = all(_COMPACT_TIME.match(c) and len(c.split(".")[0]) >= 5 for c in cells)
+    if clock and not unit and middle >= 1000:
+        return TimeColumn(index, Form.TIME_OF_DAY, key)
+    if words & {"utc", "epoch", "unix"}:
+        return None
+    scale = _SCALES.get(unit) or next((_SCALES[w] for w in reversed(key.split()) if w in _SCALES), 1e6)
+    return TimeColumn(index, Form.ELAPSED, key, scale=scale)
