@@ -1,11 +1,11 @@
 -- name: insert_datasets
 -- Records the canonical files of one attempt; they stay unseen until their run succeeded.
-INSERT INTO telemetry_datasets (id, session_id, run_id, artifact_id, stream, storage_path, schema_version, row_count,
+INSERT INTO telemetry_datasets (session_id, run_id, artifact_id, stream, storage_path, schema_version, row_count,
                                 byte_size, sha256, start_time_utc, end_time_utc, quality)
-SELECT file.id, :session_id, :run_id, file.artifact_id, file.stream, file.storage_path, file.schema_version,
+SELECT CAST(:session_id AS uuid), CAST(:run_id AS uuid), file.artifact_id, file.stream, file.storage_path, file.schema_version,
        file.row_count, file.byte_size, file.sha256, file.start_time_utc, file.end_time_utc, file.quality
 FROM jsonb_to_recordset(CAST(:files AS jsonb)) AS file (
-    id uuid, artifact_id uuid, stream text, storage_path text, schema_version text, row_count bigint,
+    artifact_id uuid, stream text, storage_path text, schema_version integer, row_count bigint,
     byte_size bigint, sha256 text, start_time_utc timestamptz, end_time_utc timestamptz, quality jsonb);
 
 -- name: streams_of_run

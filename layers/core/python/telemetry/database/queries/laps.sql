@@ -1,10 +1,10 @@
 -- name: insert_laps
 -- Records the laps of a run; they stay unseen until it succeeded.
-INSERT INTO telemetry_laps (id, session_id, run_id, lap_number, kind, start_time_utc, end_time_utc, duration_ms,
+INSERT INTO telemetry_laps (session_id, run_id, lap_number, kind, start_time_utc, end_time_utc, duration_ms,
                             duration_uncertainty_ms, distance_m, max_speed_mps, source)
-SELECT lap.id, :session_id, :run_id, lap.lap_number, lap.kind, lap.start_time_utc, lap.end_time_utc, lap.duration_ms,
+SELECT CAST(:session_id AS uuid), CAST(:run_id AS uuid), lap.lap_number, lap.kind, lap.start_time_utc, lap.end_time_utc, lap.duration_ms,
        lap.duration_uncertainty_ms, lap.distance_m, lap.max_speed_mps, lap.source
 FROM jsonb_to_recordset(CAST(:laps AS jsonb)) AS lap (
-    id uuid, lap_number integer, kind text, start_time_utc timestamptz, end_time_utc timestamptz,
+    lap_number integer, kind text, start_time_utc timestamptz, end_time_utc timestamptz,
     duration_ms double precision, duration_uncertainty_ms double precision, distance_m double precision,
     max_speed_mps double precision, source text);

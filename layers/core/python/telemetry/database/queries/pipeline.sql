@@ -8,7 +8,7 @@ WHERE run.id = :run_id;
 -- name: start_run
 -- Marks the run as begun, at the first claim of any of its jobs.
 UPDATE telemetry_processing_runs
-SET status = 'RUNNING', started_at = now(), updated_at = now()
+SET status = 'RUNNING', started_at = now()
 WHERE id = :run_id AND status = 'QUEUED';
 
 -- name: artifacts_of_job
@@ -24,7 +24,7 @@ ORDER BY uploaded_at, id;
 UPDATE telemetry_artifacts
 SET status = CASE status WHEN 'UPLOADED' THEN 'VALIDATED' ELSE status END,
     object_etag = :object_etag, object_version = :object_version,
-    received_at = coalesce(received_at, now()), updated_at = now()
+    received_at = coalesce(received_at, now())
 WHERE id = :artifact_id AND status IN ('UPLOADED', 'VALIDATED', 'CLASSIFIED', 'PARSED')
 RETURNING id;
 
@@ -32,34 +32,34 @@ RETURNING id;
 -- The format is known; an artifact that an earlier run brought further stays where it is.
 UPDATE telemetry_artifacts
 SET status = CASE status WHEN 'VALIDATED' THEN 'CLASSIFIED' ELSE status END,
-    format = :format, compression = :compression, updated_at = now()
+    format = :format, compression = :compression
 WHERE id = :artifact_id AND status IN ('VALIDATED', 'CLASSIFIED', 'PARSED')
 RETURNING id;
 
 -- name: parse_artifact
 -- Its canonical files are recorded in this same transaction.
 UPDATE telemetry_artifacts
-SET status = 'PARSED', updated_at = now()
+SET status = 'PARSED'
 WHERE id = :artifact_id AND status IN ('CLASSIFIED', 'PARSED')
 RETURNING id;
 
 -- name: discard_artifact
 -- Its raw bytes are gone.
 UPDATE telemetry_artifacts
-SET status = 'DISCARDED', discarded_at = coalesce(discarded_at, now()), updated_at = now()
+SET status = 'DISCARDED', discarded_at = coalesce(discarded_at, now())
 WHERE id = :artifact_id AND status IN ('PARSED', 'DISCARDED')
 RETURNING id;
 
 -- name: reject_artifact
 -- The input was bad; past parsing it no longer can be.
 UPDATE telemetry_artifacts
-SET status = 'REJECTED', updated_at = now()
+SET status = 'REJECTED'
 WHERE id = :artifact_id AND status IN ('UPLOADED', 'VALIDATED', 'CLASSIFIED');
 
 -- name: succeed_run
 -- Ends the run, which makes its datasets and laps visible.
 UPDATE telemetry_processing_runs
-SET status = 'SUCCEEDED', finished_at = now(), updated_at = now()
+SET status = 'SUCCEEDED', finished_at = now()
 WHERE id = :run_id AND status = 'RUNNING'
 RETURNING id;
 
@@ -67,34 +67,41 @@ RETURNING id;
 -- The session gets its true time range and its summary.
 UPDATE telemetry_sessions
 SET status = 'READY', start_time_utc = :start_time_utc, end_time_utc = :end_time_utc,
-    summary = CAST(:summary AS jsonb), updated_at = now()
+    summary = CAST(:summary AS jsonb)
 WHERE id = :session_id AND status = 'PROCESSING'
 RETURNING id;
 
 -- name: fail_run
 -- Ends a run that has not ended yet, with its error; one that succeeded (its raw file could not be discarded) stays so.
 UPDATE telemetry_processing_runs
-SET status = 'FAILED', error_code = :error_code, error_detail = :error_detail, finished_at = now(), updated_at = now()
+SET status = 'FAILED', error_code = :error_code, error_detail = :error_detail, finished_at = now()
 WHERE id = :run_id AND status IN ('QUEUED', 'RUNNING')
 RETURNING session_id;
+
+-- name: delete_datasets_of_run
+-- A run that did not succeed shows nothing; without their rows its files are orphans, which the janitor sweeps.
+DELETE FROM telemetry_datasets WHERE run_id = :run_id;
 
 -- name: fail_session
 -- The session of a run that failed.
 UPDATE telemetry_sessions
-SET status = 'FAILED', updated_at = now()
+SET status = 'FAILED'
 WHERE id = :session_id AND status = 'PROCESSING';
 
 -- name: upsert_device
--- One row per real device of an owner; a device without a serial number is known by its maker, model and name.
-INSERT INTO telemetry_devices (id, owner_user_id, manufacturer, model, serial_number, name, first_seen_at, last_seen_at)
-VALUES (:id, :owner_user_id, :manufacturer, :model, :serial_number, :name, now(), now())
-ON CONFLICT ON CONSTRAINT telemetry_devices_identity_key
-DO UPDATE SET last_seen_at = now(), updated_at = now()
+-- One row per real device of an owner, seen from its earliest recording to its latest; a name it has is kept.
+INSERT INTO telemetry_devices AS device (owner_user_id, manufacturer, model, serial_number, name, first_seen_at,
+                                         last_seen_at)
+VALUES (:owner_user_id, :manufacturer, :model, :serial_number, :name, :first_seen_at, :last_seen_at)
+ON CONFLICT ON CONSTRAINT telemetry_devices_one_per_real_device
+DO UPDATE SET first_seen_at = least(device.first_seen_at, excluded.first_seen_at),
+              last_seen_at = greatest(device.last_seen_at, excluded.last_seen_at),
+              name = coalesce(device.name, excluded.name)
 RETURNING id;
 
 -- name: set_session_device
 -- The device that made the session's first recording that names one.
 UPDATE telemetry_sessions
-SET device_id = :device_id, updated_at = now()
+SET device_id = :device_id
 WHERE id = :session_id AND status = 'PROCESSING'
 RETURNING id;

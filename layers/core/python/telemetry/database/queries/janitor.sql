@@ -1,0 +1,64 @@
+-- name: expire_uploads
+-- Uploads never finalised in time; the oldest first, stepping over those that are being finalised now.
+WITH due AS (
+    SELECT id
+    FROM telemetry_artifacts
+    WHERE status = 'UPLOADED' AND session_id IS NULL AND expires_at < now()
+    ORDER BY expires_at
+    LIMIT :batch
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE telemetry_artifacts AS artifact
+SET status = 'EXPIRED', discarded_at = now()
+FROM due
+WHERE artifact.id = due.id
+RETURNING artifact.id, artifact.storage_path;
+
+-- name: discard_retained
+-- Raw files of ended sessions whose retention has passed, those received first first: of a READY session when no job is left that discards them, of a FAILED or CANCELLED one from the end of its latest run. From here on a retry is refused, so the bytes can go after the commit.
+WITH due AS (
+    SELECT artifact.id
+    FROM telemetry_artifacts AS artifact
+    JOIN telemetry_sessions AS session ON session.id = artifact.session_id
+    CROSS JOIN LATERAL (
+        SELECT run.id, run.finished_at
+        FROM telemetry_processing_runs AS run
+        WHERE run.session_id = session.id
+        ORDER BY run.created_at DESC
+        LIMIT 1
+    ) AS latest
+    WHERE artifact.discarded_at IS NULL AND artifact.received_at IS NOT NULL
+      AND latest.finished_at < now() - CASE session.status
+              WHEN 'READY' THEN make_interval(days => CAST(:ready_days AS integer))
+              ELSE make_interval(days => CAST(:failed_days AS integer))
+          END
+      AND session.status IN ('READY', 'FAILED', 'CANCELLED')
+      AND NOT EXISTS (
+          SELECT FROM telemetry_jobs AS job WHERE job.run_id = latest.id AND job.status IN ('QUEUED', 'RUNNING')
+      )
+    ORDER BY artifact.received_at
+    LIMIT :batch
+    FOR UPDATE OF session, artifact SKIP LOCKED
+)
+UPDATE telemetry_artifacts AS artifact
+SET status = CASE artifact.status WHEN 'PARSED' THEN 'DISCARDED' ELSE 'REJECTED' END, discarded_at = now()
+FROM due
+WHERE artifact.id = due.id
+RETURNING artifact.id, artifact.storage_path;
+
+-- name: known_uploads
+-- Where these artifacts' bytes lie, and whether they are unwanted: a discarded or expired one's bytes that came back through a still valid upload address are.
+SELECT storage_path, discarded_at IS NOT NULL AS discarded
+FROM telemetry_artifacts
+WHERE id = ANY (CAST(:artifact_ids AS uuid[])) AND storage_path IS NOT NULL;
+
+-- name: kept_datasets
+-- Of these paths, those that a dataset of a run points to that succeeded or may yet succeed.
+SELECT dataset.storage_path
+FROM telemetry_datasets AS dataset
+JOIN telemetry_processing_runs AS run ON run.id = dataset.run_id
+WHERE dataset.storage_path = ANY (CAST(:paths AS text[])) AND run.status NOT IN ('FAILED', 'CANCELLED');
+
+-- name: database_now
+-- The one clock.
+SELECT now() AS now;

@@ -1,0 +1,203 @@
+"""What keeps the house clean: lapsed leases, uploads never finished, raw files past their time, orphan objects.
+
+Each use case works in bounded batches and is safe with several running: rows that another holds are stepped over.
+Where a row and an object both change, the row says first that the object is unwanted, and the object goes after the
+commit; what a crash in between leaves is unwanted to `sweep_uploads` too.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
+from enum import StrEnum
+from itertools import islice
+from pathlib import PurePosixPath
+from typing import TypeVar
+from uuid import UUID
+
+from telemetry import queue
+from telemetry.database.queries import load
+from telemetry.domain.states import JobStatus
+from telemetry.errors import Code, TelemetryError
+from telemetry.pipeline.failure import fail_run
+from telemetry.services import Services
+from telemetry.storage.protocol import FileStore, StoredObject
+
+logger = logging.getLogger(__name__)
+_QUERIES = load("janitor")
+
+BATCH = 100
+_LISTED = 500
+MARGIN_MS = 10_000
+"""Kept back at the end of the janitor's life for the batch in hand."""
+
+UPLOADS_PREFIX = "uploads/"
+DATASETS_PREFIX = "datasets/"
+
+_Item = TypeVar("_Item")
+
+
+class Task(StrEnum):
+    """What the janitor does, in its order: leases lapse first, so that no attempt that a sweep could harm lives on."""
+
+    RESCUE = "rescue"
+    EXPIRE_UPLOADS = "expire_uploads"
+    DISCARD_RETAINED = "discard_retained"
+    SWEEP_UPLOADS = "sweep_uploads"
+    SWEEP_DATASETS = "sweep_datasets"
+
+
+def clean(
+    services: Services,
+    remaining_ms: Callable[[], int],
+    tasks: Iterable[Task] = tuple(Task),
+    *,
+    safe_age: timedelta | None = None,
+) -> Counter[Task]:
+    """Does the tasks one after the other and counts the rows or objects that each handled.
+
+    A task that fails does not keep the others from running. What the time does not suffice for is done by the next
+    call.
+
+    Parameters
+    ----------
+    safe_age : objects without a row are left alone while they are younger: an attempt may be about to record them.
+        By default an hour, or four leases where that is more.
+
+    Raises
+    ------
+    TelemetryError : the first task's that failed, after all have been tried.
+    """
+    age = safe_age or timedelta(seconds=max(3600, 4 * services.settings.lease_s))
+    margin_ms = min(MARGIN_MS, remaining_ms() // 5)
+
+    def time_left() -> bool:
+        return remaining_ms() > margin_ms
+
+    work: dict[Task, Callable[[], int]] = {
+        Task.RESCUE: lambda: _repeated(lambda: rescue(services), time_left),
+        Task.EXPIRE_UPLOADS: lambda: _repeated(lambda: expire_uploads(services), time_left),
+        Task.DISCARD_RETAINED: lambda: _repeated(lambda: discard_retained(services), time_left),
+        Task.SWEEP_UPLOADS: lambda: sweep_uploads(services, age, time_left),
+        Task.SWEEP_DATASETS: lambda: sweep_datasets(services, age, time_left),
+    }
+    wanted = frozenset(tasks)
+    handled: Counter[Task] = Counter()
+    failures: list[TelemetryError] = []
+    for task in Task:
+        if task not in wanted or not time_left():
+            continue
+        try:
+            handled[task] = work[task]()
+        except TelemetryError as error:
+            logger.error("janitor's task failed", extra={"task": str(task), "code": str(error.code)})
+            failures.append(error)
+    if failures:
+        raise failures[0]
+    return handled
+
+
+def rescue(services: Services, batch: int = BATCH) -> int:
+    """Takes jobs from workers that gave no sign of life for a lease: back to the queue, or, after the last attempt,
+    FAILED with WORKER_LOST together with run and session. Gives how many."""
+    with services.database.transaction() as transaction:
+        rescued = queue.rescue(transaction, services.settings.lease_s, batch)
+        for job in rescued:
+            if job.status is JobStatus.FAILED:
+                fail_run(transaction, job.run_id, Code.WORKER_LOST, str(job.job_type))
+    for job in rescued:
+        logger.warning(
+            "job rescued",
+            extra={"job_id": str(job.id), "job_type": str(job.job_type), "status": str(job.status)},
+        )
+    return len(rescued)
+
+
+def expire_uploads(services: Services, batch: int = BATCH) -> int:
+    """Ends uploads that were never finalised in time, and deletes what arrived of them. Gives how many."""
+    expired = services.database.run(_QUERIES["expire_uploads"], batch=batch)
+    for row in expired:
+        services.raw.delete(row["storage_path"])
+    return len(expired)
+
+
+def discard_retained(services: Services, batch: int = BATCH) -> int:
+    """Discards raw files of ended sessions whose retention has passed. Gives how many."""
+    discarded = services.database.run(
+        _QUERIES["discard_retained"],
+        ready_days=services.settings.raw_retention_days,
+        failed_days=services.settings.failed_raw_retention_days,
+        batch=batch,
+    )
+    for row in discarded:
+        if row["storage_path"] is not None:
+            services.raw.delete(row["storage_path"])
+    return len(discarded)
+
+
+def sweep_uploads(services: Services, safe_age: timedelta, time_left: Callable[[], bool]) -> int:
+    """Deletes raw objects that no row wants: of discarded and expired artifacts at once (a still valid upload address
+    may have revived them), of unknown ones past `safe_age`. Gives how many."""
+
+    def unwanted(listed: list[StoredObject]) -> Iterator[StoredObject]:
+        ids = {found.path: _artifact_id(found.path) for found in listed}
+        rows = services.database.run(
+            _QUERIES["known_uploads"], artifact_ids=[str(one) for one in ids.values() if one is not None]
+        )
+        discarded = {row["storage_path"]: row["discarded"] for row in rows}
+        oldest = services.database.run(_QUERIES["database_now"])[0]["now"] - safe_age
+        return (found for found in listed if discarded.get(found.path, found.modified_at < oldest))
+
+    return _sweep(services.raw, UPLOADS_PREFIX, unwanted, time_left)
+
+
+def sweep_datasets(services: Services, safe_age: timedelta, time_left: Callable[[], bool]) -> int:
+    """Deletes canonical objects past `safe_age` that no dataset points to: those of lost attempts, failed and
+    cancelled runs, and deleted sessions. Gives how many."""
+
+    def unwanted(listed: list[StoredObject]) -> Iterator[StoredObject]:
+        oldest = services.database.run(_QUERIES["database_now"])[0]["now"] - safe_age
+        old = [found for found in listed if found.modified_at < oldest]
+        rows = services.database.run(_QUERIES["kept_datasets"], paths=[found.path for found in old])
+        kept = {row["storage_path"] for row in rows}
+        return (found for found in old if found.path not in kept)
+
+    return _sweep(services.canonical, DATASETS_PREFIX, unwanted, time_left)
+
+
+def _sweep(
+    store: FileStore,
+    prefix: str,
+    unwanted: Callable[[list[StoredObject]], Iterable[StoredObject]],
+    time_left: Callable[[], bool],
+) -> int:
+    swept = 0
+    for listed in _batches(store.list(prefix), _LISTED):
+        for found in unwanted(listed):
+            store.delete(found.path)
+            swept += 1
+        if not time_left():
+            break
+    return swept
+
+
+def _repeated(handle_batch: Callable[[], int], time_left: Callable[[], bool]) -> int:
+    """Batch after batch until one comes out empty or time runs out."""
+    handled = 0
+    while time_left() and (count := handle_batch()):
+        handled += count
+    return handled
+
+
+def _batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
+
+
+def _artifact_id(path: str) -> UUID | None:
+    """The artifact that an upload's path names; None where it names none."""
+    try:
+        return UUID(PurePosixPath(path).stem)
+    except ValueError:
+        return None

@@ -1,0 +1,80 @@
+"""The worker's loop: claims jobs until none is due or its time is up, then hands over with a nudge."""
+
+import logging
+import os
+import socket
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from telemetry import queue
+from telemetry.pipeline.execute import execute
+from telemetry.pipeline.outcome import Outcome
+from telemetry.services import Services
+
+logger = logging.getLogger(__name__)
+
+MARGIN_MS = 20_000
+"""Kept back at the end of a worker's life for what a step cannot interrupt: one upload, one transaction."""
+
+# A job is begun only while this share of the worker's life is left, so that a long one meets most of a life; the
+# next worker has a whole one.
+_BEGIN_SHARE = 0.5
+_WHOLE_SHARE = 0.9
+
+
+@dataclass(slots=True)
+class Drained:
+    """What one drain did, and what it left."""
+
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    due: int = 0
+    oldest_due_s: float = 0.0
+
+
+def drain(
+    services: Services,
+    remaining_ms: Callable[[], int],
+    *,
+    worker: str = "",
+    margin_ms: int = MARGIN_MS,
+) -> Drained:
+    """Claims and executes jobs one after the other. At least one is tried.
+
+    Parameters
+    ----------
+    remaining_ms : milliseconds left in the worker's life, as a Lambda context tells it.
+    worker : names the worker in `locked_by`; by default host and process.
+    margin_ms : kept back at the end, at most a fifth of the life.
+
+    Raises
+    ------
+    TelemetryError : DATABASE_UNAVAILABLE. Jobs already completed stay so; one in work is rescued later.
+    """
+    life_ms = remaining_ms()
+    margin_ms = min(margin_ms, life_ms // 5)
+    worker = worker or f"{socket.gethostname()}:{os.getpid()}"
+    drained = Drained()
+    while True:
+        begun_with = remaining_ms()
+        if drained.outcomes and begun_with < life_ms * _BEGIN_SHARE:
+            break
+        job = queue.claim(services.database, worker)
+        if job is None:
+            break
+        outcome = execute(
+            services,
+            job,
+            remaining_ms=lambda: remaining_ms() - margin_ms,
+            whole_life=begun_with >= life_ms * _WHOLE_SHARE,
+        )
+        drained.outcomes[outcome] += 1
+        logger.info(
+            "job ended",
+            extra={"job_id": str(job.id), "job_type": str(job.job_type), "outcome": str(outcome)},
+        )
+    depth = queue.depth(services.database)
+    drained.due, drained.oldest_due_s = depth.due, depth.oldest_due_s
+    if depth.due:
+        services.nudges.send()
+    return drained

@@ -1,0 +1,150 @@
+"""Step 3: the recording becomes canonical Parquet files. Reads the raw object once, in bounded memory, and uploads.
+
+Each attempt writes under paths that no other attempt ever writes; the dataset rows of the attempt that completes say
+which of them count. Those of the others are orphans, which the janitor sweeps.
+"""
+
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+from telemetry import recording
+from telemetry.database.connection import Transaction
+from telemetry.database.queries import load
+from telemetry.database.storable import storable_json, storable_text
+from telemetry.errors import Code, TelemetryError
+from telemetry.formats.reader import FileDevice
+from telemetry.pipeline.artifact_classify import origin_of
+from telemetry.pipeline.failpoints import failpoint
+from telemetry.pipeline.step import Artifact, Completion, Progress, Work, changed, concerning
+from telemetry.services import Services
+
+_PIPELINE = load("pipeline")
+_DATASETS = load("datasets")
+CONTENT_TYPE = "application/vnd.apache.parquet"
+_LONGEST_NAME = 200
+
+
+def perform(services: Services, work: Work, progress: Progress) -> Completion:
+    """Parses every artifact, uploads its streams, and leaves their dataset rows for the completion.
+
+    Raises
+    ------
+    TelemetryError : whatever is wrong with the recording, by its code.
+    """
+    rows: list[dict[str, Any]] = []
+    devices: list[tuple[FileDevice, datetime, datetime]] = []
+    for artifact in work.artifacts:
+        # One file's canonical files at a time on disk, however many the session has.
+        with tempfile.TemporaryDirectory(prefix="telemetry-") as directory:
+            with concerning(work, artifact):
+                canonical = _canonicalise(services, work, artifact, Path(directory), progress)
+            progress()
+            rows.extend(_upload(services, work, artifact, file, progress) for file in canonical.files)
+        if canonical.device is not None:
+            devices.append(
+                (
+                    canonical.device,
+                    min(file.start_time for file in canonical.files),
+                    max(file.end_time for file in canonical.files),
+                )
+            )
+
+    def complete(transaction: Transaction) -> None:
+        transaction.run(
+            _DATASETS["insert_datasets"],
+            session_id=work.session_id,
+            run_id=work.job.run_id,
+            files=storable_json(rows),
+        )
+        device_ids = [_record_device(transaction, work, *device) for device in devices]
+        if device_ids:
+            changed(
+                transaction.run(_PIPELINE["set_session_device"], session_id=work.session_id, device_id=device_ids[0])
+            )
+        for artifact in work.artifacts:
+            changed(transaction.run(_PIPELINE["parse_artifact"], artifact_id=artifact.id))
+
+    return complete
+
+
+def _canonicalise(
+    services: Services, work: Work, artifact: Artifact, directory: Path, progress: Progress
+) -> recording.Canonical:
+    # The ETag pins the bytes that were validated: others answer CHECKSUM_MISMATCH.
+    with services.raw.open(artifact.storage_path, etag=artifact.object_etag) as source:
+        return recording.canonicalise(
+            source,
+            origin_of(artifact),
+            classification=recording.Classification(
+                format=artifact.format or "", compression=artifact.compression, confidence=1.0, reason=""
+            ),
+            identity=recording.Identity(
+                session_id=str(work.session_id), run_id=str(work.job.run_id), artifact_id=str(artifact.id)
+            ),
+            directory=directory,
+            limits=recording.Limits(),
+            progress=progress,
+        )
+
+
+def _upload(
+    services: Services, work: Work, artifact: Artifact, file: recording.CanonicalFile, progress: Progress
+) -> dict[str, Any]:
+    """Writes one canonical file to the store, and gives its dataset row."""
+    path = services.canonical.dataset_path(
+        tenant_id=work.tenant_id,
+        session_id=str(work.session_id),
+        run_id=str(work.job.run_id),
+        artifact_id=str(artifact.id),
+        attempt=work.job.attempt_count,
+        unique=uuid4().hex,
+        stream=file.stream,
+    )
+    failpoint("before_parquet_put", work.job.job_type)
+    try:
+        services.canonical.put_file(path, file.path, sha256=file.sha256, content_type=CONTENT_TYPE)
+    except TelemetryError as error:
+        if error.code is Code.CHECKSUM_MISMATCH:
+            # Our own file, not the recording: the owner's bytes are as announced.
+            raise TelemetryError(Code.STORAGE_UNAVAILABLE, "the canonical file arrived changed") from error
+        raise
+    failpoint("after_parquet_put", work.job.job_type)
+    progress()
+    return {
+        "artifact_id": artifact.id,
+        "stream": file.stream,
+        "storage_path": path,
+        "schema_version": int(file.schema_version),
+        "row_count": file.row_count,
+        "byte_size": file.byte_size,
+        "sha256": file.sha256,
+        "start_time_utc": file.start_time,
+        "end_time_utc": file.end_time,
+        "quality": file.quality,
+    }
+
+
+def _record_device(
+    transaction: Transaction, work: Work, device: FileDevice, start_time: datetime, end_time: datetime
+) -> UUID:
+    row = changed(
+        transaction.run(
+            _PIPELINE["upsert_device"],
+            owner_user_id=work.owner_user_id,
+            manufacturer=_named(device.manufacturer),
+            model=_named(device.model),
+            serial_number=_named(device.serial_number),
+            name=_named(device.name),
+            first_seen_at=start_time,
+            last_seen_at=end_time,
+        )
+    )
+    device_id: UUID = row["id"]
+    return device_id
+
+
+def _named(text: str | None) -> str | None:
+    return storable_text(text).strip()[:_LONGEST_NAME] or None if text else None
