@@ -1,0 +1,80 @@
+"""Camera sensors in FIT files: messages of many samples each, spread into one row a sample. Pure.
+
+Source: Global FIT Profile, messages gyroscope_data, accelerometer_data, magnetometer_data.
+"""
+
+import math
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from telemetry.formats.fit_messages import Run
+from telemetry.formats.fit_profile import TIMESTAMP_FIELD
+from telemetry.streams.channels import CHANNELS, channel_field
+from telemetry.streams.units import STANDARD_GRAVITY_MPS2
+
+GYROSCOPE = 164
+ACCELEROMETER = 165
+MAGNETOMETER = 208
+SENSORS = frozenset({GYROSCOPE, ACCELEROMETER, MAGNETOMETER})
+
+TIMESTAMP_MS_FIELD = 0
+SAMPLE_OFFSET_FIELD = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    channel: str
+    unit: str
+    factor: float = 1.0
+
+
+def _axes(sensor: str, unit: str, canonical: str | None, factor: float) -> dict[int, _Axis]:
+    """Fields 2 to 4 are raw counts, 5 to 7 calibrated."""
+    raw = {2 + i: _Axis(f"{sensor}_{axis}_counts", "counts") for i, axis in enumerate("xyz")}
+    named = canonical or sensor + "_{}"
+    return raw | {5 + i: _Axis(named.format(axis), unit, factor) for i, axis in enumerate("xyz")}
+
+
+_AXES: dict[int, dict[int, _Axis]] = {
+    GYROSCOPE: _axes("gyroscope", "rad/s", "rotation_rate_{}_radps", math.pi / 180),
+    ACCELEROMETER: _axes("accelerometer", "m/s²", "acceleration_{}_mps2", STANDARD_GRAVITY_MPS2)
+    | {8 + i: _Axis(f"acceleration_{axis}_mps2", "m/s²", STANDARD_GRAVITY_MPS2 / 1000) for i, axis in enumerate("xyz")},
+    MAGNETOMETER: _axes("magnetometer", "G", None, 1.0),
+}
+
+
+def sensor_batch(run: Run) -> pa.RecordBatch | None:
+    """One row a sample: `timestamp` (int64 milliseconds of FIT time), `source_row` (null) and the axes."""
+    definition = run.definition
+    fields = {f.number: f for f in definition.fields if f.developer is None}
+    stamp, fraction, offsets = (fields.get(n) for n in (TIMESTAMP_FIELD, TIMESTAMP_MS_FIELD, SAMPLE_OFFSET_FIELD))
+    if stamp is None or offsets is None:
+        return None
+    axes = {number: axis for number, axis in _AXES[definition.number].items() if number in fields}
+    times: list[int | None] = []
+    columns: dict[str, list[float | None]] = {axis.channel: [] for axis in axes.values()}
+    for row in run.rows:
+        start = int(row[stamp.column]) * 1000 + (int(row[fraction.column]) if fraction else 0)  # type: ignore[call-overload]
+        for sample in range(offsets.count):
+            offset = row[offsets.column + sample]
+            if offset == offsets.base.invalid:
+                continue
+            times.append(start + int(offset))  # type: ignore[call-overload]
+            for number, axis in axes.items():
+                item = fields[number]
+                value = row[item.column + sample] if sample < item.count else None
+                missing = value is None or value == item.base.invalid
+                columns[axis.channel].append(None if missing else float(value) * axis.factor)  # type: ignore[arg-type]
+    if not times or not columns:
+        return None
+    schema = [pa.field("timestamp", pa.int64()), pa.field("source_row", pa.int64())]
+    arrays = [pa.array(times, pa.int64()), pa.nulls(len(times), pa.int64())]
+    for axis in axes.values():
+        values = pa.array(columns[axis.channel], pa.float64())
+        values = pc.if_else(pc.is_nan(values), None, values)
+        known = CHANNELS.get(axis.channel)
+        schema.append(known.field if known else channel_field(axis.channel, axis.unit))
+        arrays.append(values.cast(schema[-1].type))
+    return pa.record_batch(arrays, schema=pa.schema(schema))

@@ -1,0 +1,214 @@
+"""The FIT reader on files written here byte by byte, each named after what it holds."""
+
+import io
+import struct
+from collections.abc import Iterable
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from telemetry.errors import Code, TelemetryError
+from telemetry.formats.fit import READER
+from telemetry.formats.fit_messages import crc16
+from telemetry.formats.reader import Findings, Origin
+
+START = 1_000_000_000  # FIT seconds: 2021-09-08T01:46:40Z
+DEGREE = 2**31 / 180
+RECORD_LAYOUT = ((253, 4, 0x86), (0, 4, 0x85), (1, 4, 0x85), (73, 4, 0x86), (3, 1, 0x02))
+
+
+def definition(number: int, layout: Iterable[tuple[int, int, int]], local: int = 0, *, order: str = "<") -> bytes:
+    fields = tuple(layout)
+    head = struct.pack(f"{order}BBBHB", 0x40 | local, 0, order == ">", number, len(fields))
+    return head + b"".join(bytes(f) for f in fields)
+
+
+def record(
+    second: int, lat: float, lon: float, speed: int = 10_000, heart_rate: int = 0xFF, *, order: str = "<"
+) -> bytes:
+    position = [round(lat * DEGREE), round(lon * DEGREE)]
+    return b"\0" + struct.pack(f"{order}IiiIB", START + second, *position, speed, heart_rate)
+
+
+def fit_file(body: bytes, *, size: int | None = None, header_crc: bool = False) -> bytes:
+    length = 14 if header_crc else 12
+    header = struct.pack("<BBHI4s", length, 0x20, 2132, len(body) if size is None else size, b".FIT")
+    whole = header + (b"\0\0" if header_crc else b"") + body
+    return whole + struct.pack("<H", crc16(whole))
+
+
+def read(data: bytes) -> tuple[pa.Table, Findings]:
+    findings = Findings()
+    batches = list(READER.read(io.BytesIO(data), Origin(), findings))
+    tables = [pa.table(batch) for batch in batches]
+    return (pa.concat_tables(tables, promote_options="default") if tables else pa.table({})), findings
+
+
+def seconds(table: pa.Table) -> list[float]:
+    return [t.timestamp() - START - 631_065_600 for t in table["timestamp"].to_pylist()]
+
+
+def test_crc_is_crc16_arc() -> None:
+    assert crc16(b"123456789") == 0xBB3D
+
+
+def test_records_in_their_order_and_units() -> None:
+    body = definition(20, RECORD_LAYOUT) + record(0, 47.5, -8.25, 12_345, 140) + record(1, 0.0, 0.0)
+    table, findings = read(fit_file(body))
+    assert seconds(table) == [0, 1]
+    assert table["latitude_deg"].to_pylist() == pytest.approx([47.5, 0.0], abs=1e-7)
+    assert table["longitude_deg"].to_pylist() == pytest.approx([-8.25, 0.0], abs=1e-7)
+    assert table["speed_mps"].to_pylist() == pytest.approx([12.345, 10.0])
+    assert table["heart_rate_bpm"].to_pylist() == [140, None]
+    assert table["source_row"].to_pylist() == [1, 2]
+    assert findings.rows_read == 2
+    assert findings.inferred == []
+
+
+def test_big_endian_definition() -> None:
+    body = definition(20, RECORD_LAYOUT, order=">") + record(5, 10.0, 20.0, order=">")
+    assert seconds(read(fit_file(body))[0]) == [5]
+
+
+def test_compressed_timestamps_roll_over() -> None:
+    plain = definition(20, RECORD_LAYOUT) + record(0, 1.0, 1.0)
+    compact = definition(20, RECORD_LAYOUT[1:], local=1)
+    position = struct.pack("<iiIB", 0, 0, 0, 60)
+    last = START & 0x1F
+    offsets = [(last + step) & 0x1F for step in (1, 2, 20, 45)]
+    rows = b"".join(bytes([0x80 | 1 << 5 | offset]) + position for offset in offsets)
+    table, _ = read(fit_file(plain + compact + rows))
+    assert seconds(table) == [0, 1, 2, 20, 45]
+
+
+def test_two_files_in_one_and_bytes_after_them() -> None:
+    first = fit_file(definition(20, RECORD_LAYOUT) + record(0, 1.0, 1.0), header_crc=True)
+    second = fit_file(definition(20, RECORD_LAYOUT) + record(9, 1.0, 1.0))
+    table, findings = read(first + second + b"left over bytes")
+    assert seconds(table) == [0, 9]
+    assert findings.dialect == "FIT, 2 files in one"
+    assert any("after the end" in note for note in findings.inferred)
+
+
+def test_two_messages_of_one_time_are_one_record() -> None:
+    halves = definition(20, RECORD_LAYOUT[:3]) + definition(20, ((253, 4, 0x86), (3, 1, 0x02)), local=1)
+    body = halves
+    for second in range(3):
+        body += b"\0" + struct.pack("<Iii", START + second, 1000, 2000)
+        body += b"\1" + struct.pack("<IB", START + second, 100 + second)
+    table, findings = read(fit_file(body))
+    assert seconds(table) == [0, 1, 2]
+    assert table["heart_rate_bpm"].to_pylist() == [100, 101, 102]
+    assert findings.rows_read == 6
+
+
+def test_developer_fields_carry_their_own_name_unit_and_scale() -> None:
+    described = definition(206, ((0, 1, 2), (1, 1, 2), (2, 1, 2), (3, 8, 7), (8, 4, 7), (6, 1, 2)), local=2)
+    described += b"\2" + struct.pack("<BBB8s4sB", 0, 7, 0x84, b"Stamina\0", b"kJ\0\0", 10)
+    head = definition(20, RECORD_LAYOUT[:3], local=0)
+    head = bytes([head[0] | 0x20]) + head[1:] + bytes([1, 7, 2, 0])
+    row = b"\0" + struct.pack("<IiiH", START, 1, 1, 1234)
+    table, _ = read(fit_file(described + head + row))
+    assert table["Stamina"].to_pylist() == [123.4]
+    assert table.schema.field("Stamina").metadata[b"unit"] == b"kJ"
+
+
+def test_time_since_power_on_becomes_utc_by_a_later_correlation() -> None:
+    body = definition(20, RECORD_LAYOUT[:3]) + b"\0" + struct.pack("<Iii", 60, 5, 5)
+    body += definition(162, ((253, 4, 0x86), (1, 4, 0x86)), local=1) + b"\1" + struct.pack("<II", START, 50)
+    table, findings = read(fit_file(body))
+    assert seconds(table) == [10]
+    assert any("power-on" in note for note in findings.inferred)
+
+
+def test_time_since_power_on_alone_is_no_time() -> None:
+    body = definition(20, RECORD_LAYOUT[:3]) + b"\0" + struct.pack("<Iii", 60, 5, 5)
+    assert read(fit_file(body))[0]["timestamp"].to_pylist() == [None]
+
+
+def test_laps_and_device() -> None:
+    lap = definition(19, ((253, 4, 0x86), (2, 4, 0x86), (7, 4, 0x86)), local=3)
+    lap += (
+        b"\3"
+        + struct.pack("<III", START + 60, START, 60_500)
+        + b"\3"
+        + struct.pack("<III", START + 99, START + 60, 39_000)
+    )
+    identity = (
+        definition(0, ((1, 2, 0x84), (2, 2, 0x84), (3, 4, 0x8C)), local=4) + b"\4" + struct.pack("<HHI", 32, 31, 77)
+    )
+    _, findings = read(fit_file(identity + definition(20, RECORD_LAYOUT) + record(0, 1.0, 1.0) + lap))
+    assert [(lap.number, (lap.end_time - lap.start_time).total_seconds()) for lap in findings.laps] == [
+        (1, 60.5),
+        (2, 39),
+    ]
+    assert findings.device is not None
+    assert (findings.device.manufacturer, findings.device.serial_number) == ("Wahoo Fitness", "77")
+
+
+def test_camera_samples_are_spread_over_their_offsets() -> None:
+    layout = ((253, 4, 0x86), (0, 2, 0x84), (1, 4, 0x84), (5, 8, 0x88))
+    body = definition(165, layout) + b"\0" + struct.pack("<IHHHff", START, 500, 0, 33, 1.0, -1.0)
+    table, _ = read(fit_file(body))
+    assert seconds(table) == pytest.approx([0.5, 0.533])
+    assert table["acceleration_x_mps2"].to_pylist() == pytest.approx([9.80665, -9.80665])
+
+
+def test_an_unfinished_file_keeps_its_records() -> None:
+    body = definition(20, RECORD_LAYOUT) + record(0, 1.0, 1.0) + record(1, 1.0, 1.0)
+    unfinished = fit_file(body, size=0)[:-2]
+    table, _ = read(unfinished)
+    assert seconds(table) == [0, 1]
+
+
+def test_a_cut_file_gives_its_whole_records_then_names_the_byte() -> None:
+    body = definition(20, RECORD_LAYOUT) + record(0, 1.0, 1.0) + record(1, 1.0, 1.0)
+    findings, given_rows = Findings(), 0
+    with pytest.raises(TelemetryError) as damaged:
+        for batch in READER.read(io.BytesIO(fit_file(body)[:-10]), Origin(), findings):
+            given_rows += batch.num_rows
+    assert given_rows == 1
+    assert damaged.value.code is Code.FIT_CORRUPT
+    assert damaged.value.detail.startswith("byte ")
+
+
+def test_a_wrong_checksum_is_told_and_kills_nothing() -> None:
+    whole = bytearray(fit_file(definition(20, RECORD_LAYOUT) + record(0, 1.0, 1.0)))
+    whole[-1] ^= 0x55
+    table, findings = read(bytes(whole))
+    assert table.num_rows == 1
+    assert any("checksum" in note for note in findings.inferred)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x0e", b"not a FIT file at all", fit_file(b"\x05")])
+def test_no_fit_file_is_a_typed_error(data: bytes) -> None:
+    with pytest.raises(TelemetryError) as refused:
+        read(data)
+    assert refused.value.code is Code.FIT_CORRUPT
+
+
+_WHOLE = fit_file(
+    definition(0, ((1, 2, 0x84), (2, 2, 0x84), (3, 4, 0x8C)), local=4)
+    + b"\4"
+    + struct.pack("<HHI", 1, 31, 77)
+    + definition(20, RECORD_LAYOUT)
+    + b"".join(record(second, 47 + second / 1000, 8.0) for second in range(20))
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, len(_WHOLE) - 1), st.integers(0, 255)), max_size=4), st.integers(0, len(_WHOLE))
+)
+def test_any_damage_is_rows_or_a_typed_error(changes: list[tuple[int, int]], cut: int) -> None:
+    damaged = bytearray(_WHOLE)
+    for place, value in changes:
+        damaged[place] = value
+    try:
+        table, _ = read(bytes(damaged[:cut]) if cut % 3 == 0 else bytes(damaged))
+    except TelemetryError as error:
+        assert error.code is Code.FIT_CORRUPT
+    else:
+        assert table.num_rows <= len(_WHOLE)
