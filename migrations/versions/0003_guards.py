@@ -1,4 +1,4 @@
-"""Triggers that guard states, attempts and the time of the last change. The statements stand in the .sql files beside this one."""
+"""Triggers that guard states and attempts. The statements stand in the .sql files beside this one."""
 
 from alembic import op
 

@@ -43,7 +43,7 @@ _PASSING = ("08", "53", "57P", "40001", "40P01", "57014", "55P03")
 # Of those, the ones that leave the connection fit for use.
 _CONNECTION_SURVIVES = ("40001", "40P01", "55P03")
 _UNIQUE_VIOLATION = "23505"
-_INVALID_PASSWORD = "28P01"
+_SIGN_IN_REFUSED = "28P01"
 # "Cached plan must not change result type" and "no such prepared statement": a migration ran meanwhile.
 _STALE_STATEMENT = ("0A000", "26000")
 
@@ -228,7 +228,7 @@ class Database:
             with self._translated(statement_known=False):
                 connection = _open(self._settings)
         except pg8000.exceptions.DatabaseError as error:
-            if self._settings.auth != "secret" or _fields(error).get("C") != _INVALID_PASSWORD:
+            if self._settings.auth != "secret" or _fields(error).get("C") != _SIGN_IN_REFUSED:
                 raise
             # The secret was rotated since it was read.
             _secret.cache_clear()

@@ -24,7 +24,7 @@ def load(topic: str) -> dict[str, Query]:
 
     Raises
     ------
-    ValueError : text before the first name, a name twice, or a statement without a sentence.
+    ValueError : text before the first name, a name twice, or one without a sentence or a statement.
     """
     queries: dict[str, Query] = {}
     name = ""
@@ -36,9 +36,10 @@ def load(topic: str) -> dict[str, Query]:
             if "".join(sql).strip():
                 raise ValueError(f"{topic}.sql: text before the first name")
             return
-        if name in queries or not sentence:
-            raise ValueError(f"{topic}.sql: {name} stands twice or has no sentence")
-        queries[name] = Query(name, " ".join(sentence), "\n".join(sql).strip().removesuffix(";"))
+        statement = "\n".join(sql).strip().removesuffix(";")
+        if name in queries or not sentence or not statement:
+            raise ValueError(f"{topic}.sql: {name} stands twice, has no sentence, or no statement")
+        queries[name] = Query(name, " ".join(sentence), statement)
 
     for line in files(__package__).joinpath(f"{topic}.sql").read_text("utf-8").splitlines():
         stripped = line.strip()
