@@ -1,0 +1,462 @@
+"""From a reader's batches to the canonical streams: one judgement of times and positions for every format alike.
+
+Vectorised (Arrow compute), bounded memory, state carried from batch to batch. Nothing here is fatal: a row that
+cannot be used is counted with its reason and first source rows.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from telemetry.streams.channels import (
+    CHANNELS,
+    GNSS_PVT,
+    GNSS_PVT_SCHEMA,
+    TIMESTAMP,
+    VEHICLE,
+    Flag,
+    channel_field,
+)
+from telemetry.streams.whole_seconds import WholeSecondSpreader
+
+EARLIEST = datetime(1981, 1, 1, tzinfo=UTC)
+LATEST = datetime(2099, 1, 1, tzinfo=UTC)
+"""Times outside [EARLIEST, LATEST) are a clock that was never set (1970, 1980-01-06) or a damaged stamp. Fixed
+bounds rather than today's date, so that the same bytes give the same content on every day."""
+
+NAMED_ROWS = 5
+COALESCED_ROWS = 32_768
+COALESCED_BYTES = 8 << 20
+HELD_ROWS = 131_072
+MAX_CHANNELS = 1024
+NEAR_ZERO_DEG = 1.0
+
+_CORE = ("timestamp", "latitude_deg", "longitude_deg", "source_row", "flags")
+# Marks fixes at 0°, 0° between the two steps that judge them; no source channel can be called so.
+_REFUSED = "\x00refused"
+# A receiver says "unknown" with a negative value in these.
+_NEVER_NEGATIVE = frozenset({"speed_mps", "horizontal_accuracy_m", "hdop", "satellites"})
+
+
+def _microseconds(moment: datetime) -> int:
+    return int(moment.timestamp()) * 1_000_000
+
+
+@dataclass(slots=True)
+class Count:
+    """How often, and the first source rows where."""
+
+    count: int = 0
+    first_rows: list[int] = field(default_factory=list)
+
+    def add(self, count: int, rows: pa.Array | None = None) -> None:
+        """Counts `count` more, whose source rows begin with `rows`."""
+        self.count += count
+        if rows is not None and len(self.first_rows) < NAMED_ROWS:
+            fresh = rows.slice(0, NAMED_ROWS - len(self.first_rows)).to_pylist()
+            self.first_rows += [row for row in fresh if row is not None]
+
+
+@dataclass(slots=True)
+class Judgement:
+    """What became of the rows; whole after `Normaliser.finish`.
+
+    Attributes
+    ----------
+    rows : rows met, and of these the `timed` (plausible time) and `placed` (usable position) and `kept` (both) ones.
+    zero_positions : fixes at exactly 0°, 0° that were kept because no other fix lies far from there.
+    """
+
+    rows: int = 0
+    timed: int = 0
+    placed: int = 0
+    kept: int = 0
+    rejected: dict[str, Count] = field(default_factory=dict)
+    bad_cells: dict[str, Count] = field(default_factory=dict)
+    backward_times: int = 0
+    out_of_order: int = 0
+    zero_positions: int = 0
+    interpolated_times: int = 0
+    inferred: list[str] = field(default_factory=list)
+
+    def reject(self, reason: str, mask: pa.Array, rows: pa.Array) -> None:
+        """Counts the rows where `mask` is true."""
+        found = rows.filter(mask)
+        if len(found):
+            self.rejected.setdefault(reason, Count()).add(len(found), found)
+
+    def bad_cell(self, channel: str, mask: pa.Array, rows: pa.Array) -> None:
+        """Counts the cells where `mask` is true."""
+        found = rows.filter(mask)
+        if len(found):
+            self.bad_cells.setdefault(channel, Count()).add(len(found), found)
+
+
+Streams = dict[str, pa.RecordBatch]
+
+
+class Normaliser:
+    """Takes a reader's batches in file order and gives the streams' batches.
+
+    `push` and `finish` yield one mapping of stream name to batch per step. `gnss_pvt` batches have exactly
+    `GNSS_PVT_SCHEMA`; the other streams have `timestamp`, `source_row` and those channels that hold a value.
+    """
+
+    def __init__(self) -> None:
+        self.judgement = Judgement()
+        self._waiting: list[pa.RecordBatch] = []
+        self._held: list[pa.RecordBatch] = []
+        self._held_rows = 0
+        self._last_place: tuple[float, float] | None = None
+        self._latest = -(1 << 62)
+        self._previous = -(1 << 62)
+        self._next_row = 1
+        self._channels: dict[str, str] = {}
+        self._spreader = WholeSecondSpreader()
+
+    def push(self, batch: pa.RecordBatch) -> Iterator[Streams]:
+        """Takes one batch; small ones are gathered first, since every step has a fixed cost."""
+        if batch.num_rows == 0:
+            return
+        if self._waiting and self._waiting[0].schema != batch.schema:
+            yield from self._gathered()
+        self._waiting.append(batch)
+        if (
+            sum(waiting.num_rows for waiting in self._waiting) >= COALESCED_ROWS
+            or sum(waiting.nbytes for waiting in self._waiting) >= COALESCED_BYTES
+        ):
+            yield from self._gathered()
+
+    def finish(self) -> Iterator[Streams]:
+        """Gives what was still held back."""
+        yield from self._gathered()
+        yield from self._release(None)
+        for batch in self._spreader.finish():
+            yield self._judge(batch)
+        self.judgement.interpolated_times = self._spreader.interpolated
+        if self._spreader.note:
+            self.judgement.inferred.append(self._spreader.note)
+
+    def _gathered(self) -> Iterator[Streams]:
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        batch = waiting[0] if len(waiting) == 1 else pa.concat_batches(waiting)
+        yield from self._place(self._named(batch))
+
+    def _named(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Adds the core columns that are missing and makes names unique."""
+        rows = batch.num_rows
+        arrays: dict[str, pa.Array] = {}
+        fields: dict[str, pa.Field] = {}
+        for index, column in enumerate(batch.schema):
+            name, copies = column.name, 1
+            while name in arrays:
+                copies += 1
+                name = f"{column.name} ({copies})"
+            arrays[name], fields[name] = batch.column(index), column.with_name(name)
+        if "source_row" not in arrays:
+            arrays["source_row"] = pa.arange(self._next_row, self._next_row + rows)
+        self._next_row += rows
+        for name, kind in (
+            ("timestamp", TIMESTAMP),
+            ("latitude_deg", pa.float64()),
+            ("longitude_deg", pa.float64()),
+            ("source_row", pa.int64()),
+        ):
+            given = arrays.get(name)
+            if given is None:
+                arrays[name] = pa.nulls(rows, kind)
+            elif given.type != kind:
+                arrays[name] = given.cast(kind, safe=False)
+            fields[name] = pa.field(name, kind)
+        self.judgement.rows += rows
+        return pa.RecordBatch.from_arrays(list(arrays.values()), schema=pa.schema([fields[name] for name in arrays]))
+
+    def _place(self, batch: pa.RecordBatch) -> Iterator[Streams]:
+        """Judges fixes at exactly 0°, 0°, which many loggers write while they have no fix.
+
+        Such a fix is kept when the other fix nearest in the file lies within `NEAR_ZERO_DEG` of 0°, 0°, or when the
+        file has no other fix at all. While none is known, rows wait (bounded).
+        """
+        zero = _zero_mask(batch)
+        if zero is None and not self._held:
+            self._last_place = _edge_place(batch, None, last=True) or self._last_place
+            yield from self._spread(batch)
+        elif self._last_place is None:
+            self._held.append(batch)
+            self._held_rows += batch.num_rows
+            following = _edge_place(batch, zero, last=False)
+            if following is not None or self._held_rows > HELD_ROWS:
+                yield from self._release(following)
+        else:
+            yield from self._decided(batch, zero, None)
+
+    def _release(self, following: tuple[float, float] | None) -> Iterator[Streams]:
+        held, self._held, self._held_rows = self._held, [], 0
+        for batch in held:
+            yield from self._decided(batch, _zero_mask(batch), following)
+
+    def _decided(
+        self, batch: pa.RecordBatch, zero: pa.Array | None, following: tuple[float, float] | None
+    ) -> Iterator[Streams]:
+        if zero is not None:
+            near: list[pa.Array] = []
+            for index, name in enumerate(("latitude_deg", "longitude_deg")):
+                other = pc.fill_null_forward(pc.if_else(zero, None, batch.column(name)))
+                known = self._last_place or following
+                # A fix at 0°, 0° without any other fix in the file is believed.
+                near.append(pc.less(pc.abs(pc.fill_null(other, known[index] if known else 0.0)), NEAR_ZERO_DEG))
+            refused = pc.and_(zero, pc.invert(pc.and_(near[0], near[1])))
+            self._last_place = _edge_place(batch, zero, last=True) or self._last_place
+            self.judgement.zero_positions += pc.sum(pc.and_(zero, pc.invert(refused))).as_py()
+            batch = batch.append_column(_REFUSED, refused)
+        yield from self._spread(batch)
+
+    def _spread(self, batch: pa.RecordBatch) -> Iterator[Streams]:
+        for ready in self._spreader.push(batch):
+            yield self._judge(ready)
+
+    def _judge(self, batch: pa.RecordBatch) -> Streams:
+        """Counts and drops what cannot be used, and parts the channels into their streams."""
+        judgement = self.judgement
+        timed = self._times(batch)
+        usable = batch if timed is None else batch.filter(timed)
+        judgement.timed += usable.num_rows
+        placed = self._positions(batch)
+        if placed is not None and timed is not None:
+            placed = placed.filter(timed)
+        gnss = usable if placed is None else usable.filter(placed)
+        streams: Streams = {}
+        if gnss.num_rows:
+            streams[GNSS_PVT] = self._gnss(gnss)
+            judgement.kept += gnss.num_rows
+        others: dict[str, list[str]] = {}
+        for name in usable.schema.names:
+            if name in _CORE or name == _REFUSED:
+                continue
+            channel = CHANNELS.get(name)
+            stream = channel.stream if channel else VEHICLE
+            if stream != GNSS_PVT:
+                others.setdefault(stream, []).append(name)
+        for stream, names in others.items():
+            part = self._channel_stream(usable, names)
+            if part is not None:
+                streams[stream] = part
+        return streams
+
+    def _times(self, batch: pa.RecordBatch) -> pa.Array | None:
+        """Mask of the rows with a plausible time, or None when all have one."""
+        micros, rows = batch.column("timestamp").view(pa.int64()), batch.column("source_row")
+        earliest, latest = _microseconds(EARLIEST), _microseconds(LATEST)
+        extremes = pc.min_max(micros).as_py()
+        if extremes["min"] is not None and extremes["min"] >= earliest and extremes["max"] < latest:
+            if not micros.null_count:
+                return None
+            plausible = pc.is_valid(micros)
+        else:
+            plausible = pc.fill_null(pc.and_(pc.greater_equal(micros, earliest), pc.less(micros, latest)), False)
+        missing = pc.is_null(micros)
+        self.judgement.reject("no_time", missing, rows)
+        self.judgement.reject("implausible_time", pc.and_not(pc.invert(plausible), missing), rows)
+        return plausible
+
+    def _positions(self, batch: pa.RecordBatch) -> pa.Array | None:
+        """Mask of the rows with a usable position, or None when all have one."""
+        judgement, rows = self.judgement, batch.column("source_row")
+        latitude, longitude = batch.column("latitude_deg"), batch.column("longitude_deg")
+        refused = batch.column(_REFUSED) if _REFUSED in batch.schema.names else None
+        if refused is None and _within(latitude, 90.0) and _within(longitude, 180.0):
+            judgement.placed += batch.num_rows
+            return None
+        missing = pc.or_(pc.is_null(latitude), pc.is_null(longitude))
+        finite = pc.and_(pc.is_finite(latitude), pc.is_finite(longitude))
+        inside = pc.and_(pc.less_equal(pc.abs(latitude), 90.0), pc.less_equal(pc.abs(longitude), 180.0))
+        usable = pc.fill_null(pc.and_(finite, inside), False)
+        judgement.reject("no_position", missing, rows)
+        judgement.reject("position_not_finite", pc.fill_null(pc.invert(finite), False), rows)
+        judgement.reject("position_out_of_range", pc.fill_null(pc.and_(finite, pc.invert(inside)), False), rows)
+        if refused is not None:
+            judgement.reject("zero_position", refused, rows)
+            usable = pc.and_(usable, pc.invert(refused))
+        judgement.placed += pc.sum(usable).as_py() or 0
+        return usable
+
+    def _gnss(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        rows = batch.column("source_row")
+        given = set(batch.schema.names)
+        columns: list[pa.Array] = []
+        for column in GNSS_PVT_SCHEMA:
+            if column.name == "flags":
+                columns.append(self._flags(batch))
+            elif column.name not in given:
+                columns.append(pa.nulls(batch.num_rows, column.type))
+            elif column.name in _CORE:
+                columns.append(batch.column(column.name))
+            else:
+                columns.append(self._values(column.name, column.type, batch.column(column.name), rows))
+        return pa.RecordBatch.from_arrays(columns, schema=GNSS_PVT_SCHEMA)
+
+    def _flags(self, batch: pa.RecordBatch) -> pa.Array:
+        """The reader's flags, and `OUT_OF_ORDER` where a row is earlier than one before it in the file."""
+        judgement = self.judgement
+        if "flags" in batch.schema.names:
+            flags = pc.fill_null(batch.column("flags").cast(pa.uint32()), pa.scalar(0, pa.uint32()))
+        else:
+            flags = pa.repeat(pa.scalar(0, pa.uint32()), batch.num_rows)
+        micros = batch.column("timestamp").view(pa.int64())
+        steps = pc.pairwise_diff(micros)
+        first, smallest = micros[0].as_py(), pc.min(steps).as_py()
+        backward = first < self._previous
+        if first < self._latest or (smallest is not None and smallest < 0):
+            judgement.backward_times += (pc.sum(pc.less(steps, 0)).as_py() or 0) + backward
+            greatest = pc.max_element_wise(pc.cumulative_max(micros), self._latest)
+            late = pc.less(micros, greatest)
+            judgement.out_of_order += pc.sum(late).as_py()
+            bits = pc.multiply(late.cast(pa.uint32()), pa.scalar(Flag.OUT_OF_ORDER, pa.uint32()))
+            flags = pc.bit_wise_or(flags, bits)
+            self._latest = greatest[-1].as_py()
+        else:
+            self._latest = micros[-1].as_py()
+        self._previous = micros[-1].as_py()
+        return flags
+
+    def _channel_stream(self, batch: pa.RecordBatch, names: list[str]) -> pa.RecordBatch | None:
+        """The rows and channels that hold a value, or None."""
+        rows = batch.column("source_row")
+        columns: dict[str, pa.Array] = {}
+        fields: dict[str, pa.Field] = {}
+        filled: pa.Array | None = None
+        complete = False
+        for name in names:
+            array = batch.column(name)
+            if array.null_count == batch.num_rows:
+                continue
+            channel = CHANNELS.get(name)
+            if channel is not None:
+                kind, out = channel.type, channel.field
+            else:
+                kind, out = self._channel_type(name, array.type), batch.schema.field(name)
+                if len(self._channels) > MAX_CHANNELS:
+                    continue
+                out = (out if out.metadata else channel_field(name)).with_type(kind)
+            array = self._values(name, kind, array, rows)
+            if array.null_count == batch.num_rows:
+                continue
+            columns[name], fields[name] = array, out
+            complete = complete or not array.null_count
+            if not complete:
+                valid = pc.is_valid(array)
+                filled = valid if filled is None else pc.or_(filled, valid)
+        if not columns:
+            return None
+        core = {"timestamp": batch.column("timestamp"), "source_row": rows}
+        schema = pa.schema([CHANNELS[name].field for name in core] + list(fields.values()))
+        part = pa.RecordBatch.from_arrays([*core.values(), *columns.values()], schema=schema)
+        return part if complete else part.filter(filled)
+
+    def _channel_type(self, name: str, given: pa.DataType) -> pa.DataType:
+        """Numbers are 64-bit floats, anything else text; the first batch that has the channel decides."""
+        numeric = (
+            pa.types.is_floating(given)
+            or pa.types.is_integer(given)
+            or pa.types.is_boolean(given)
+            or pa.types.is_decimal(given)
+        )
+        if name not in self._channels:
+            self._channels[name] = "number" if numeric else "text"
+            if len(self._channels) == MAX_CHANNELS + 1:
+                self.judgement.inferred.append(f"more than {MAX_CHANNELS} further channels: the rest was left out")
+        return pa.float64() if self._channels[name] == "number" else pa.string()
+
+    def _values(self, name: str, kind: pa.DataType, array: pa.Array, rows: pa.Array) -> pa.Array:
+        """`array` as `kind`; what is not finite, does not fit or cannot be is null and counted as a bad cell."""
+        if array.null_count == len(array):
+            return pa.nulls(len(array), kind)
+        if pa.types.is_floating(array.type) and not _all_finite(array):
+            finite = pc.is_finite(array)
+            self.judgement.bad_cell(name, pc.fill_null(pc.invert(finite), False), rows)
+            array = pc.if_else(finite, array, None)
+        if name in _NEVER_NEGATIVE and (pc.min(array).as_py() or 0) < 0:
+            negative = pc.less(array, pa.scalar(0, array.type))
+            self.judgement.bad_cell(name, pc.fill_null(negative, False), rows)
+            array = pc.if_else(negative, None, array)
+        if array.type == kind:
+            return array
+        return self._cast(name, kind, array, rows)
+
+    def _cast(self, name: str, kind: pa.DataType, array: pa.Array, rows: pa.Array) -> pa.Array:
+        try:
+            if pa.types.is_dictionary(kind):
+                text = array.cast(kind.value_type)
+                encoded = text.dictionary_encode()
+                return encoded.cast(kind)
+            if pa.types.is_floating(kind) and pa.types.is_floating(array.type):
+                cast = array.cast(kind, safe=False)
+                if kind.bit_width < array.type.bit_width and not _all_finite(cast):
+                    finite = pc.is_finite(cast)
+                    self.judgement.bad_cell(name, pc.fill_null(pc.invert(finite), False), rows)
+                    cast = pc.if_else(finite, cast, None)
+                return cast
+            if pa.types.is_integer(kind) and pa.types.is_floating(array.type):
+                array = pc.round(array)
+            return array.cast(kind)
+        except pa.ArrowInvalid:
+            return self._cast_cell_by_cell(name, kind, array, rows)
+
+    def _cast_cell_by_cell(self, name: str, kind: pa.DataType, array: pa.Array, rows: pa.Array) -> pa.Array:
+        """The rare block that holds a cell which cannot be cast."""
+        cells: list[object] = []
+        for cell in array:
+            try:
+                cells.append(cell.cast(kind).as_py())
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+                cells.append(None)
+        cast = pa.array(cells, kind)
+        self.judgement.bad_cell(name, pc.and_(pc.is_null(cast), pc.is_valid(array)), rows)
+        return cast
+
+
+def _within(values: pa.Array, limit: float) -> bool:
+    """True when every value is there, finite and within ±`limit`."""
+    if values.null_count:
+        return False
+    extremes = pc.min_max(values).as_py()
+    return extremes["min"] >= -limit and extremes["max"] <= limit and _all_finite(values)
+
+
+def _all_finite(values: pa.Array) -> bool:
+    """One pass: a sum is finite only if every part is; a sum that overflows is looked at cell by cell."""
+    total = pc.sum(values).as_py()
+    return total is None or math.isfinite(total) or bool(pc.all(pc.is_finite(values)).as_py())
+
+
+def _zero_mask(batch: pa.RecordBatch) -> pa.Array | None:
+    """Mask of the fixes at exactly 0°, 0°, or None when there is none."""
+    latitude, longitude = batch.column("latitude_deg"), batch.column("longitude_deg")
+    for values in (latitude, longitude):
+        extremes = pc.min_max(values).as_py()
+        if extremes["min"] is None or not extremes["min"] <= 0.0 <= extremes["max"]:
+            return None
+    zero = pc.fill_null(pc.and_(pc.equal(latitude, 0.0), pc.equal(longitude, 0.0)), False)
+    return zero if pc.any(zero).as_py() else None
+
+
+def _edge_place(batch: pa.RecordBatch, zero: pa.Array | None, *, last: bool) -> tuple[float, float] | None:
+    """The batch's first or last position that is not exactly 0°, 0°."""
+    latitude, longitude = batch.column("latitude_deg"), batch.column("longitude_deg")
+    valid = pc.and_(pc.is_valid(latitude), pc.is_valid(longitude))
+    if zero is not None:
+        valid = pc.and_(valid, pc.invert(zero))
+    edge = batch.num_rows - 1 if last else 0
+    if not valid[edge].as_py():
+        edge = (
+            pc.max(pc.if_else(valid, pa.arange(0, batch.num_rows), None)).as_py() if last else valid.index(True).as_py()
+        )
+        if edge is None or edge < 0:
+            return None
+    return latitude[edge].as_py(), longitude[edge].as_py()
