@@ -1,0 +1,284 @@
+"""What the values of GPX track points mean: leaves to channels, texts to typed columns, columns to batches.
+
+Sources: GPX 1.0 and 1.1 schemas; Garmin TrackPointExtension v1/v2 and PowerExtension v1; ClueTrust gpxdata 1.0;
+Apple Health, Suunto and OpenTracks exports. Speeds are metres per second in all of them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from telemetry.formats.gpx_points import Leaf, Row
+from telemetry.formats.iso8601 import parse_iso8601
+from telemetry.formats.reader import Findings
+from telemetry.formats.xml_numbers import parse_number
+from telemetry.streams.channels import CHANNELS, Flag, channel_field
+
+MAX_EXTENSION_CHANNELS = 64
+MAX_NAMED_TEXTS = 8
+
+_NATIVE = {
+    "@lat": "latitude_deg",
+    "@lon": "longitude_deg",
+    "ele": "altitude_m",
+    "time": "timestamp",
+    "speed": "speed_mps",
+    "course": "course_deg",
+    "hdop": "hdop",
+    "sat": "satellites",
+    "fix": "fix_type",
+}
+NATIVE_TEXTS = frozenset({"name", "cmt", "desc", "src", "url", "urlname", "sym", "type", "link", "extensions"})
+"""Children of a point that are for people, whatever they hold."""
+_EXTENSION = {
+    "speed": "speed_mps",
+    "course": "course_deg",
+    "hdop": "hdop",
+    "sat": "satellites",
+    "hacc": "horizontal_accuracy_m",
+    "accuracy_horizontal": "horizontal_accuracy_m",
+    "verticalspeed": "vertical_speed_mps",
+    "hr": "heart_rate_bpm",
+    "heartrate": "heart_rate_bpm",
+    "cad": "cadence_rpm",
+    "cadence": "cadence_rpm",
+    "power": "power_w",
+    "powerinwatts": "power_w",
+    "atemp": "temperature_degc",
+    "temp": "temperature_degc",
+    "temperature": "temperature_degc",
+}
+_UNITS = {
+    "magvar": "deg",
+    "geoidheight": "m",
+    "ageofdgpsdata": "s",
+    "wtemp": "°C",
+    "depth": "m",
+    "bearing": "deg",
+    "distance": "m",
+    "vacc": "m",
+    "accuracy_vertical": "m",
+    "gain": "m",
+    "loss": "m",
+}
+_GARMIN = "http://www.garmin.com/xmlschemas/"
+_FIXES = pa.array(["none", "2d", "3d", "dgps", "pps"])
+_FLOAT_MAX = 3.4028234663852886e38
+_SHORT_MAX = 32_767
+_NO_NUMBER = pa.scalar(None, pa.float64())
+
+
+def canonical_channel(leaf: Leaf) -> str | None:
+    """The canonical channel that a leaf belongs to, if any."""
+    return _NATIVE.get(leaf.name) if leaf.native else _EXTENSION.get(leaf.name.lower())
+
+
+def read_column(leaf: Leaf, strings: pa.StringArray) -> pa.Array:
+    """Typed values of one leaf; null where the text is null, unreadable or out of the channel's type.
+
+    `time` gives timestamps, `fix` strings, all others doubles.
+    """
+    channel = canonical_channel(leaf)
+    if channel == "timestamp":
+        return parse_iso8601(strings).times
+    if channel == "fix_type":
+        fixes = pc.ascii_lower(strings)
+        return pc.if_else(pc.is_in(fixes, value_set=_FIXES), fixes, pa.scalar(None, pa.string()))
+    numbers = parse_number(strings)
+    if channel is None or CHANNELS[channel].type == pa.float64() or numbers.null_count == len(numbers):
+        return numbers
+    if CHANNELS[channel].type == pa.int16():
+        whole = pc.and_(pc.equal(pc.floor(numbers), numbers), pc.less_equal(pc.abs(numbers), _SHORT_MAX))
+        return pc.if_else(whole, numbers, _NO_NUMBER)
+    if pc.max(pc.abs(numbers)).as_py() > _FLOAT_MAX:
+        return pc.if_else(pc.less_equal(pc.abs(numbers), _FLOAT_MAX), numbers, _NO_NUMBER)
+    return numbers
+
+
+@dataclass(frozen=True, slots=True)
+class PointColumns:
+    """Typed points of one block.
+
+    Attributes
+    ----------
+    source_row : int64, number of the point in the file, from 1.
+    starts : boolean, true where a segment begins.
+    columns : values by leaf, each as long as `source_row`; a leaf that is absent has no value.
+    """
+
+    source_row: pa.Int64Array
+    starts: pa.BooleanArray
+    columns: dict[Leaf, pa.Array]
+
+
+@dataclass(frozen=True, slots=True)
+class PointCells:
+    """The same before it is known which leaves are kept: values with the indices of the points that have them."""
+
+    source_row: pa.Int64Array
+    starts: pa.BooleanArray
+    cells: dict[Leaf, tuple[list[int], pa.Array]]
+
+    def firsts(self) -> dict[Leaf, int]:
+        """The first source row of each leaf that has a value."""
+        return {
+            leaf: self.source_row[indices[pc.index(pc.is_valid(values), True).as_py()]].as_py()
+            for leaf, (indices, values) in self.cells.items()
+        }
+
+
+class ChannelTable:
+    """The channels of one document: which leaf goes where, the same from its first batch to its last.
+
+    Attributes
+    ----------
+    timed : points with a readable time so far.
+    zoneless : times without a zone so far, read as UTC.
+    """
+
+    def __init__(self, findings: Findings) -> None:
+        self.timed = 0
+        self.zoneless = 0
+        self._findings = findings
+        self._canonical = {"timestamp", "latitude_deg", "longitude_deg"}
+        self._extensions: dict[Leaf, pa.Field] = {}
+        self._used_names = set(CHANNELS)
+        self._texts: dict[str, None] = {}
+        self._refused = False
+
+    def read_rows(self, rows: list[Row], starts: list[bool], first_row: int) -> PointCells:
+        """Types the texts of strictly read points, and counts the cells that cannot be read."""
+        places: dict[Leaf, list[int]] = {}
+        for index, row in enumerate(rows):
+            for leaf in row:
+                places.setdefault(leaf, []).append(index)
+        cells = {}
+        for leaf, indices in places.items():
+            if leaf.native and leaf.name in NATIVE_TEXTS:
+                continue
+            values = self._read(leaf, pa.array([rows[index][leaf] for index in indices], pa.string()))
+            if values.null_count:
+                self._count_unreadable(leaf, values, [first_row + index for index in indices])
+            if values.null_count < len(values):
+                cells[leaf] = (indices, values)
+        source_row = pa.array(range(first_row, first_row + len(rows)), pa.int64())
+        return PointCells(source_row, pa.array(starts, pa.bool_()), cells)
+
+    def register(self, firsts: Mapping[Leaf, int]) -> None:
+        """Gives channels to leaves that appear for the first time, in the order of their first points."""
+        for leaf in sorted(firsts, key=lambda leaf: (firsts[leaf], leaf)):
+            channel = canonical_channel(leaf)
+            if channel:
+                self._canonical.add(channel)
+            elif leaf in self._extensions:
+                continue
+            elif len(self._extensions) < MAX_EXTENSION_CHANNELS:
+                unit = _UNITS.get(leaf.name.lower(), "")
+                source = f"{leaf.uri} {leaf.name}".strip()
+                self._extensions[leaf] = channel_field(self._free_name(leaf.name), unit, source)
+            else:
+                self._refused = True
+
+    def spread(self, points: PointCells) -> PointColumns:
+        """The cells of registered leaves as whole columns."""
+        count = len(points.source_row)
+        columns = {}
+        for leaf, (indices, values) in points.cells.items():
+            if len(indices) == count:
+                columns[leaf] = values
+            elif self.keeps(leaf):
+                place: list[int | None] = [None] * count
+                for position, index in enumerate(indices):
+                    place[index] = position
+                columns[leaf] = values.take(pa.array(place, pa.int64()))
+        return PointColumns(points.source_row, points.starts, columns)
+
+    def keeps(self, leaf: Leaf) -> bool:
+        """Whether the leaf has a channel."""
+        return canonical_channel(leaf) is not None or leaf in self._extensions
+
+    def batch(self, points: PointColumns) -> pa.RecordBatch:
+        """One batch as `Reader.read` promises it. Columns that once appeared stay, null where absent."""
+        count = len(points.source_row)
+        sources: dict[str, list[Leaf]] = {}
+        for leaf in sorted(points.columns, key=_rank):
+            if name := canonical_channel(leaf):
+                sources.setdefault(name, []).append(leaf)
+        fields, arrays = [], []
+        for name, channel in CHANNELS.items():
+            if name in self._canonical:
+                values = [points.columns[leaf] for leaf in sources.get(name, ())]
+                fields.append(channel.field.with_nullable(True))
+                arrays.append(_canonical_column(name, values, count))
+        start = pa.scalar(int(Flag.SEGMENT_START), pa.uint32())
+        flags = pc.if_else(points.starts, start, pa.scalar(0, pa.uint32()))
+        fields += [CHANNELS["source_row"].field, CHANNELS["flags"].field]
+        arrays += [points.source_row, flags]
+        for leaf, field in self._extensions.items():
+            fields.append(field)
+            arrays.append(points.columns.get(leaf, pa.nulls(count, field.type)))
+        batch = pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+        self.timed += count - batch.column("timestamp").null_count
+        return batch
+
+    def note_text(self, leaf: Leaf) -> None:
+        """Remembers an extension whose text is no number, and so is kept in no channel."""
+        if len(self._texts) <= MAX_NAMED_TEXTS:
+            self._texts[leaf.name] = None
+
+    def remarks(self) -> list[str]:
+        """Sentences for the quality report."""
+        remarks = []
+        if self.zoneless:
+            remarks.append(f"{self.zoneless} times without a zone were read as UTC, as GPX defines them")
+        if self._texts:
+            names = sorted(self._texts)
+            more = " and others" if len(names) > MAX_NAMED_TEXTS else ""
+            listed = ", ".join(name[:40] for name in names[:MAX_NAMED_TEXTS])
+            remarks.append(f"text of extension elements is not kept: {listed}{more}")
+        if self._refused:
+            remarks.append(f"only the first {MAX_EXTENSION_CHANNELS} extension channels are kept")
+        return remarks
+
+    def _read(self, leaf: Leaf, strings: pa.StringArray) -> pa.Array:
+        if canonical_channel(leaf) != "timestamp":
+            return read_column(leaf, strings)
+        parsed = parse_iso8601(strings)
+        self.zoneless += parsed.zoneless
+        return parsed.times
+
+    def _count_unreadable(self, leaf: Leaf, values: pa.Array, source_rows: list[int]) -> None:
+        channel = canonical_channel(leaf)
+        if channel is None:
+            self.note_text(leaf)
+            return
+        for index in pc.indices_nonzero(pc.is_null(values)).to_pylist():
+            self._findings.bad_cell(channel, source_rows[index])
+
+    def _free_name(self, name: str) -> str:
+        free, number = name, 1
+        while free in self._used_names:
+            number += 1
+            free = f"{name}_{number}"
+        self._used_names.add(free)
+        return free
+
+
+def _rank(leaf: Leaf) -> tuple[int, Leaf]:
+    """Which of several leaves of one channel wins: GPX's own, then Garmin's, then any."""
+    if leaf.native:
+        return 0, leaf
+    return (1 if leaf.uri.startswith(_GARMIN) else 2), leaf
+
+
+def _canonical_column(name: str, values: list[pa.Array], count: int) -> pa.Array:
+    target = CHANNELS[name].type
+    if not values:
+        return pa.nulls(count, target)
+    merged = pc.coalesce(*values) if len(values) > 1 else values[0]
+    if name == "fix_type":
+        indices = pc.index_in(merged, value_set=_FIXES).cast(pa.int8())
+        return pa.DictionaryArray.from_arrays(indices, _FIXES)
+    return merged if merged.type == target else pc.cast(merged, target)
