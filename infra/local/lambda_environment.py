@@ -54,6 +54,12 @@ class LambdaFunction:
         self._lock = threading.Lock()
         self._idle: list[Handler] = []
         self._made = 0
+        self._busy = 0
+
+    @property
+    def busy(self) -> int:
+        """How many events are being handled."""
+        return self._busy
 
     def warm(self) -> None:
         """Loads the first environment, so that the first event need not wait for it."""
@@ -65,12 +71,15 @@ class LambdaFunction:
         with self._may_run:
             with self._lock:
                 handler = self._idle.pop() if self._idle else None
-            handler = handler or self._load()
+                self._busy += 1
             try:
+                handler = handler or self._load()
                 return handler(event, self.context())
             finally:
                 with self._lock:
-                    self._idle.append(handler)
+                    self._busy -= 1
+                    if handler is not None:
+                        self._idle.append(handler)
 
     def context(self) -> LambdaContext:
         """A context whose time runs from now."""
