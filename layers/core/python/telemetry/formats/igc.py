@@ -1,0 +1,245 @@
+"""IGC flight recordings: B records to batches, one block of lines at a time. Pure.
+
+Source: FAI "Technical Specification for IGC-approved GNSS Flight Recorders", appendix A: records A, B, H and I.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from telemetry.formats.cells import parse_float
+from telemetry.formats.csv_blocks import Block, LineBlocks, read_head
+from telemetry.formats.csv_dates import find_date
+from telemetry.formats.reader import ByteSource, FileDevice, Findings, Origin, Recognition, TimeBasis
+from telemetry.streams.channels import CHANNELS, FIX_TYPE, TIMESTAMP, channel_field
+
+DAY_US = 86_400_000_000
+FIXED_LENGTH = 35
+_B_RECORD = r"^B([01]\d|2[0-3])[0-5]\d[0-5]\d\d{7}[NS]\d{8}[EW][AV](-\d{4}|\d{5})(-\d{4}|\d{5})"
+_DATE = re.compile(r"^HF?O?P?DTE(?:DATE)?:? ?(\d{2})(\d{2})(\d{2})", re.IGNORECASE)
+_EXTENSION = re.compile(r"(\d{2})(\d{2})([A-Z0-9]{3})")
+_UNITS = {
+    "FXA": "m",
+    "GSP": "km/h",
+    "TAS": "km/h",
+    "IAS": "km/h",
+    "TRT": "deg",
+    "TRM": "deg",
+    "HDT": "deg",
+    "OAT": "°C",
+}
+# Three-letter codes (chapter A7) that have a canonical column.
+_CANONICAL = {"FXA": "horizontal_accuracy_m", "SIU": "satellites", "HDP": "hdop"}
+
+
+class IgcReader:
+    """Reader of `.igc` files."""
+
+    name = "igc"
+    title = "IGC"
+
+    def recognise(self, head: bytes, origin: Origin) -> Recognition | None:
+        """By an A record on the first line, or by H and B records together."""
+        del origin
+        text = head[:65_536].decode("latin-1").lstrip("\ufeffï»¿ \r\n")
+        lines = text.splitlines()
+        header = any(_DATE.match(line) for line in lines)
+        fixes = sum(1 for line in lines if re.match(_B_RECORD, line))
+        if not lines or not re.match(r"^A[A-Z0-9]{3}", lines[0]) or "," in lines[0][:4]:
+            return Recognition(self.name, 0.8, "IGC flight recording without its first record") if fixes > 1 else None
+        if fixes or header:
+            return Recognition(self.name, 0.95, "IGC flight recording")
+        records = sum(1 for line in lines[1:] if re.match(r"^[GHIJL][A-Za-z0-9:]", line))
+        return Recognition(self.name, 0.6, "IGC flight recording") if records and records >= len(lines) - 2 else None
+
+    def read(self, source: ByteSource, origin: Origin, findings: Findings) -> Iterator[pa.RecordBatch]:
+        """See `Reader.read`. `source_row` is the line number."""
+        findings.format, findings.dialect = self.name, "IGC"
+        flight = _Flight(origin, findings)
+        # The specification allows ASCII; pilots' names come in any encoding and are not read.
+        for block in LineBlocks(source, read_head(source), "latin-1"):
+            batch = flight.take(block)
+            if batch is not None:
+                yield batch
+
+
+@dataclass(frozen=True, slots=True)
+class _Extension:
+    """Characters `start` to `stop` (Python's way) of a B record."""
+
+    start: int
+    stop: int
+    code: str
+
+
+@dataclass(slots=True)
+class _Flight:
+    """State carried from block to block: the day, the last time of day, the extensions."""
+
+    origin: Origin
+    findings: Findings
+    lines: int = 0
+    day_us: int | None = None
+    last_us: int = -1
+    extensions: tuple[_Extension, ...] = ()
+    recorder: dict[str, str] = field(default_factory=dict)
+
+    def take(self, block: Block) -> pa.RecordBatch | None:
+        lines = pc.split_pattern(pa.array([block.data.replace(b"\r\n", b"\n").decode()]), "\n").values
+        first = self.lines + block.overlong_before + 1
+        # After the last line end stands one empty piece, which is no line.
+        self.lines = first + block.data.count(b"\n") - 1
+        numbers = pa.array(range(first, first + len(lines)), pa.int64())
+        self._describe(lines)
+        begins = pc.starts_with(lines, "B")
+        whole = pc.match_substring_regex(lines, _B_RECORD)
+        malformed = numbers.filter(pc.and_not(begins, whole))
+        for row in malformed.slice(0, 5).to_pylist():
+            self.findings.reject("malformed_row", row)
+        if len(malformed) > 5:
+            self.findings.reject("malformed_row", None, len(malformed) - 5)
+        records, rows = lines.filter(whole), numbers.filter(whole)
+        self.findings.rows_read += len(records) + len(malformed)
+        if not len(records):
+            self._dates(lines)
+            return None
+        return self._batch(records, rows, self._days(lines, numbers, records, rows))
+
+    def _describe(self, lines: pa.StringArray) -> None:
+        """Reads A, H and I records."""
+        heads = lines.filter(pc.match_substring_regex(lines, r"^(A[A-Z0-9]{3}|I\d\d|HF(FTY|RHW)|HO?F?P?DTE)"))
+        for line in heads.to_pylist():
+            if line.startswith("I"):
+                found = (_Extension(int(a) - 1, int(b), code) for a, b, code in _EXTENSION.findall(line[3:]))
+                self.extensions = tuple(e for e in found if FIXED_LENGTH <= e.start < e.stop <= e.start + 10)
+                continue
+            key = line[:5].upper() if line.startswith("H") else line[:1]
+            self.recorder.setdefault(key, line.partition(":")[2].strip() if key != "A" else line[1:].strip())
+        maker_and_model = self.recorder.get("HFFTY", "").split(",")
+        maker = maker_and_model[0].strip() or self.recorder.get("A", "")[:3]
+        serial = self.recorder.get("A", "")[3:6]
+        if maker:
+            self.findings.device = FileDevice(
+                manufacturer=maker[:80],
+                model=",".join(maker_and_model[1:]).strip()[:80] or None,
+                serial_number=serial if re.fullmatch(r"[A-Z0-9]{3}", serial) else None,
+            )
+
+    def _dates(self, lines: pa.StringArray) -> list[tuple[int, int]]:
+        """(position of the line, day in microseconds) of each date record; the last stays for what follows."""
+        found: list[tuple[int, int]] = []
+        places = pc.indices_nonzero(pc.match_substring_regex(lines, r"^H[FOP]?DTE"))
+        for place in places.to_pylist():
+            match = _DATE.match(lines[place].as_py())
+            if match:
+                day, month, year = (int(part) for part in match.groups())
+                try:
+                    when = date(year + (1900 if year >= 80 else 2000), month, day)
+                except ValueError:
+                    continue
+                found.append((place, _epoch_us(when)))
+        if found:
+            self.day_us, self.last_us = found[-1][1], -1
+        return found
+
+    def _days(
+        self, lines: pa.StringArray, numbers: pa.Int64Array, records: pa.StringArray, rows: pa.Int64Array
+    ) -> pa.Int64Array:
+        """The UTC time in microseconds of each record: its day, then its time of day, midnights counted."""
+        seconds = pa.nulls(len(records), pa.int64())
+        parts = [pc.utf8_slice_codeunits(records, at, at + 2).cast(pa.int64()) for at in (1, 3, 5)]
+        seconds = pc.add(pc.multiply(pc.add(pc.multiply(parts[0], 60), parts[1]), 60), parts[2])
+        of_day = pc.multiply(seconds, 1_000_000)
+        fraction = next((e for e in self.extensions if e.code == "TDS"), None)
+        if fraction is not None:
+            digits = pc.utf8_slice_codeunits(records, fraction.start, fraction.stop)
+            value, _ = parse_float(digits)
+            scale = 10.0 ** (6 - (fraction.stop - fraction.start))
+            of_day = pc.add(of_day, pc.fill_null(pc.multiply(value, scale), 0.0).cast(pa.int64()))
+        before = self.day_us
+        dates = [(numbers[place].as_py(), day) for place, day in self._dates(lines)]
+        if before is None and (not dates or dates[0][0] > rows[0].as_py()):
+            before = self._guessed_day()
+        # Spans between date records; within each, time of day falling by half a day is a midnight passed.
+        edges = [(0, before)] + [(pc.sum(pc.less(rows, row)).as_py() or 0, day) for row, day in dates]
+        pieces: list[pa.Array] = []
+        for index, (start, day) in enumerate(edges):
+            stop = edges[index + 1][0] if index + 1 < len(edges) else len(records)
+            span = of_day.slice(start, stop - start)
+            if len(span):
+                pieces.append(self._unwrapped(span, day or 0, self.last_us if index == 0 else -1))
+        return pa.concat_arrays(pieces)
+
+    def _unwrapped(self, of_day: pa.Int64Array, day_us: int, last_us: int) -> pa.Int64Array:
+        previous = pa.concat_arrays(
+            [pa.array([last_us if last_us >= 0 else of_day[0].as_py()]), of_day.slice(0, len(of_day) - 1)]
+        )
+        passed = pc.less(pc.subtract(of_day, previous), -DAY_US // 2)
+        days = pc.cumulative_sum(passed.cast(pa.int64()))
+        self.day_us = day_us + days[-1].as_py() * DAY_US
+        self.last_us = of_day[-1].as_py()
+        return pc.add(of_day, pc.add(pc.multiply(days, DAY_US), day_us))
+
+    def _guessed_day(self) -> int:
+        when, said = find_date((), self.origin)
+        self.findings.time_basis = TimeBasis.INFERRED_DATE
+        if when is None:
+            self.findings.inferred.append("the file names no date; its fixes have only a time of day")
+            return 0
+        self.findings.inferred.append(said)
+        return _epoch_us(when)
+
+    def _batch(self, records: pa.StringArray, rows: pa.Int64Array, times: pa.Int64Array) -> pa.RecordBatch:
+        valid = pc.equal(pc.utf8_slice_codeunits(records, 24, 25), "A")
+        altitude = _number(records, 30, 35)
+        columns: dict[str, pa.Array] = {
+            "timestamp": times.cast(TIMESTAMP),
+            "latitude_deg": self._degrees(records, 7, 9, 14, negative="S", more_digits="LAD"),
+            "longitude_deg": self._degrees(records, 15, 18, 23, negative="W", more_digits="LOD"),
+            # V says that there was no 3D fix: its GNSS altitude is none.
+            "altitude_m": pc.if_else(valid, altitude, None),
+            "fix_type": pc.if_else(valid, "3d", "2d").cast(FIX_TYPE),
+            "source_row": rows,
+        }
+        fields = [CHANNELS[name].field if name in CHANNELS else pa.field(name, columns[name].type) for name in columns]
+        fields.append(channel_field("pressure_altitude", "m"))
+        columns["pressure_altitude"] = _number(records, 25, 30)
+        for extension in self.extensions:
+            if extension.code in ("TDS", "LAD", "LOD") or extension.code in columns:
+                continue
+            values = _number(records, extension.start, extension.stop)
+            name = _CANONICAL.get(extension.code, extension.code)
+            known = CHANNELS.get(name)
+            fields.append(known.field if known else channel_field(name, _UNITS.get(extension.code, "")))
+            columns[name] = values.cast(known.type) if known else values
+        nullable = [field.with_nullable(True) for field in fields]
+        return pa.record_batch(list(columns.values()), schema=pa.schema(nullable))
+
+    def _degrees(
+        self, records: pa.StringArray, start: int, minutes: int, sign: int, *, negative: str, more_digits: str
+    ) -> pa.DoubleArray:
+        """`DDMMmmm` and a hemisphere letter; further digits of the minutes may stand in an extension."""
+        whole = _number(records, start, minutes)
+        thousandths = _number(records, minutes, sign)
+        finer = next((e for e in self.extensions if e.code == more_digits), None)
+        if finer is not None:
+            digits = pc.fill_null(_number(records, finer.start, finer.stop), 0.0)
+            thousandths = pc.add(thousandths, pc.divide(digits, 10.0 ** (finer.stop - finer.start)))
+        degrees = pc.add(whole, pc.divide(thousandths, 60_000.0))
+        south_or_west = pc.equal(pc.utf8_slice_codeunits(records, sign, sign + 1), negative)
+        return pc.if_else(south_or_west, pc.negate(degrees), degrees)
+
+
+def _number(records: pa.StringArray, start: int, stop: int) -> pa.DoubleArray:
+    return parse_float(pc.utf8_slice_codeunits(records, start, stop))[0]
+
+
+def _epoch_us(day: date) -> int:
+    return (day - date(1970, 1, 1)).days * DAY_US
+
+
+READER = IgcReader()

@@ -1,0 +1,89 @@
+"""The IGC reader: fixed columns, a date that stands elsewhere, extensions, midnight."""
+
+import io
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from telemetry.formats.igc import READER
+from telemetry.formats.reader import Findings, Origin, TimeBasis
+
+HEAD = "AXXX001 Recorder\r\nHFDTE160722\r\n"
+
+
+def fix(time: str, *, lat: str = "4730500N", lon: str = "00815250E", valid: str = "A", tail: str = "") -> str:
+    return f"B{time}{lat}{lon}{valid}0044400456{tail}\r\n"
+
+
+def read(text: str, origin: Origin | None = None) -> tuple[pa.Table, Findings]:
+    findings = Findings()
+    batches = list(READER.read(io.BytesIO(text.encode("latin-1")), origin or Origin(), findings))
+    tables = [pa.table(batch) for batch in batches]
+    return (pa.concat_tables(tables, promote_options="default") if tables else pa.table({})), findings
+
+
+def test_a_fix_in_its_units() -> None:
+    table, findings = read(HEAD + fix("101112"))
+    row = table.to_pylist()[0]
+    assert row["timestamp"] == datetime(2022, 7, 16, 10, 11, 12, tzinfo=UTC)
+    assert row["latitude_deg"] == pytest.approx(47 + 30.5 / 60)
+    assert row["longitude_deg"] == pytest.approx(8 + 15.25 / 60)
+    assert (row["altitude_m"], row["pressure_altitude"], row["fix_type"]) == (456, 444, "3d")
+    assert row["source_row"] == 3
+    assert findings.time_basis is TimeBasis.GNSS_UTC
+
+
+def test_south_and_west_are_negative_and_no_3d_fix_has_no_altitude() -> None:
+    row = read(HEAD + fix("101112", lat="4730500S", lon="00815250W", valid="V"))[0].to_pylist()[0]
+    assert row["latitude_deg"] < 0 and row["longitude_deg"] < 0
+    assert (row["altitude_m"], row["fix_type"]) == (None, "2d")
+
+
+def test_midnight_is_crossed_once_and_a_later_date_record_wins() -> None:
+    flight = HEAD + fix("235959") + fix("000001") + "HFDTEDATE:180722,01\r\n" + fix("000002")
+    days = [t.day for t in read(flight)[0]["timestamp"].to_pylist()]
+    assert days == [16, 17, 18]
+
+
+def test_midnight_across_blocks() -> None:
+    filler = "".join(fix("235959") for _ in range(40_000))
+    table, _ = read(HEAD + filler + fix("000000"))
+    assert table.num_rows == 40_001
+    assert table["timestamp"][-1].as_py() == datetime(2022, 7, 17, tzinfo=UTC)
+
+
+def test_extensions_are_kept_and_refine() -> None:
+    head = HEAD + "I053638FXA3940SIU4141TDS4242LAD4343LOD\r\n"
+    row = read(head + fix("101112", tail="01207555"))[0].to_pylist()[0]
+    assert (row["horizontal_accuracy_m"], row["satellites"]) == (12, 7)
+    assert row["timestamp"].microsecond == 500_000
+    assert row["latitude_deg"] == pytest.approx(47 + 30.5005 / 60, abs=1e-9)
+
+
+def test_a_file_without_date_takes_it_from_its_name_and_says_so() -> None:
+    table, findings = read("AXXX001\r\n" + fix("101112"), Origin(file_name="2021-04-17-XXX-001.igc"))
+    assert table["timestamp"][0].as_py() == datetime(2021, 4, 17, 10, 11, 12, tzinfo=UTC)
+    assert findings.time_basis is TimeBasis.INFERRED_DATE
+    assert findings.inferred
+
+
+def test_broken_records_are_counted_with_their_lines() -> None:
+    table, findings = read(HEAD + "B10111247305\r\n" + fix("101112") + "B99111247305\r\n")
+    assert table.num_rows == 1
+    assert (findings.rejected["malformed_row"].count, findings.rejected["malformed_row"].first_rows) == (2, [3, 5])
+
+
+def test_recognition() -> None:
+    assert READER.recognise((HEAD + fix("101112")).encode(), Origin())
+    assert READER.recognise(b"A,B,C\n1,2,3\n", Origin()) is None
+    assert READER.recognise(b"<?xml version='1.0'?><gpx/>", Origin()) is None
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(alphabet="B0123456789NSEWAV\r\nHFDTEI-", max_size=300))
+def test_any_text_is_rows_or_nothing(text: str) -> None:
+    table, findings = read(HEAD + text)
+    assert table.num_rows <= findings.rows_read
