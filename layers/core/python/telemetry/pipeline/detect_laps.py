@@ -35,7 +35,7 @@ _READ_BYTES = 1 << 20
 
 def perform(services: Services, work: Work, progress: Progress) -> Completion:
     """Finds laps on each `gnss_pvt` file of the run."""
-    datasets = services.database.run(_DATASETS["streams_of_run"], run_id=work.job.run_id, stream=GNSS_PVT)
+    datasets = services.database.run(_DATASETS["streams_of_run"], run_id=work.job.run_id, stream_name=GNSS_PVT)
     if not datasets:
         raise TelemetryError(Code.INTERNAL_ERROR, "the run has no gnss_pvt dataset")
     found: list[Lap] = []

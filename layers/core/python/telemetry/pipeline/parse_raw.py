@@ -35,6 +35,7 @@ def perform(services: Services, work: Work, progress: Progress) -> Completion:
     TelemetryError : whatever is wrong with the recording, by its code.
     """
     rows: list[dict[str, Any]] = []
+    formats: list[tuple[Artifact, str, str | None]] = []
     devices: list[tuple[FileDevice, datetime, datetime]] = []
     for artifact in work.artifacts:
         # One file's canonical files at a time on disk, however many the session has.
@@ -42,6 +43,7 @@ def perform(services: Services, work: Work, progress: Progress) -> Completion:
             with concerning(work, artifact):
                 canonical = _canonicalise(services, work, artifact, Path(directory), progress)
             progress()
+            formats.append((artifact, canonical.format, canonical.compression))
             rows.extend(_upload(services, work, artifact, file, progress) for file in canonical.files)
         if canonical.device is not None:
             devices.append(
@@ -64,8 +66,12 @@ def perform(services: Services, work: Work, progress: Progress) -> Completion:
             changed(
                 transaction.run(_PIPELINE["set_session_device"], session_id=work.session_id, device_id=device_ids[0])
             )
-        for artifact in work.artifacts:
-            changed(transaction.run(_PIPELINE["parse_artifact"], artifact_id=artifact.id))
+        for artifact, name, compression in formats:
+            changed(
+                transaction.run(
+                    _PIPELINE["parse_artifact"], artifact_id=artifact.id, format=name, compression=compression
+                )
+            )
 
     return complete
 
@@ -85,7 +91,6 @@ def _canonicalise(
                 session_id=str(work.session_id), run_id=str(work.job.run_id), artifact_id=str(artifact.id)
             ),
             directory=directory,
-            limits=recording.Limits(),
             progress=progress,
         )
 

@@ -12,5 +12,5 @@ FROM jsonb_to_recordset(CAST(:files AS jsonb)) AS file (
 -- The files of one stream of a run, by start time.
 SELECT id, artifact_id, storage_path, row_count, byte_size, sha256, start_time_utc, end_time_utc, quality
 FROM telemetry_datasets
-WHERE run_id = :run_id AND stream = :stream
+WHERE run_id = :run_id AND stream = :stream_name
 ORDER BY start_time_utc, artifact_id;

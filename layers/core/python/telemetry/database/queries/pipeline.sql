@@ -37,9 +37,9 @@ WHERE id = :artifact_id AND status IN ('VALIDATED', 'CLASSIFIED', 'PARSED')
 RETURNING id;
 
 -- name: parse_artifact
--- Its canonical files are recorded in this same transaction.
+-- Its canonical files are recorded in this same transaction; an archive's format is known only now.
 UPDATE telemetry_artifacts
-SET status = 'PARSED'
+SET status = 'PARSED', format = :format, compression = :compression
 WHERE id = :artifact_id AND status IN ('CLASSIFIED', 'PARSED')
 RETURNING id;
 

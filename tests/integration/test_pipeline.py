@@ -1,0 +1,356 @@
+"""The job chain on real parts: what a session, its artifacts and its objects are after each way through."""
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from telemetry import recording
+from telemetry.errors import Code, TelemetryError
+from telemetry.formats.reader import FileDevice
+from telemetry.pipeline.drain import drain
+from telemetry.pipeline.outcome import Outcome
+from tests.house import LIFE_MS, SAMPLES, House, with_settings
+
+CHAIN = ["artifact_validate", "artifact_classify", "parse_raw", "detect_laps", "discard_raw"]
+CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
+
+
+@pytest.fixture(params=["house", "s3_house"])
+def any_house(request: pytest.FixtureRequest) -> House:
+    """The same over both backends."""
+    house: House = request.getfixturevalue(request.param)
+    return house
+
+
+@pytest.mark.parametrize("sample", ["sample_gnss_10hz.csv", "sample_track.gpx"])
+def test_recording_becomes_canonical_and_raw_goes(any_house: House, sample: str) -> None:
+    house = any_house
+    made = house.sample(sample)
+
+    drained = house.drain()
+
+    assert drained.outcomes == {Outcome.SUCCEEDED: 5}
+    jobs = house.jobs(made)
+    assert [job["job_type"] for job in jobs] == CHAIN
+    assert {job["status"] for job in jobs} == {"SUCCEEDED"}
+    run, session, (artifact,) = house.run(made), house.session(made), house.artifacts(made)
+    assert run["status"] == "SUCCEEDED"
+    assert run["created_at"] <= run["started_at"] <= run["finished_at"]
+    assert session["status"] == "READY"
+    assert artifact["status"] == "DISCARDED"
+    assert artifact["discarded_at"] is not None
+    assert artifact["format"] == sample.rpartition(".")[2]
+    assert house.raw_paths() == set()
+
+    datasets = house.datasets(made)
+    gnss = next(one for one in datasets if one["stream"] == "gnss_pvt")
+    assert house.canonical_paths() == {one["storage_path"] for one in datasets}
+    with house.services.canonical.open(gnss["storage_path"]) as stream:
+        content = stream.read(1 << 24)
+    assert hashlib.sha256(content).hexdigest() == gnss["sha256"]
+    assert len(content) == gnss["byte_size"]
+    assert f"/{made.run_id}/" in gnss["storage_path"]
+
+    assert session["start_time_utc"] == gnss["start_time_utc"]
+    assert session["end_time_utc"] == gnss["end_time_utc"]
+    assert session["start_time_utc"] < session["end_time_utc"] < session["created_at"]
+    summary = session["summary"]
+    assert summary["points"] == gnss["row_count"]
+    assert summary["distanceM"] == gnss["quality"]["distanceM"] > 0
+    assert summary["boundingBox"] == gnss["quality"]["boundingBox"]
+    length = session["end_time_utc"] - session["start_time_utc"]
+    assert summary["durationMs"] == pytest.approx(length.total_seconds() * 1000)
+
+
+def test_parquet_rows_are_those_the_row_counts(house: House, tmp_path: Any) -> None:
+    made = house.finalised(CSV)
+    house.drain()
+    (dataset,) = [one for one in house.datasets(made) if one["stream"] == "gnss_pvt"]
+    file = tmp_path / "gnss.parquet"
+    with house.services.canonical.open(dataset["storage_path"]) as stream:
+        file.write_bytes(stream.read(1 << 24))
+    times = pq.read_table(file)["timestamp"]
+    assert len(times) == dataset["row_count"] == len(CSV.splitlines()) - 1
+    assert times[0].as_py() == dataset["start_time_utc"]
+    assert times[-1].as_py() == dataset["end_time_utc"]
+
+
+def test_bad_recording_fails_at_once_with_its_code_and_raw_is_kept(house: House) -> None:
+    made = house.sample("csv_no_time.csv")
+    raw = house.raw_paths()
+
+    drained = house.drain()
+
+    assert drained.outcomes[Outcome.FAILED] == 1
+    assert drained.outcomes[Outcome.RETRIED] == 0
+    run, (artifact,) = house.run(made), house.artifacts(made)
+    assert (run["status"], run["error_code"]) == ("FAILED", "CSV_NO_TIME_COLUMN")
+    assert run["error_detail"]
+    assert run["finished_at"] is not None
+    assert house.session(made)["status"] == "FAILED"
+    assert artifact["status"] == "REJECTED"
+    assert house.raw_paths() == raw != set()
+    assert house.datasets(made) == []
+    job = house.jobs(made)[-1]
+    assert (job["status"], job["attempt_count"], job["last_error_code"]) == ("FAILED", 1, "CSV_NO_TIME_COLUMN")
+
+
+@pytest.mark.parametrize(
+    ("content", "announced", "code"),
+    [
+        (b"a,b\n1,2\n", {"sha256": "0" * 64}, Code.CHECKSUM_MISMATCH),
+        (b"a,b\n1,2\n", {"byte_size": 7}, Code.SIZE_MISMATCH),
+        (b"", {}, Code.FILE_EMPTY),
+    ],
+)
+def test_wrong_bytes_are_refused_by_both_stores(
+    any_house: House, content: bytes, announced: dict[str, Any], code: Code
+) -> None:
+    made = any_house.finalise(any_house.upload(content, **announced))
+    any_house.drain()
+    assert any_house.run(made)["error_code"] == code
+    assert [job["job_type"] for job in any_house.jobs(made)] == ["artifact_validate"]
+    assert any_house.artifacts(made)[0]["status"] == "REJECTED"
+
+
+def test_bytes_that_vanished_fail_without_blaming_the_file(any_house: House) -> None:
+    made = any_house.finalise(any_house.upload(None, byte_size=10))
+    any_house.drain()
+    assert any_house.run(made)["error_code"] == Code.RAW_DISCARDED
+    assert any_house.session(made)["status"] == "FAILED"
+    assert any_house.artifacts(made)[0]["status"] == "UPLOADED"
+
+
+def test_bytes_replaced_after_validation_are_never_parsed(house: House) -> None:
+    made = house.finalised(CSV)
+    drain_one(house)
+    path = house.artifacts(made)[0]["storage_path"]
+    house.services.raw.delete(path)
+    house.store(path, CSV.replace(b"5", b"6"))
+    house.drain()
+    assert house.run(made)["error_code"] == Code.CHECKSUM_MISMATCH
+    assert house.datasets(made) == []
+
+
+def test_validation_reads_no_byte_where_s3_vouches_for_them(
+    s3_house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = s3_house.finalised(CSV)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("read")
+
+    monkeypatch.setattr(s3_house.services.raw, "open", refuse)
+    monkeypatch.setattr(s3_house.services.raw, "read_range", refuse)
+    drain_one(s3_house)
+    artifact = s3_house.artifacts(made)[0]
+    assert artifact["status"] == "VALIDATED"
+    assert artifact["object_etag"]
+
+
+def test_classification_reads_the_first_64_kib_in_one_request(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.finalised(CSV)
+    drain_one(house)
+    read_range, asked = house.services.raw.read_range, []
+
+    def spy(path: str, start: int, length: int) -> bytes:
+        asked.append((start, length))
+        return read_range(path, start, length)
+
+    monkeypatch.setattr(house.services.raw, "read_range", spy)
+    monkeypatch.setattr(house.services.raw, "open", None)
+    drain_one(house)
+    assert asked == [(0, 65536)]
+
+
+def test_two_files_make_one_session(house: House) -> None:
+    later = CSV.replace(b"2026-", b"2027-") if b"2026-" in CSV else CSV.replace(b"2025-", b"2026-")
+    assert later != CSV
+    made = house.finalise(house.upload(CSV, "one.csv"), house.upload(later, "two.csv"))
+    house.drain()
+    session, datasets = house.session(made), house.datasets(made)
+    assert session["status"] == "READY"
+    gnss = [one for one in datasets if one["stream"] == "gnss_pvt"]
+    assert {one["artifact_id"] for one in gnss} == set(made.artifact_ids)
+    assert session["summary"]["points"] == sum(one["row_count"] for one in gnss)
+    assert session["start_time_utc"] == min(one["start_time_utc"] for one in gnss)
+    assert session["end_time_utc"] == max(one["end_time_utc"] for one in gnss)
+    assert session["end_time_utc"] - session["start_time_utc"] > timedelta(days=300)
+
+
+def test_one_bad_file_of_two_is_named_and_alone_rejected(house: House) -> None:
+    bad = (SAMPLES / "csv_no_time.csv").read_bytes()
+    made = house.finalise(house.upload(CSV, "good.csv"), house.upload(bad, "bad.csv"))
+    house.drain()
+    run = house.run(made)
+    assert run["error_code"] == Code.CSV_NO_TIME_COLUMN
+    assert run["error_detail"].startswith("bad.csv")
+    assert [one["status"] for one in house.artifacts(made)] == ["CLASSIFIED", "REJECTED"]
+    assert len(house.raw_paths()) == 2
+
+
+def test_retry_runs_the_whole_chain_over_artifacts_that_came_further(house: House) -> None:
+    made = house.finalised(CSV)
+    for _ in range(3):
+        drain_one(house)
+    assert house.artifacts(made)[0]["status"] == "PARSED"
+    house.sql("UPDATE telemetry_jobs SET status = 'CANCELLED' WHERE run_id = :id AND status = 'QUEUED'", id=made.run_id)
+    house.sql(
+        "UPDATE telemetry_processing_runs SET status = 'FAILED', error_code = 'WORKER_LOST', finished_at = now() WHERE id = :id",
+        id=made.run_id,
+    )
+    again = dataclasses.replace(made, run_id=house.start_run(made.session_id, *made.artifact_ids))
+    house.drain()
+    assert house.run(again)["status"] == "SUCCEEDED"
+    assert house.session(again)["status"] == "READY"
+    assert house.artifacts(again)[0]["status"] == "DISCARDED"
+
+
+def test_raw_kept_for_days_leaves_no_discard_job(house: House) -> None:
+    made = house.finalised(CSV)
+    drain(with_settings(house, raw_retention_days=3), lambda: LIFE_MS)
+    assert [job["job_type"] for job in house.jobs(made)] == CHAIN[:-1]
+    assert house.session(made)["status"] == "READY"
+    assert house.artifacts(made)[0]["status"] == "PARSED"
+    assert len(house.raw_paths()) == 1
+
+
+def test_raw_is_deleted_only_after_the_canonical_files_are_committed(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = house.finalised(CSV)
+    delete, seen = house.services.raw.delete, []
+
+    def spy(path: str) -> None:
+        # By another connection, so only what is committed counts.
+        seen.append((house.run(made)["status"], house.session(made)["status"]))
+        assert house.canonical_paths() == {one["storage_path"] for one in house.datasets(made)} != set()
+        delete(path)
+
+    monkeypatch.setattr(house.services.raw, "delete", spy)
+    house.drain()
+    assert seen == [("SUCCEEDED", "READY")]
+
+
+def test_no_store_is_called_inside_a_transaction(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[str] = []
+
+    def guarded(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*arguments: Any, **named: Any) -> Any:
+            (state,) = house.sql(
+                "SELECT count(*) AS open FROM pg_stat_activity "
+                "WHERE datname = current_database() AND state LIKE 'idle in transaction%'"
+            )
+            assert state["open"] == 0, name
+            called.append(name)
+            return call(*arguments, **named)
+
+        return wrapped
+
+    for store in (house.services.raw, house.services.canonical):
+        for name in ("head", "open", "read_range", "put_file", "delete"):
+            monkeypatch.setattr(store, name, guarded(name, getattr(store, name)))
+    made = house.finalised(CSV)
+    house.drain()
+    assert house.session(made)["status"] == "READY"
+    assert {"head", "open", "read_range", "put_file", "delete"} <= set(called)
+
+
+def test_devices_are_one_row_per_real_device(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = iter(
+        [
+            FileDevice(manufacturer="Racelogic", model="VBOX Mini", serial_number="0042"),
+            FileDevice(manufacturer="Racelogic", model="VBOX Mini", serial_number="0042", name="Left\x00 car"),
+            FileDevice(manufacturer="Racelogic", model="VBOX Mini"),
+            FileDevice(manufacturer="Racelogic", model="VBOX Mini"),
+        ]
+    )
+    canonicalise = recording.canonicalise
+
+    def with_device(*arguments: Any, **named: Any) -> recording.Canonical:
+        return dataclasses.replace(canonicalise(*arguments, **named), device=next(devices))
+
+    monkeypatch.setattr(recording, "canonicalise", with_device)
+    made = [house.finalised(CSV + b"\n" * count) for count in range(4)]
+    house.drain()
+    sessions = [house.session(one) for one in made]
+    assert {one["status"] for one in sessions} == {"READY"}
+    assert sessions[0]["device_id"] == sessions[1]["device_id"] != sessions[2]["device_id"] == sessions[3]["device_id"]
+    rows = house.sql("SELECT * FROM telemetry_devices ORDER BY serial_number NULLS LAST")
+    assert len(rows) == 2
+    assert rows[0]["first_seen_at"] == sessions[0]["start_time_utc"]
+    assert rows[0]["last_seen_at"] == sessions[0]["end_time_utc"]
+    assert "car" in rows[0]["name"]
+    assert "\x00" not in rows[0]["name"]
+
+
+def test_numbers_that_json_lacks_become_null(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    canonicalise = recording.canonicalise
+
+    def with_nan(*arguments: Any, **named: Any) -> recording.Canonical:
+        made = canonicalise(*arguments, **named)
+        files = tuple(
+            dataclasses.replace(file, quality={**file.quality, "jitterMs": math.nan, "note": "a\x00b\ud800"})
+            for file in made.files
+        )
+        return dataclasses.replace(made, files=files)
+
+    monkeypatch.setattr(recording, "canonicalise", with_nan)
+    made = house.finalised(CSV)
+    house.drain()
+    assert house.session(made)["status"] == "READY"
+    assert house.datasets(made)[0]["quality"]["jitterMs"] is None
+
+
+def test_another_owners_artifact_in_the_payload_is_never_touched(house: House) -> None:
+    theirs = house.upload(CSV, owner="somebody-else")
+    mine = house.finalised(CSV)
+    house.sql(
+        """UPDATE telemetry_jobs SET payload = jsonb_build_object('artifactIds', to_jsonb(CAST(:ids AS text[])))
+           WHERE run_id = :run""",
+        ids=[str(theirs)],
+        run=mine.run_id,
+    )
+    drained = house.drain()
+    assert drained.outcomes == {Outcome.RETRIED: 1}
+    assert house.artifact(theirs)["status"] == "UPLOADED"
+
+
+def drain_one(house: House) -> None:
+    """Executes one job: the loop's second look at the clock finds less than half of its life left."""
+    ticks = iter([LIFE_MS, LIFE_MS])
+    drain(house.services, lambda: next(ticks, LIFE_MS // 3))
+
+
+def test_placeholder_times_stay_until_the_run_succeeds(house: House) -> None:
+    made = house.finalised(CSV)
+    for _ in range(3):
+        drain_one(house)
+        session = house.session(made)
+        assert session["status"] == "PROCESSING"
+        assert session["start_time_utc"] == session["end_time_utc"] == session["created_at"]
+    drain_one(house)
+    assert house.session(made)["end_time_utc"] < datetime.now(UTC)
+    assert house.session(made)["status"] == "READY"
+
+
+def test_discarding_refuses_while_the_run_has_not_succeeded(house: House) -> None:
+    made = house.finalised(CSV)
+    house.sql("UPDATE telemetry_jobs SET job_type = 'discard_raw' WHERE run_id = :id", id=made.run_id)
+    with pytest.raises(TelemetryError, match="INTERNAL_ERROR"):
+        raise_failure(house)
+    assert len(house.raw_paths()) == 1
+
+
+def raise_failure(house: House) -> None:
+    """Drains and raises what the job says went wrong."""
+    house.drain()
+    (job,) = house.sql("SELECT last_error_code FROM telemetry_jobs")
+    if job["last_error_code"]:
+        raise TelemetryError(Code(job["last_error_code"]))
