@@ -260,7 +260,8 @@ class TrackQuality:
             bits.append(pc.multiply(spike.cast(pa.uint32()), pa.scalar(Flag.POSITION_SPIKE, pa.uint32())))
             self.spikes += pc.sum(spike).as_py()
         own = Flag.DUPLICATE_TIME | Flag.POSITION_SPIKE
-        if pc.max(flags).as_py() and bits:
+        if pc.max(flags).as_py():
+            # A first pass in another order may have set them.
             flags = pc.bit_wise_and(flags, pa.scalar(0xFFFFFFFF & ~own, pa.uint32()))
         for bit in bits:
             flags = pc.bit_wise_or(flags, bit)

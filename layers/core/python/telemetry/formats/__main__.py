@@ -1,0 +1,148 @@
+"""`python -m telemetry.formats FILE…`: what the service sees in recordings, by the very function the pipeline uses.
+
+Prints format, dialect, channels, rows, rate and quality; `--json` one object a line and file; `--parquet DIR` writes
+the streams. Exit 0 when every file got an outcome, also where that is an error code of the catalogue.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from telemetry.errors import TelemetryError
+from telemetry.formats.reader import Origin
+from telemetry.recording import Canonical, canonicalise
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m telemetry.formats", description="Shows what recordings hold.")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line and file")
+    parser.add_argument("--parquet", type=Path, metavar="DIR", help="write the streams to DIR/<file name>/")
+    options = parser.parse_args(arguments)
+    status = 0
+    for path in options.files:
+        try:
+            outcome = examine(path, options.parquet)
+        except OSError as error:
+            sys.stderr.write(f"{path}: {error.strerror or error}\n")
+            status = 1
+            continue
+        sys.stdout.write(json.dumps(outcome, ensure_ascii=False) + "\n" if options.json else _readable(outcome))
+        sys.stdout.flush()
+    return status
+
+
+def examine(path: Path, parquet: Path | None = None) -> dict[str, Any]:
+    """One file's outcome, ready for JSON: ``outcome`` is ``ok`` or the catalogue's code.
+
+    Parameters
+    ----------
+    parquet : where the streams are kept, in a directory called after the file; a temporary one if None.
+    """
+    # The file's own time stands for the upload's, for formats that tell no date.
+    origin = Origin(path.name, datetime.fromtimestamp(path.stat().st_mtime, UTC))
+    with tempfile.TemporaryDirectory() as temporary, path.open("rb") as source:
+        directory = Path(temporary) if parquet is None else parquet / path.name
+        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            canonical = canonicalise(source, origin, directory=directory)
+        except TelemetryError as error:
+            return {**_nothing(path), "outcome": str(error.code), "detail": error.detail, "message": error.message}
+        return {**_nothing(path), **_found(canonical)}
+
+
+def _nothing(path: Path) -> dict[str, Any]:
+    return {
+        "file": str(path),
+        "outcome": "ok",
+        "format": None,
+        "points": 0,
+        "firstTime": None,
+        "lastTime": None,
+        "boundingBox": None,
+        "maxSpeedMps": None,
+        "hasAltitude": False,
+        "streams": {},
+        "laps": 0,
+        "quality": None,
+    }
+
+
+def _found(canonical: Canonical) -> dict[str, Any]:
+    track, device = canonical.files[0], canonical.device
+    return {
+        "format": canonical.format,
+        "compression": canonical.compression,
+        "reason": canonical.reason,
+        "points": track.row_count,
+        "firstTime": track.quality["startTime"],
+        "lastTime": track.quality["endTime"],
+        "boundingBox": track.quality["boundingBox"],
+        "maxSpeedMps": track.quality["maxSpeedMps"],
+        "hasAltitude": track.quality["hasAltitude"],
+        "streams": {
+            file.stream: {"rows": file.row_count, "bytes": file.byte_size, "sha256": file.sha256}
+            for file in canonical.files
+        },
+        "laps": len(canonical.laps),
+        "gates": len(canonical.gates),
+        "device": device and {"manufacturer": device.manufacturer, "model": device.model, "name": device.name},
+        "quality": track.quality,
+        "channels": {
+            name: {**channel, "stream": file.stream}
+            for file in canonical.files[1:]
+            for name, channel in file.quality["channels"].items()
+        },
+    }
+
+
+def _readable(outcome: dict[str, Any]) -> str:
+    lines = [str(outcome["file"])]
+    if outcome["outcome"] != "ok":
+        return "\n".join([*lines, f"  {outcome['outcome']}: {outcome['message']}", ""])
+    quality = outcome["quality"]
+    rate, gaps = quality["nominalRateHz"], quality["gaps"]
+    longest = max((gap["lengthS"] for gap in gaps["listed"]), default=0)
+    south, west, north, east = outcome["boundingBox"]
+    speed = outcome["maxSpeedMps"]
+    rows: list[tuple[str, str]] = [
+        ("format", f"{outcome['format']} ({outcome['reason']})"),
+        ("dialect", quality["dialect"]),
+        ("time", f"{outcome['firstTime']} to {outcome['lastTime']} ({quality['timeBasis']})"),
+        ("points", f"{outcome['points']} of {quality['rowsRead']} rows"),
+        ("rate", f"{rate} Hz, jitter {quality['jitterMs']} ms" if rate else "unknown"),
+        ("gaps", f"{gaps['count']}" + (f", longest {longest} s" if longest else "")),
+        ("distance", f"{quality['distanceM'] / 1000:.3f} km"),
+        ("max speed", "not given" if speed is None else f"{speed * 3.6:.1f} km/h"),
+        ("box", f"{south} to {north} north, {west} to {east} east"),
+        ("laps", str(outcome["laps"])),
+        ("streams", ", ".join(f"{name} {stream['rows']} rows" for name, stream in outcome["streams"].items())),
+        ("channels", ", ".join(f"{name} [{c['unit'] or '-'}]" for name, c in outcome["channels"].items())),
+        ("rejected", _counts(quality["rejected"])),
+        ("bad cells", _counts(quality["badCells"])),
+        ("doubled times", str(quality["duplicateTimes"] or "")),
+        ("backward times", str(quality["backwardTimes"] or "")),
+        ("spikes", str(quality["positionSpikes"] or "")),
+        ("inferred", "; ".join(quality["inferred"])),
+        ("damage", f"{quality['damage']['code']}: {quality['damage']['detail']}" if quality["damage"] else ""),
+        ("archive", quality["archiveDamage"] or ""),
+    ]  # fmt: skip
+    return "\n".join([*lines, *(f"  {name:<15}{text}" for name, text in rows if text), ""])
+
+
+def _counts(tallies: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {tally['count']}"
+        + (f" (first at {', '.join(map(str, tally['firstRows']))})" if tally["firstRows"] else "")
+        for name, tally in tallies.items()
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
