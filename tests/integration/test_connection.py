@@ -1,5 +1,6 @@
 """The one connection to PostgreSQL: types, transactions, and what it makes of a server that goes away."""
 
+import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -46,7 +47,10 @@ def devices(database: Database) -> int:
 
 
 def test_rows_are_dicts_of_python_types(database: Database) -> None:
-    sql = "SELECT :id::uuid AS id, :at::timestamptz AS at, :facts::jsonb AS facts, :texts::text[] AS texts, :none::text AS none"
+    sql = (
+        "SELECT :id::uuid AS id, :at::timestamptz AS at, :facts::jsonb AS facts, :texts::text[] AS texts, "
+        ":none::text AS none"
+    )
     given = {
         "id": uuid4(),
         "at": datetime(2026, 2, 18, 12, 30, 15, 123456, tzinfo=UTC),
@@ -122,10 +126,8 @@ def test_a_transaction_cannot_be_misused(database: Database) -> None:
 def test_an_error_swallowed_inside_a_transaction_is_not_taken_for_success(database: Database) -> None:
     with pytest.raises(RuntimeError, match="swallowed"), database.transaction() as transaction:
         transaction.run(INSERT_DEVICE, owner="anna", model="one")
-        try:
+        with contextlib.suppress(UniqueViolation):
             transaction.run(INSERT_DEVICE, owner="anna", model="one")
-        except UniqueViolation:
-            pass
     assert devices(database) == 0
 
 

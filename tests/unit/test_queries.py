@@ -1,6 +1,7 @@
 """The loader of named statements, and the statements that exist."""
 
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,12 @@ import pytest
 from telemetry.database import queries
 from telemetry.database.queries import load
 
+Load = Callable[[str], dict[str, queries.Query]]
 TOPICS = sorted(file.stem for file in Path(queries.__file__).parent.glob("*.sql"))
 
 
 @pytest.fixture
-def topic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def topic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     """Writes a topic of its own and loads it."""
     monkeypatch.setattr(queries, "files", lambda _: tmp_path)
 
@@ -37,7 +39,7 @@ def test_every_statement_of_the_service_is_named_described_and_single(name: str)
         assert "--" not in query.sql
 
 
-def test_name_sentence_and_statement_are_told_apart(topic) -> None:
+def test_name_sentence_and_statement_are_told_apart(topic: Load) -> None:
     loaded = topic(
         "-- What the file is about: this is no sentence of a statement.\n\n"
         "-- name: first\n-- Gives one.\n-- Always.\nSELECT 1;\n\n"
@@ -58,6 +60,6 @@ def test_name_sentence_and_statement_are_told_apart(topic) -> None:
     ],
     ids=["before the first name", "no sentence", "name twice", "no statement"],
 )
-def test_a_file_that_breaks_the_form_is_refused(topic, text: str) -> None:
+def test_a_file_that_breaks_the_form_is_refused(topic: Load, text: str) -> None:
     with pytest.raises(ValueError, match=r"^topic\.sql: "):
         topic(text)

@@ -1,0 +1,499 @@
+"""The queue: claims, fences, retries, rescues, and what they cost when a million jobs have finished."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from telemetry import queue
+from telemetry.database.connection import Database, Transaction, UniqueViolation
+from telemetry.database.queries import Query, load
+from telemetry.domain.backoff import backoff
+from telemetry.domain.states import JobStatus, JobType
+from telemetry.errors import Code, TelemetryError
+from telemetry.queue import Job, LeaseLost
+from telemetry.settings import DatabaseSettings
+from tests.postgres import connect
+
+ERROR = TelemetryError(Code.STORAGE_UNAVAILABLE, "GET answered 503")
+
+
+def query(sql: str) -> Query:
+    return Query("test", "A test's own.", sql)
+
+
+def new_run(database: Database) -> UUID:
+    """A session and its run, with nothing queued."""
+    run_id: UUID = database.run(
+        query(
+            "WITH session AS (INSERT INTO telemetry_sessions (tenant_id, owner_user_id, name) "
+            "VALUES ('anna', 'anna', 'a') RETURNING id) "
+            "INSERT INTO telemetry_processing_runs (session_id, pipeline_version) SELECT id, '1' FROM session "
+            "RETURNING id"
+        )
+    )[0]["id"]
+    return run_id
+
+
+def new_job(database: Database, **payload: Any) -> UUID:
+    """A job that is due, in a run of its own."""
+    run_id = new_run(database)
+    with database.transaction() as transaction:
+        return queue.enqueue(transaction, run_id, JobType.PARSE_RAW, payload)
+
+
+def claimed(database: Database, worker: str = "worker") -> Job:
+    job = queue.claim(database, worker)
+    assert job is not None
+    return job
+
+
+def row_of(database: Database, job_id: UUID) -> dict[str, Any]:
+    return database.run(query("SELECT * FROM telemetry_jobs WHERE id = :id"), id=job_id)[0]
+
+
+def age(database: Database, job: Job, seconds: float) -> None:
+    """Moves the job's latest sign of life into the past."""
+    database.run(
+        query("UPDATE telemetry_jobs SET locked_at = now() - make_interval(secs => :seconds) WHERE id = :id"),
+        id=job.id,
+        seconds=seconds,
+    )
+
+
+def make_due(database: Database) -> None:
+    database.run(query("UPDATE telemetry_jobs SET next_retry_at = now() - interval '1 s' WHERE next_retry_at > now()"))
+
+
+@pytest.fixture
+def other(database_settings: DatabaseSettings) -> Iterator[Database]:
+    """A second connection."""
+    connected = Database(database_settings)
+    yield connected
+    connected.close()
+
+
+# Claim
+
+
+def test_an_empty_queue_gives_nothing(database: Database) -> None:
+    assert queue.claim(database, "worker") is None
+
+
+def test_a_claim_counts_the_attempt_and_names_worker_and_claim(database: Database) -> None:
+    job_id = new_job(database, artifactIds=["a"])
+    before = database.run(query("SELECT now() AS now"))[0]["now"]
+    job = claimed(database, "worker-7")
+    assert (job.id, job.job_type, job.payload) == (job_id, JobType.PARSE_RAW, {"artifactIds": ["a"]})
+    assert (job.attempt_count, job.max_attempts) == (1, 3)
+    worker, _, claim_id = job.locked_by.partition("/")
+    assert worker == "worker-7"
+    assert UUID(claim_id)
+    row = row_of(database, job_id)
+    assert (row["status"], row["locked_by"], row["attempt_count"]) == ("RUNNING", job.locked_by, 1)
+    assert row["locked_at"] >= before
+    assert queue.claim(database, "worker-8") is None
+
+
+def test_the_oldest_due_job_comes_first(database: Database) -> None:
+    jobs = [new_job(database) for _ in range(4)]
+    database.run(
+        query("UPDATE telemetry_jobs SET next_retry_at = now() + interval '1 hour' WHERE id = :id"), id=jobs[0]
+    )
+    database.run(
+        query("UPDATE telemetry_jobs SET created_at = created_at - interval '1 hour' WHERE id = :id"), id=jobs[3]
+    )
+    assert [claimed(database).id for _ in range(3)] == [jobs[3], jobs[1], jobs[2]]
+    assert queue.claim(database, "worker") is None
+
+
+def test_a_job_that_another_worker_is_claiming_is_stepped_over(database: Database, other: Database) -> None:
+    first, second = new_job(database), new_job(database)
+    with other.transaction() as transaction:
+        taken = queue.claim(transaction, "slow")
+        assert taken is not None
+        assert taken.id == first
+        assert claimed(database).id == second
+
+
+def test_workers_that_claim_at_once_never_share_a_job(database: Database, database_settings: DatabaseSettings) -> None:
+    expected = {new_job(database) for _ in range(60)}
+    start = threading.Barrier(6)
+
+    def drain(name: str) -> list[Job]:
+        own = Database(database_settings)
+        own.run(query("SELECT 1"))
+        start.wait(10)
+        jobs = []
+        while (job := queue.claim(own, name)) is not None:
+            jobs.append(job)
+        own.close()
+        return jobs
+
+    with ThreadPoolExecutor(6) as pool:
+        taken = [job for jobs in pool.map(drain, [f"worker-{number}" for number in range(6)]) for job in jobs]
+    assert len(taken) == 60
+    assert {job.id for job in taken} == expected
+    assert {job.attempt_count for job in taken} == {1}
+    assert len({job.locked_by for job in taken}) == 60
+
+
+def test_a_run_has_at_most_one_live_job_of_a_type(database: Database) -> None:
+    run_id = new_run(database)
+    with database.transaction() as transaction:
+        queue.enqueue(transaction, run_id, JobType.PARSE_RAW, {})
+        queue.enqueue(transaction, run_id, JobType.DETECT_LAPS, {})
+    with pytest.raises(UniqueViolation) as caught, database.transaction() as transaction:
+        queue.enqueue(transaction, run_id, JobType.PARSE_RAW, {})
+    assert caught.value.constraint == "telemetry_jobs_one_live_per_run_and_type"
+    job = claimed(database)
+    with database.transaction() as transaction:
+        queue.complete(transaction, job)
+        queue.enqueue(transaction, run_id, job.job_type, {})
+
+
+# Fence
+
+VERBS: dict[str, Callable[[Transaction, Job], object]] = {
+    "heartbeat": queue.heartbeat,
+    "complete": queue.complete,
+    "retry_later": lambda transaction, job: queue.retry_later(transaction, job, ERROR),
+    "fail": lambda transaction, job: queue.fail(transaction, job, ERROR),
+}
+
+
+def rescued_and_claimed_again(database: Database, job: Job) -> None:
+    age(database, job, 100)
+    assert len(queue.rescue(database, 60)) == 1
+    make_due(database)
+    claimed(database, "another")
+
+
+def rescued(database: Database, job: Job) -> None:
+    age(database, job, 100)
+    assert len(queue.rescue(database, 60)) == 1
+
+
+def cancelled(database: Database, job: Job) -> None:
+    with database.transaction() as transaction:
+        assert queue.cancel_run(transaction, job.run_id) == 1
+
+
+def completed(database: Database, job: Job) -> None:
+    with database.transaction() as transaction:
+        queue.complete(transaction, job)
+
+
+def deleted(database: Database, job: Job) -> None:
+    database.run(query("DELETE FROM telemetry_jobs WHERE id = :id"), id=job.id)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("lost_by", [rescued_and_claimed_again, rescued, cancelled, completed, deleted])
+def test_a_worker_that_lost_its_job_changes_nothing(
+    database: Database, verb: str, lost_by: Callable[[Database, Job], None]
+) -> None:
+    new_job(database)
+    job = claimed(database)
+    lost_by(database, job)
+    everything = query("SELECT * FROM telemetry_jobs")
+    before = database.run(everything)
+    with pytest.raises(LeaseLost, match=str(job.id)), database.transaction() as transaction:
+        VERBS[verb](transaction, job)
+    assert database.run(everything) == before
+
+
+@pytest.mark.parametrize("part", ["locked_by", "attempt_count", "id"])
+def test_every_part_of_the_fence_counts(database: Database, part: str) -> None:
+    new_job(database)
+    job = claimed(database)
+    wrong: dict[str, Any] = {"locked_by": "worker/another-claim", "attempt_count": 2, "id": uuid4()}
+    for act in VERBS.values():
+        with pytest.raises(LeaseLost), database.transaction() as transaction:
+            act(transaction, replace(job, **{part: wrong[part]}))
+    with database.transaction() as transaction:
+        queue.complete(transaction, job)
+
+
+# Heartbeat, end, retry
+
+
+def test_a_heartbeat_renews_the_lease(database: Database) -> None:
+    new_job(database)
+    job = claimed(database)
+    age(database, job, 100)
+    queue.heartbeat(database, job)
+    assert queue.rescue(database, 60) == []
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "error"),
+    [("complete", "SUCCEEDED", (None, None)), ("fail", "FAILED", ("STORAGE_UNAVAILABLE", "GET answered 503"))],
+)
+def test_a_job_that_ended_is_no_longer_held(
+    database: Database, end: str, status: str, error: tuple[str | None, str | None]
+) -> None:
+    job_id = new_job(database)
+    job = claimed(database)
+    with database.transaction() as transaction:
+        VERBS[end](transaction, job)
+    row = row_of(database, job_id)
+    assert row["status"] == status
+    assert (row["last_error_code"], row["last_error_message"]) == error
+    assert (row["locked_at"], row["locked_by"], row["next_retry_at"]) == (None, None, None)
+
+
+def test_completion_and_successor_are_one(database: Database) -> None:
+    new_job(database)
+    job = claimed(database)
+    with pytest.raises(KeyError), database.transaction() as transaction:
+        queue.complete(transaction, job)
+        queue.enqueue(transaction, job.run_id, JobType.DETECT_LAPS, job.payload)
+        raise KeyError
+    assert row_of(database, job.id)["status"] == "RUNNING"
+    with database.transaction() as transaction:
+        queue.complete(transaction, job)
+        queue.enqueue(transaction, job.run_id, JobType.DETECT_LAPS, job.payload)
+    assert claimed(database).job_type is JobType.DETECT_LAPS
+
+
+def test_a_retry_waits_and_says_why(database: Database) -> None:
+    job_id = new_job(database)
+    for attempt in (1, 2):
+        job = claimed(database)
+        assert job.attempt_count == attempt
+        with database.transaction() as transaction:
+            due_at = queue.retry_later(transaction, job, ERROR)
+            now: datetime = transaction.run(query("SELECT now() AS now"))[0]["now"]
+        assert backoff(attempt, 0.0) <= due_at - now <= backoff(attempt, 1.0)
+        row = row_of(database, job_id)
+        assert (row["status"], row["next_retry_at"], row["locked_by"]) == ("QUEUED", due_at, None)
+        assert (row["last_error_code"], row["last_error_message"]) == ("STORAGE_UNAVAILABLE", "GET answered 503")
+        assert queue.claim(database, "worker") is None
+        make_due(database)
+    job = claimed(database)
+    assert job.is_last_attempt
+    with pytest.raises(ValueError, match="last of 3"), database.transaction() as transaction:
+        queue.retry_later(transaction, job, ERROR)
+    assert row_of(database, job_id)["status"] == "RUNNING"
+
+
+def test_the_database_and_the_domain_agree_on_backoff(database: Database) -> None:
+    sql = query("SELECT extract(epoch FROM telemetry_backoff(:attempt::int, :fraction::float8))::float8 AS seconds")
+    for attempt in (1, 2, 3, 4, 5, 6, 7, 11, 12, 1000, 2_000_000_000):
+        for fraction in (0.0, 0.25, 0.5, 0.999999):
+            seconds = database.run(sql, attempt=attempt, fraction=fraction)[0]["seconds"]
+            assert seconds == pytest.approx(backoff(attempt, fraction).total_seconds(), abs=2e-6)
+
+
+def test_jitter_differs_from_job_to_job(database: Database) -> None:
+    waits = set()
+    for _ in range(5):
+        new_job(database)
+        job = claimed(database)
+        with database.transaction() as transaction:
+            now: datetime = transaction.run(query("SELECT now() AS now"))[0]["now"]
+            waits.add(queue.retry_later(transaction, job, ERROR) - now)
+    assert len(waits) > 1
+
+
+def test_an_error_text_that_cannot_be_stored_does_not_stop_the_failure(database: Database) -> None:
+    job_id = new_job(database)
+    job = claimed(database)
+    with database.transaction() as transaction:
+        queue.fail(transaction, job, TelemetryError(Code.CSV_MALFORMED, "line 3: '\0' in column \udcff"))
+    assert row_of(database, job_id)["last_error_message"] == "line 3: '�' in column �"
+
+
+# Rescue
+
+
+def test_only_jobs_past_their_lease_are_rescued(database: Database) -> None:
+    lost, alive = new_job(database, artifactIds=["a"]), new_job(database)
+    job = claimed(database)
+    claimed(database)
+    age(database, job, 61)
+    (rescued_job,) = queue.rescue(database, 60)
+    assert (rescued_job.id, rescued_job.run_id, rescued_job.job_type) == (lost, job.run_id, JobType.PARSE_RAW)
+    assert (rescued_job.status, rescued_job.attempt_count) == (JobStatus.QUEUED, 1)
+    assert rescued_job.payload == {"artifactIds": ["a"]}
+    row = row_of(database, lost)
+    assert (row["status"], row["last_error_code"], row["locked_by"]) == ("QUEUED", "WORKER_LOST", None)
+    assert row["next_retry_at"] == rescued_job.next_retry_at
+    now = database.run(query("SELECT now() AS now"))[0]["now"]
+    assert timedelta() < row["next_retry_at"] - now <= backoff(1, 1.0)
+    assert row_of(database, alive)["status"] == "RUNNING"
+    assert queue.rescue(database, 60) == []
+
+
+def test_three_silent_deaths_end_in_worker_lost(database: Database) -> None:
+    job_id = new_job(database)
+    states = []
+    for _ in range(3):
+        age(database, claimed(database), 100)
+        with database.transaction() as transaction:
+            states += [(job.status, job.next_retry_at is None) for job in queue.rescue(transaction, 60)]
+        make_due(database)
+    assert states == [(JobStatus.QUEUED, False), (JobStatus.QUEUED, False), (JobStatus.FAILED, True)]
+    row = row_of(database, job_id)
+    assert (row["status"], row["attempt_count"], row["last_error_code"]) == ("FAILED", 3, "WORKER_LOST")
+    assert queue.claim(database, "worker") is None
+
+
+def test_a_rescue_is_bounded_and_takes_the_longest_silent_first(database: Database) -> None:
+    jobs = []
+    for silent_s in (100, 300, 200):
+        new_job(database)
+        jobs.append(claimed(database))
+        age(database, jobs[-1], silent_s)
+    assert {job.id for job in queue.rescue(database, 60, limit=2)} == {jobs[1].id, jobs[2].id}
+    assert [job.id for job in queue.rescue(database, 60, limit=2)] == [jobs[0].id]
+
+
+def test_two_rescuers_share_the_work_without_waiting(database: Database, other: Database) -> None:
+    for _ in range(6):
+        new_job(database)
+        age(database, claimed(database), 100)
+    with database.transaction() as first, other.transaction() as second:
+        mine = queue.rescue(first, 60, limit=4)
+        theirs = queue.rescue(second, 60, limit=4)
+        assert queue.rescue(second, 60) == []
+    assert (len(mine), len(theirs)) == (4, 2)
+    assert {job.id for job in mine}.isdisjoint({job.id for job in theirs})
+
+
+def test_a_rescue_steps_over_a_completion_that_is_open(database: Database, other: Database) -> None:
+    job_id = new_job(database)
+    job = claimed(database)
+    age(database, job, 100)
+    with other.transaction() as completion:
+        queue.complete(completion, job)
+        assert queue.rescue(database, 60) == []
+    assert row_of(database, job_id)["status"] == "SUCCEEDED"
+
+
+# Cancel
+
+
+def test_cancelling_a_run_ends_its_jobs_and_no_others(database: Database) -> None:
+    untouched = new_job(database)
+    run_id = new_run(database)
+    with database.transaction() as transaction:
+        for job_type in (JobType.ARTIFACT_VALIDATE, JobType.PARSE_RAW):
+            queue.enqueue(transaction, run_id, job_type, {})
+    with database.transaction() as transaction:
+        assert queue.cancel_run(transaction, run_id) == 2
+        assert queue.cancel_run(transaction, run_id) == 0
+    assert claimed(database).id == untouched
+    assert queue.claim(database, "worker") is None
+
+
+def test_a_cancel_also_ends_the_successor_that_a_completion_enqueues_meanwhile(
+    database: Database, other: Database, database_settings: DatabaseSettings
+) -> None:
+    new_job(database)
+    job = claimed(database)
+    outcome: list[int] = []
+
+    def cancel() -> None:
+        with other.transaction() as transaction:
+            outcome.append(queue.cancel_run(transaction, job.run_id))
+
+    thread = threading.Thread(target=cancel)
+    with connect(database_settings) as watcher, database.transaction() as completion:
+        queue.complete(completion, job)
+        queue.enqueue(completion, job.run_id, JobType.DETECT_LAPS, {})
+        thread.start()
+        deadline = time.monotonic() + 10
+        while not watcher.run("SELECT 1 FROM pg_locks WHERE NOT granted"):
+            assert time.monotonic() < deadline, "the cancel never came to wait for the completion"
+    thread.join(10)
+    assert outcome == [1]
+    statuses = database.run(query("SELECT job_type, status FROM telemetry_jobs ORDER BY job_type"))
+    assert [(row["job_type"], row["status"]) for row in statuses] == [
+        ("detect_laps", "CANCELLED"),
+        ("parse_raw", "SUCCEEDED"),
+    ]
+
+
+# Figures
+
+
+def test_depth_tells_due_waiting_and_running_apart(database: Database) -> None:
+    assert queue.depth(database) == queue.Depth(due=0, waiting=0, running=0, oldest_due_s=0.0)
+    for _ in range(4):
+        new_job(database)
+    job = claimed(database)
+    with database.transaction() as transaction:
+        queue.retry_later(transaction, job, ERROR)
+    claimed(database)
+    database.run(query("UPDATE telemetry_jobs SET created_at = now() - interval '90 s' WHERE next_retry_at IS NULL"))
+    depth = queue.depth(database)
+    assert (depth.due, depth.waiting, depth.running) == (2, 1, 1)
+    assert 90 <= depth.oldest_due_s < 120
+
+
+FINISHED_ROWS = 40_000
+
+
+def test_finished_jobs_cost_nothing(database: Database, database_settings: DatabaseSettings) -> None:
+    """Blocks touched instead of time measured: the same on every machine."""
+    run_id = new_run(database)
+    new_job(database)
+    jobs = load("jobs")
+    with connect(database_settings) as sql:
+        cost_before = {name: blocks(sql, jobs[name]) for name in PLANNED}
+        sql.run(
+            "INSERT INTO telemetry_jobs (run_id, job_type, status, attempt_count, created_at) "
+            "SELECT CAST(:run_id AS uuid), 'parse_raw', 'SUCCEEDED', 1, now() - interval '1 day' "
+            "FROM generate_series(1, CAST(:rows AS int))",
+            run_id=run_id,
+            rows=FINISHED_ROWS,
+        )
+        sql.run("VACUUM ANALYZE telemetry_jobs")
+        for name, index in PLANNED.items():
+            assert index in indexes(plan(sql, jobs[name])), name
+            # A tree over more rows is a level or two deeper, in each index that the written row enters.
+            assert blocks(sql, jobs[name]) <= cost_before[name] + 8, name
+
+
+PLANNED = {
+    "claim": "telemetry_jobs_claim_idx",
+    "rescue": "telemetry_jobs_rescue_idx",
+    "depth": "telemetry_jobs_one_live_per_run_and_type",
+    "cancel_live": "telemetry_jobs_one_live_per_run_and_type",
+}
+PARAMETERS: dict[str, Any] = {
+    "locked_by": "worker/claim",
+    "lease_s": 60.0,
+    "batch": 100,
+    "error_code": "WORKER_LOST",
+    "error_message": "",
+    "run_id": UUID(int=0),
+}
+
+
+def plan(sql: Any, planned: Query) -> dict[str, Any]:
+    """What PostgreSQL did for the query, rolled back."""
+    given = {name: value for name, value in PARAMETERS.items() if f":{name}" in planned.sql}
+    sql.run("BEGIN")
+    (answer,) = sql.run("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + planned.sql, **given)
+    sql.run("ROLLBACK")
+    root: dict[str, Any] = answer[0][0]["Plan"]
+    return root
+
+
+def indexes(node: dict[str, Any]) -> set[str]:
+    """Every index that a plan uses."""
+    return {node.get("Index Name", "")}.union(*(indexes(child) for child in node.get("Plans", [])))
+
+
+def blocks(sql: Any, planned: Query) -> int:
+    root = plan(sql, planned)
+    return int(root["Shared Hit Blocks"] + root["Shared Read Blocks"])
