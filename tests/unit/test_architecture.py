@@ -20,7 +20,7 @@ FLOORS = (
     ("uploads", "sessions", "pipeline", "janitor"),
     ("api",),
 )
-NEIGHBOURS = {("janitor", "pipeline"), ("errors", "domain"), ("domain", "errors")}
+NEIGHBOURS = {("sessions", "uploads"), ("janitor", "pipeline"), ("errors", "domain"), ("domain", "errors")}
 # Entry points stand above every room.
 ENTRY_POINTS = {"telemetry.formats.__main__", "telemetry.laps.__main__"}
 

@@ -39,7 +39,9 @@ class Code(StrEnum):
     RAW_DISCARDED = "RAW_DISCARDED"
     # Requests
     REQUEST_INVALID = "REQUEST_INVALID"
+    REQUEST_TOO_LARGE = "REQUEST_TOO_LARGE"
     UNAUTHENTICATED = "UNAUTHENTICATED"
+    FORBIDDEN = "FORBIDDEN"
     NOT_FOUND = "NOT_FOUND"
     METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
     SESSION_NOT_READY = "SESSION_NOT_READY"
@@ -153,8 +155,16 @@ CATALOGUE: dict[Code, Entry] = {
     Code.REQUEST_INVALID: Entry(
         "The request is not as the API describes it", "Mend what the detail names.", http_status=422
     ),
+    Code.REQUEST_TOO_LARGE: Entry(
+        "The request's body is larger than is accepted",
+        "Send a smaller one; a file goes to its upload address instead.",
+        http_status=413,
+    ),
     Code.UNAUTHENTICATED: Entry(
         "The request carries no valid token", "Sign in again and repeat the request.", http_status=401
+    ),
+    Code.FORBIDDEN: Entry(
+        "The token does not allow this", "Sign in with the permission that the detail names.", http_status=403
     ),
     Code.NOT_FOUND: Entry("There is no such thing here", "Check the address and the id.", http_status=404),
     Code.METHOD_NOT_ALLOWED: Entry(

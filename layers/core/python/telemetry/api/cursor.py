@@ -1,0 +1,33 @@
+"""Page cursors: a position in the list of sessions as opaque text. They grant nothing; each query names the owner."""
+
+import base64
+import binascii
+from datetime import datetime
+from uuid import UUID
+
+from telemetry.errors import Code, TelemetryError
+from telemetry.sessions import Position
+
+
+def encode(position: Position) -> str:
+    """The cursor of a position, to the microsecond."""
+    text = f"{position.created_at.isoformat()} {position.session_id}"
+    return base64.urlsafe_b64encode(text.encode("ascii")).decode("ascii").rstrip("=")
+
+
+def decode(cursor: str) -> Position:
+    """The position of a cursor.
+
+    Raises
+    ------
+    TelemetryError : REQUEST_INVALID.
+    """
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
+        created_at, _, session_id = text.partition(" ")
+        position = Position(datetime.fromisoformat(created_at), UUID(session_id))
+    except (binascii.Error, ValueError):
+        position = None
+    if position is None or position.created_at.tzinfo is None:
+        raise TelemetryError(Code.REQUEST_INVALID, "cursor: give `nextCursor` of a page, unchanged")
+    return position

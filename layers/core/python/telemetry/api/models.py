@@ -1,0 +1,319 @@
+"""The API's JSON: camelCase names, lower-case enum values, UTC times; unknown fields refused."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+)
+from pydantic.alias_generators import to_camel
+
+from telemetry.domain.names import LONGEST_NAME, clean_file_name, clean_name
+from telemetry.domain.states import SessionStatus
+
+_LONGEST_RAW_NAME = 4096
+MOST_ARTIFACTS = 20
+MOST_SESSIONS = 100
+
+
+class Model(BaseModel):
+    """The base of all: camelCase outside, our names inside."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, from_attributes=True, extra="forbid"
+    )
+
+
+def _absent(value: object) -> bool:
+    return value is None
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _upper(value: Any) -> Any:
+    # Only the lower-case form is the API's.
+    return value.upper() if isinstance(value, str) and value == value.lower() else value
+
+
+def _cleaned_file_name(value: Any) -> Any:
+    # Before the text is validated as one: half a surrogate pair is no valid text, and no reason to refuse a file.
+    return clean_file_name(value) if isinstance(value, str) and 0 < len(value) <= _LONGEST_RAW_NAME else value
+
+
+def _cleaned_name(value: Any) -> Any:
+    return clean_name(value) if isinstance(value, str) and len(value) <= _LONGEST_RAW_NAME else value
+
+
+FileName = Annotated[
+    str, BeforeValidator(_cleaned_file_name), Field(min_length=1, max_length=LONGEST_NAME, examples=["lap.csv"])
+]
+SessionName = Annotated[
+    str,
+    BeforeValidator(_cleaned_name),
+    Field(min_length=1, max_length=LONGEST_NAME, examples=["Nordschleife, evening"]),
+]
+ContentType = Annotated[
+    str,
+    Field(
+        max_length=127,
+        pattern=r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(; ?[A-Za-z0-9_.+-]+=[A-Za-z0-9_.+-]+)*$",
+        examples=["text/csv"],
+    ),
+]
+Sha256 = Annotated[
+    str,
+    Field(pattern=r"^[0-9A-Fa-f]{64}$", description="SHA-256 of the file in hex.", examples=["9f86d081884c7d65" * 4]),
+    AfterValidator(str.lower),
+]
+Lower = Annotated[str, BeforeValidator(_lower)]
+"""A value of one of our enums as the API shows it."""
+
+
+# Requests
+
+
+class UploadRequest(Model):
+    """A file to be uploaded: what it is, exactly."""
+
+    file_name: FileName
+    content_type: ContentType
+    byte_size: Annotated[int, Field(strict=True, ge=0, le=2**53)]
+    sha256: Sha256
+    finalise_on_receipt: Annotated[bool, Field(strict=True)] = False
+    session_name: SessionName | None = None
+
+
+class FinaliseRequest(Model):
+    """Further uploads for the same session, and its name. The body may be left out."""
+
+    artifact_ids: Annotated[list[UUID], Field(max_length=MOST_ARTIFACTS)] = []
+    session_name: SessionName | None = None
+
+
+class RenameRequest(Model):
+    """A session's new name."""
+
+    name: SessionName
+
+
+class SessionsQuery(Model):
+    """Filters and page of a list of sessions."""
+
+    status: Annotated[SessionStatus | None, BeforeValidator(_upper)] = None
+    from_: Annotated[AwareDatetime | None, Field(alias="from")] = None
+    to: AwareDatetime | None = None
+    device_id: UUID | None = None
+    cursor: Annotated[str | None, Field(max_length=200)] = None
+    limit: Annotated[int, Field(ge=1, le=MOST_SESSIONS)] = 25
+
+
+class Empty(Model):
+    """No fields."""
+
+
+class NoQuery(Model):
+    """No parameters."""
+
+
+# Answers
+
+
+class SignedRequest(Model):
+    """A request to send as it is: every header is signed."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    expires_at: datetime
+
+
+class CreatedUpload(Model):
+    """An announced upload. `duplicateOf` is the session that the same bytes made before."""
+
+    upload_id: UUID
+    status: Lower
+    expires_at: datetime
+    upload: SignedRequest
+    duplicate_of: Annotated[UUID | None, Field(exclude_if=_absent)] = None
+
+
+class Upload(Model):
+    """An upload as it stands. `upload` is there while bytes are expected."""
+
+    upload_id: UUID
+    status: Lower
+    file_name: str
+    content_type: str
+    byte_size: int
+    sha256: str
+    uploaded_at: datetime
+    received_at: datetime | None
+    expires_at: datetime
+    session_id: UUID | None
+    upload: Annotated[SignedRequest | None, Field(exclude_if=_absent)] = None
+
+
+class Finalised(Model):
+    """The session that is being made, and where to ask for its state."""
+
+    session_id: UUID
+    run_id: UUID
+    poll_url: str
+
+
+class Session(Model):
+    """A session. `startTimeUtc` and `endTimeUtc` equal `createdAt` until it is ready."""
+
+    session_id: UUID
+    name: str
+    status: Lower
+    start_time_utc: datetime
+    end_time_utc: datetime
+    device_id: UUID | None
+    summary: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+
+
+class SessionPage(Model):
+    """A page of sessions, newest first. `nextCursor` is null on the last."""
+
+    sessions: list[Session]
+    next_cursor: str | None
+
+
+class Failure(Model):
+    """Why a session failed, and what to do."""
+
+    code: str
+    message: str
+
+
+class Progress(Model):
+    """The step at work, or waiting until `nextRetryAt`."""
+
+    job: str
+    status: Lower
+    attempt: int
+    max_attempts: int
+    next_retry_at: datetime | None
+
+
+class SessionFile(Model):
+    """An uploaded file of a session. `discardedAt` says since when its raw bytes are gone."""
+
+    upload_id: UUID
+    file_name: str
+    byte_size: int
+    sha256: str
+    status: Lower
+    format: str | None
+    compression: str | None
+    received_at: datetime | None
+    discarded_at: datetime | None
+
+
+class Dataset(Model):
+    """A canonical Parquet file with its quality report."""
+
+    dataset_id: UUID
+    upload_id: UUID
+    stream: str
+    schema_version: int
+    row_count: int
+    byte_size: int
+    sha256: str
+    start_time_utc: datetime
+    end_time_utc: datetime
+    quality: dict[str, Any]
+
+
+class DownloadableDataset(Dataset):
+    """A canonical file and the request that fetches it."""
+
+    download: SignedRequest
+
+
+class DatasetList(Model):
+    """A session's canonical files; none until it is ready."""
+
+    datasets: list[DownloadableDataset]
+
+
+class LapInBrief(Model):
+    """A lap's number and time."""
+
+    lap_number: int
+    kind: Lower
+    duration_ms: float
+    source: Lower
+
+
+class Lap(Model):
+    """A lap; times are interpolated at the line."""
+
+    lap_number: int
+    kind: Lower
+    start_time_utc: datetime
+    end_time_utc: datetime
+    duration_ms: float
+    duration_uncertainty_ms: float | None
+    distance_m: float | None
+    max_speed_mps: float | None
+    source: Lower
+
+
+class LapList(Model):
+    """A session's laps in order; none until it is ready."""
+
+    laps: list[Lap]
+
+
+class SessionDetail(Session):
+    """A session with `failure` when it failed, `progress` while it is processed."""
+
+    run_id: UUID | None
+    failure: Annotated[Failure | None, Field(exclude_if=_absent)] = None
+    progress: Annotated[Progress | None, Field(exclude_if=_absent)] = None
+    files: list[SessionFile]
+    datasets: list[Dataset]
+    laps: list[LapInBrief]
+
+
+class Device(Model):
+    """A recording device."""
+
+    device_id: UUID
+    manufacturer: str | None
+    model: str | None
+    serial_number: str | None
+    name: str | None
+    first_seen_at: datetime
+    last_seen_at: datetime
+
+
+class DeviceList(Model):
+    """The owner's devices, the one used last first."""
+
+    devices: list[Device]
+
+
+class Problem(Model):
+    """An error (RFC 9457). `code` is stable; `errors` names each wrong field of a request."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    instance: str
+    request_id: str
+    errors: Annotated[list[dict[str, str]] | None, Field(exclude_if=_absent)] = None

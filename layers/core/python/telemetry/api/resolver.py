@@ -1,0 +1,207 @@
+"""Powertools' event handler for HTTP API events, made strict: who asks, what they sent, and how it is answered.
+
+A handler decodes with `owner`, `path_id`, `body` and `query`, makes one call, and encodes with `answer`. Everything
+that goes wrong on the way, foreseen or not, becomes problem+json here.
+
+Powertools keeps the event at hand in one place for all resolvers of a process, so a process handles one event at a
+time, as a Lambda environment does.
+"""
+
+import hashlib
+import json
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from time import perf_counter
+from typing import Any, TypeVar
+from uuid import UUID
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.event_handler.api_gateway import APIGatewayHttpResolver, Response
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+from aws_lambda_powertools.logging.utils import copy_config_to_registered_loggers
+from aws_lambda_powertools.metrics import MetricUnit
+from pydantic import ValidationError
+
+from telemetry.api.models import Model
+from telemetry.api.owner import owner_of
+from telemetry.api.problems import CONTENT_TYPE, RequestInvalid, problem
+from telemetry.domain.owner import Owner
+from telemetry.errors import Code, TelemetryError
+from telemetry.services import Services
+
+PREFIX = "/api/v1/telemetry"
+MOST_BODY_BYTES = 64 * 1024
+_NOT_STORED = {"Cache-Control": "private, no-store"}
+
+AnyModel = TypeVar("AnyModel", bound=Model)
+
+
+class Api(APIGatewayHttpResolver):
+    """The routes of one function.
+
+    Parameters
+    ----------
+    name : the function's, in logs and metrics.
+    """
+
+    def __init__(self, services: Services, name: str) -> None:
+        super().__init__()
+        self._services = services
+        self._logger = Logger(service=name)
+        # The service's own modules log through the standard library; this gives their lines the same JSON form.
+        copy_config_to_registered_loggers(source_logger=self._logger, include={"telemetry"})
+        self._metrics = Metrics(namespace="Telemetry", service=name)
+        self.exception_handler(Exception)(self._failed)
+        self.not_found(self._no_route)
+
+    def handle(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
+        """Answers one HTTP API event (payload 2.0)."""
+        started = perf_counter()
+        request = event.get("requestContext") or {}
+        self._logger.set_correlation_id(request.get("requestId"))
+        answer = self.resolve(event, context)
+        answer["headers"].setdefault("X-Request-Id", str(request.get("requestId", "")))
+        # Neither path nor query: the route says what was asked for, without ids and cursors.
+        self._logger.info(
+            "answered",
+            extra={
+                "route": event.get("routeKey"),
+                "method": (request.get("http") or {}).get("method"),
+                "status": answer["statusCode"],
+                "duration_ms": round((perf_counter() - started) * 1000, 1),
+            },
+        )
+        self._metrics.add_metric("Requests", MetricUnit.Count, 1)
+        self._metrics.add_metric("ServerErrors", MetricUnit.Count, int(answer["statusCode"] >= 500))
+        self._metrics.flush_metrics()
+        return answer
+
+    @property
+    def owner(self) -> Owner:
+        """Whom the request acts for; raises UNAUTHENTICATED or FORBIDDEN."""
+        settings = self._services.settings
+        return owner_of(
+            self.current_event.raw_event,
+            tenant_claim=settings.auth_tenant_claim,
+            required_scope=settings.auth_required_scope,
+        )
+
+    def body(self, model: type[AnyModel], *, optional: bool = False) -> AnyModel:
+        """The JSON body as a model. With `optional`, no body counts as an empty object.
+
+        Raises
+        ------
+        TelemetryError : REQUEST_INVALID naming each wrong field, REQUEST_TOO_LARGE.
+        """
+        raw = self._raw_body()
+        if optional and not raw.strip():
+            return model()
+        try:
+            value = json.loads(raw, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            where = f" at line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+            raise TelemetryError(Code.REQUEST_INVALID, f"the body is not valid JSON{where}") from None
+        return _validated(model, value)
+
+    def query(self, model: type[AnyModel]) -> AnyModel:
+        """The query parameters as a model; raises REQUEST_INVALID."""
+        return _validated(model, self.current_event.query_string_parameters or {})
+
+    def answer(
+        self, status: int, content: Model | None = None, *, headers: Mapping[str, str] | None = None
+    ) -> Response[str]:
+        """A JSON answer that no cache keeps, or one without a body."""
+        return Response(
+            status_code=status,
+            content_type="application/json" if content is not None else None,
+            body=content.model_dump_json(by_alias=True) if content is not None else "",
+            headers={**_NOT_STORED, **(headers or {})},
+        )
+
+    def answer_if_changed(self, content: Model) -> Response[str]:
+        """A JSON answer with an ETag; 304 to a client that has it already (RFC 9110, section 13.1.2)."""
+        body = content.model_dump_json(by_alias=True)
+        etag = f'"{hashlib.sha256(body.encode()).hexdigest()[:32]}"'
+        headers: dict[str, str | list[str]] = {"ETag": etag, "Cache-Control": "private, no-cache"}
+        known = (self.current_event.headers.get("if-none-match") or "").split(",")
+        if any(tag.strip().removeprefix("W/") in (etag, "*") for tag in known):
+            return Response(status_code=304, body="", headers=headers)
+        return Response(status_code=200, content_type="application/json", body=body, headers=headers)
+
+    def _raw_body(self) -> bytes:
+        event = self.current_event
+        # Base64 takes four bytes for three.
+        if len(event.body or "") > MOST_BODY_BYTES * (4 / 3 if event.is_base64_encoded else 1) + 4:
+            raise TelemetryError(Code.REQUEST_TOO_LARGE, f"{MOST_BODY_BYTES} bytes are accepted")
+        try:
+            raw = (event.decoded_body or "").encode("utf-8", "surrogatepass")
+        except ValueError:
+            raise TelemetryError(Code.REQUEST_INVALID, "the body is not UTF-8 text") from None
+        if len(raw) > MOST_BODY_BYTES:
+            raise TelemetryError(Code.REQUEST_TOO_LARGE, f"{MOST_BODY_BYTES} bytes are accepted")
+        return raw
+
+    def _no_route(self, _: NotFoundError) -> Response[str]:
+        """Another method's path answers 405 with the methods that it takes, an unknown path 404."""
+        path = self.current_event.path
+        methods = sorted(
+            {route.method for route in (*self._static_routes, *self._dynamic_routes) if route.rule.match(path)}
+        )
+        if not methods:
+            return self._problem(TelemetryError(Code.NOT_FOUND))
+        allowed = ", ".join(methods)
+        return self._problem(TelemetryError(Code.METHOD_NOT_ALLOWED, f"it takes {allowed}"), {"Allow": allowed})
+
+    def _failed(self, error: Exception) -> Response[str]:
+        if not isinstance(error, TelemetryError):
+            # Type and place only: the text of an unforeseen error may quote anything.
+            frames = traceback.extract_tb(error.__traceback__)
+            self._logger.error(
+                "unexpected error",
+                extra={
+                    "error": type(error).__name__,
+                    "frames": [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames],
+                },
+            )
+            error = TelemetryError(Code.INTERNAL_ERROR)
+        elif (error.entry.http_status or 500) >= 500:
+            self._logger.error("request failed", extra={"code": str(error.code), "detail": error.detail})
+        return self._problem(error)
+
+    def _problem(self, error: TelemetryError, headers: Mapping[str, str] | None = None) -> Response[str]:
+        event = self.current_event
+        told = problem(error, instance=event.path, request_id=event.request_context.request_id or "")
+        return Response(
+            status_code=told.status,
+            content_type=CONTENT_TYPE,
+            body=told.body,
+            headers={**_NOT_STORED, **told.headers, **(headers or {})},
+        )
+
+
+def path_id(text: str) -> UUID:
+    """An id out of the path. What is no UUID names nothing: NOT_FOUND, like an id that nobody has."""
+    try:
+        found = UUID(text)
+    except ValueError:
+        raise TelemetryError(Code.NOT_FOUND) from None
+    if str(found) != text.lower():  # other spellings of a UUID are not ours
+        raise TelemetryError(Code.NOT_FOUND)
+    return found
+
+
+def _validated(model: type[AnyModel], value: Any) -> AnyModel:
+    try:
+        return model.model_validate(value, from_attributes=False, by_name=False, by_alias=True)
+    except ValidationError as error:
+        raise RequestInvalid(
+            [
+                {"field": ".".join(map(str, wrong["loc"])) or "body", "message": wrong["msg"]}
+                for wrong in error.errors(include_url=False, include_context=False, include_input=False)[:20]
+            ]
+        ) from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")

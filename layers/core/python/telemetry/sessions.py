@@ -1,0 +1,386 @@
+"""The use cases of sessions: list, look, rename, cancel, retry, delete; their datasets, laps and devices.
+
+Every query names the owner, so that another owner's id answers like an unknown one.
+"""
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from telemetry import queue
+from telemetry.database.connection import Row
+from telemetry.database.queries import load
+from telemetry.domain.names import clean_name
+from telemetry.domain.owner import Owner
+from telemetry.domain.states import ArtifactStatus, JobStatus, JobType, SessionStatus
+from telemetry.errors import Code, TelemetryError, user_message
+from telemetry.services import Services
+from telemetry.storage.protocol import FileStore, SignedRequest
+from telemetry.uploads import start_run
+
+logger = logging.getLogger(__name__)
+
+_QUERIES = load("sessions")
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a page ended: its last session. The next page holds what is older."""
+
+    created_at: datetime
+    session_id: UUID
+
+
+NEWEST = Position(datetime(9999, 12, 31, tzinfo=UTC), UUID(int=2**128 - 1))
+"""Before every session there can be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which sessions to list; None leaves a part out. Times: sessions that overlap [`from_time`, `to_time`)."""
+
+    status: SessionStatus | None = None
+    from_time: datetime | None = None
+    to_time: datetime | None = None
+    device_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session as a list shows it. `summary` is empty until it is ready."""
+
+    session_id: UUID
+    name: str
+    status: SessionStatus
+    start_time_utc: datetime
+    end_time_utc: datetime
+    device_id: UUID | None
+    summary: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of sessions, and the position to go on from; None after the last."""
+
+    sessions: list[Session]
+    end: Position | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a session failed: the code, and what the person may read."""
+
+    code: Code
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The step at work, or waiting for its next attempt."""
+
+    job: JobType
+    status: JobStatus
+    attempt: int
+    max_attempts: int
+    next_retry_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFile:
+    """An uploaded file of a session."""
+
+    upload_id: UUID
+    file_name: str
+    byte_size: int
+    sha256: str
+    status: ArtifactStatus
+    format: str | None
+    compression: str | None
+    received_at: datetime | None
+    discarded_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A canonical file of a session."""
+
+    dataset_id: UUID
+    upload_id: UUID
+    stream: str
+    schema_version: int
+    row_count: int
+    byte_size: int
+    sha256: str
+    start_time_utc: datetime
+    end_time_utc: datetime
+    quality: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadableDataset(Dataset):
+    """A canonical file, and the request that fetches it."""
+
+    download: SignedRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Lap:
+    """A lap of a session. `kind` is OUT, TIMED or IN, `source` FILE or DETECTED."""
+
+    lap_number: int
+    kind: str
+    start_time_utc: datetime
+    end_time_utc: datetime
+    duration_ms: float
+    duration_uncertainty_ms: float | None
+    distance_m: float | None
+    max_speed_mps: float | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A recording device of an owner."""
+
+    device_id: UUID
+    manufacturer: str | None
+    model: str | None
+    serial_number: str | None
+    name: str | None
+    first_seen_at: datetime
+    last_seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDetail(Session):
+    """All there is to see of a session: `failure` when it failed, `progress` while it is processed."""
+
+    run_id: UUID | None
+    failure: Failure | None
+    progress: Progress | None
+    files: list[SessionFile]
+    datasets: list[Dataset]
+    laps: list[Lap]
+
+
+def list_sessions(
+    services: Services, owner: Owner, *, matching: Filter | None = None, after: Position = NEWEST, limit: int = 25
+) -> Page:
+    """A page of at most `limit` sessions, newest first. Pages are stable while sessions are added."""
+    chosen = matching or Filter()
+    rows = services.database.run(
+        _QUERIES["list_sessions"],
+        owner_user_id=owner.user_id,
+        after_created_at=after.created_at,
+        after_id=after.session_id,
+        status=chosen.status and str(chosen.status),
+        from_time=chosen.from_time,
+        to_time=chosen.to_time,
+        device_id=chosen.device_id,
+        # One more than asked for tells whether there is a next page.
+        page_size=limit + 1,
+    )
+    sessions = [Session(**_facts(row)) for row in rows[:limit]]
+    last = sessions[-1] if len(rows) > limit else None
+    return Page(sessions, Position(last.created_at, last.session_id) if last else None)
+
+
+def get_session(services: Services, owner: Owner, session_id: UUID) -> SessionDetail:
+    """The session with its files, datasets and laps in brief.
+
+    Raises
+    ------
+    TelemetryError : NOT_FOUND.
+    """
+    row = _row(services, owner, session_id)
+    status = SessionStatus(row["status"])
+    ready = status is SessionStatus.READY
+    return SessionDetail(
+        **_facts(row),
+        run_id=row["run_id"],
+        failure=_failure(row) if status is SessionStatus.FAILED else None,
+        progress=_progress(row) if status is SessionStatus.PROCESSING else None,
+        files=[
+            SessionFile(upload_id=file.pop("id"), file_name=file.pop("original_file_name"), **file)
+            for file in _of_session(services, owner, "files_of_session", session_id)
+        ],
+        datasets=[
+            Dataset(**_dataset_facts(found))
+            for found in _of_session(services, owner, "datasets_of_session", session_id)
+            if ready
+        ],
+        laps=[Lap(**lap) for lap in _of_session(services, owner, "laps_of_session", session_id) if ready],
+    )
+
+
+def get_datasets(services: Services, owner: Owner, session_id: UUID) -> list[DownloadableDataset]:
+    """The canonical files, each with a signed request to fetch it; none until the session is ready.
+
+    Raises
+    ------
+    TelemetryError : NOT_FOUND.
+    """
+    _row(services, owner, session_id)
+    seconds = services.settings.download_url_seconds
+    return [
+        DownloadableDataset(
+            **_dataset_facts(row),
+            download=services.canonical.sign_get(
+                row["storage_path"], file_name=f"{session_id}-{row['stream']}.parquet", seconds=seconds
+            ),
+        )
+        for row in _of_session(services, owner, "datasets_of_session", session_id)
+    ]
+
+
+def get_laps(services: Services, owner: Owner, session_id: UUID) -> list[Lap]:
+    """The laps in order; none until the session is ready.
+
+    Raises
+    ------
+    TelemetryError : NOT_FOUND.
+    """
+    _row(services, owner, session_id)
+    return [Lap(**row) for row in _of_session(services, owner, "laps_of_session", session_id)]
+
+
+def list_devices(services: Services, owner: Owner) -> list[Device]:
+    """The owner's devices, the one used last first."""
+    rows = services.database.run(_QUERIES["list_devices"], owner_user_id=owner.user_id)
+    return [Device(device_id=row.pop("id"), **row) for row in rows]
+
+
+def rename_session(services: Services, owner: Owner, session_id: UUID, name: str) -> SessionDetail:
+    """Gives the session another name.
+
+    Raises
+    ------
+    TelemetryError : NOT_FOUND; REQUEST_INVALID for a name of which nothing is left.
+    """
+    cleaned = clean_name(name)
+    if not cleaned:
+        raise TelemetryError(Code.REQUEST_INVALID, "name: must hold a visible character")
+    if not services.database.run(_QUERIES["rename_session"], id=session_id, owner_user_id=owner.user_id, name=cleaned):
+        raise TelemetryError(Code.NOT_FOUND)
+    return get_session(services, owner, session_id)
+
+
+def cancel_session(services: Services, owner: Owner, session_id: UUID) -> SessionDetail:
+    """Stops the processing. A worker that is at it learns so at its next write. Doing it again is no error.
+
+    Raises
+    ------
+    TelemetryError : NOT_FOUND; SESSION_STATE_CONFLICT when it has ended otherwise.
+    """
+    row = _row(services, owner, session_id)
+    if row["status"] == SessionStatus.PROCESSING:
+        with services.database.transaction() as transaction:
+            queue.cancel_run(transaction, row["run_id"])
+            # Nothing changed means that the run ended before its jobs could be held: then they stay as they were.
+            if transaction.run(_QUERIES["cancel_run"], id=row["run_id"]) and transaction.run(
+                _QUERIES["cancel_session"], id=session_id, owner_user_id=owner.user_id
+            ):
+                status = SessionStatus.CANCELLED
+            else:
+                raise TelemetryError(Code.SESSION_STATE_CONFLICT, "its processing has ended meanwhile")
+    else:
+        status = SessionStatus(row["status"])
+    if status is not SessionStatus.CANCELLED:
+        raise TelemetryError(Code.SESSION_STATE_CONFLICT, f"it is {status.lower()}")
+    return get_session(services, owner, session_id)
+
+
+def retry_session(services: Services, owner: Owner, session_id: UUID) -> SessionDetail:
+    """Processes a failed session once more, in a new run over the raw files that are still kept.
+
+    Raises
+    ------
+    TelemetryError : NOT_FOUND; SESSION_STATE_CONFLICT when it has not failed; RAW_DISCARDED.
+    """
+    with services.database.transaction() as transaction:
+        if not transaction.run(_QUERIES["reopen_session"], id=session_id, owner_user_id=owner.user_id):
+            status = _row(services, owner, session_id)["status"]
+            raise TelemetryError(Code.SESSION_STATE_CONFLICT, f"it is {status.lower()}")
+        artifacts = transaction.run(_QUERIES["lock_artifacts"], session_id=session_id, owner_user_id=owner.user_id)
+        if any(artifact["discarded_at"] is not None for artifact in artifacts):
+            raise TelemetryError(Code.RAW_DISCARDED)
+        transaction.run(_QUERIES["readmit_artifacts"], session_id=session_id)
+        start_run(transaction, session_id, [artifact["id"] for artifact in artifacts])
+    services.nudges.send()
+    return get_session(services, owner, session_id)
+
+
+def delete_session(services: Services, owner: Owner, session_id: UUID) -> None:
+    """Deletes the session for good: its rows in one transaction, then its raw and canonical files.
+
+    A worker that is at it finds its job gone. Files that cannot be deleted now belong to no row any more and are
+    swept later.
+
+    Raises
+    ------
+    TelemetryError : NOT_FOUND.
+    """
+    mine: dict[str, Any] = {"session_id": session_id, "owner_user_id": owner.user_id}
+    with services.database.transaction() as transaction:
+        # In the order of locks that everyone keeps (job, run, session, artifact), so that a worker completing a job
+        # of this session is waited for rather than met halfway.
+        for run in transaction.run(_QUERIES["runs_to_delete"], **mine):
+            queue.cancel_run(transaction, run["id"])
+        transaction.run(_QUERIES["lock_runs"], **mine)
+        paths = transaction.run(_QUERIES["paths_of_session"], **mine)
+        if not transaction.run(_QUERIES["delete_session"], id=session_id, owner_user_id=owner.user_id):
+            raise TelemetryError(Code.NOT_FOUND)
+    stores: dict[str, FileStore] = {"raw": services.raw, "canonical": services.canonical}
+    for row in paths:
+        try:
+            stores[row["store"]].delete(row["path"])
+        except TelemetryError as error:
+            logger.warning("file left for the sweep", extra={"session_id": str(session_id), "code": str(error.code)})
+
+
+def _row(services: Services, owner: Owner, session_id: UUID) -> Row:
+    rows = services.database.run(_QUERIES["session"], id=session_id, owner_user_id=owner.user_id)
+    if not rows:
+        raise TelemetryError(Code.NOT_FOUND)
+    return rows[0]
+
+
+def _of_session(services: Services, owner: Owner, query: str, session_id: UUID) -> list[Row]:
+    return services.database.run(_QUERIES[query], session_id=session_id, owner_user_id=owner.user_id)
+
+
+def _facts(row: Row) -> dict[str, Any]:
+    names = ("name", "start_time_utc", "end_time_utc", "device_id", "summary", "created_at", "updated_at")
+    return {
+        "session_id": row["id"],
+        "status": SessionStatus(row["status"]),
+        **{name: row[name] for name in names},
+    }
+
+
+def _dataset_facts(row: Row) -> dict[str, Any]:
+    facts = {name: value for name, value in row.items() if name not in ("id", "artifact_id", "storage_path")}
+    return {"dataset_id": row["id"], "upload_id": row["artifact_id"], **facts}
+
+
+def _failure(row: Row) -> Failure:
+    # A code of another version that this one does not know is an internal matter.
+    known = row["error_code"] in Code.__members__
+    code = Code(row["error_code"]) if known else Code.INTERNAL_ERROR
+    return Failure(code, user_message(code, row["error_detail"] if known else None))
+
+
+def _progress(row: Row) -> Progress | None:
+    if row["job_type"] is None:
+        return None
+    return Progress(
+        job=JobType(row["job_type"]),
+        status=JobStatus(row["job_status"]),
+        attempt=row["attempt_count"],
+        max_attempts=row["max_attempts"],
+        next_retry_at=row["next_retry_at"],
+    )
