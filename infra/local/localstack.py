@@ -4,8 +4,11 @@
 as it is and never stopped.
 """
 
+import contextlib
 import os
+import random
 import shutil
+import signal
 import socket
 import urllib.error
 import urllib.request
@@ -27,10 +30,15 @@ def named_endpoint() -> str | None:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of the loopback that nobody listens on at this moment.
+
+    Below the range that systems take ports for outgoing connections from, so that it stays free until it is used.
+    """
+    for port in random.sample(range(20000, 32000), 200):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise StackError("No free port between 20000 and 32000 on 127.0.0.1.")
 
 
 class LocalStack:
@@ -76,6 +84,7 @@ class LocalStack:
             ),
             directory=directory,
             log=directory / "localstack.log",
+            stop_signal=signal.SIGKILL,  # it keeps nothing, and takes a second to say good-bye
         )
 
     @property

@@ -105,8 +105,9 @@ class ChildProcess:
         """Writes one line to its standard input."""
         if self._process.stdin is None:
             raise StackError(f"{self.name} takes no input")
-        self._process.stdin.write(line.encode() + b"\n")
-        self._process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # it has ended; whoever waits for it says why
+            self._process.stdin.write(line.encode() + b"\n")
+            self._process.stdin.flush()
 
     def wait_until(self, ready: Callable[[], bool], *, seconds: float) -> None:
         """Waits until `ready()`; raises StackError with the log's end when it ends first or takes longer."""
@@ -117,6 +118,15 @@ class ChildProcess:
             if time.monotonic() > limit:
                 raise StackError(f"{self.name} was not ready after {seconds:.0f} s. {self.log_end()}")
             time.sleep(0.02)
+
+    def wait_until_done(self, *, seconds: float) -> None:
+        """Waits until it ends by itself; raises StackError with the log's end when it fails or takes longer."""
+        try:
+            code = self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise StackError(f"{self.name} was not done after {seconds:.0f} s. {self.log_end()}") from None
+        if code != 0:
+            raise StackError(f"{self.name} ended with code {code}. {self.log_end()}")
 
     def log_end(self, lines: int = 12) -> str:
         """Where the log is, and its last lines."""

@@ -1,0 +1,73 @@
+"""`make up`: keeps the local stack running until Ctrl-C, and prints how to reach it."""
+
+import json
+import os
+import sys
+import time
+
+from rich.console import Console
+
+from infra.local.process import StackError
+from infra.local.stack import Stack, backend_from_environment, ends_on_signals
+
+DEFAULT_API_PORT = 8321
+
+
+def main() -> int:
+    """Exit code: 0 after Ctrl-C, 1 when the stack cannot start or a part of it fails."""
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        with ends_on_signals(), console.status("Starting", spinner="dots") as status:
+            started = time.monotonic()
+            with Stack(
+                purpose="make up",
+                backend=backend_from_environment(),
+                keep=True,
+                api_port=_port("STACK_API_PORT", DEFAULT_API_PORT),
+                s3_port=_port("STACK_S3_PORT", 0),
+                progress=lambda text: status.update(text) if console.is_terminal else console.print(text),
+            ) as stack:
+                status.stop()
+                _introduce(console, stack, time.monotonic() - started)
+                while True:
+                    stack.check()
+                    time.sleep(0.5)
+    except KeyboardInterrupt:
+        console.print("Ended.")
+        return 0
+    except StackError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]{error}[/red]")
+        return 1
+
+
+def _port(name: str, default: int) -> int:
+    value = os.environ.get(name, "").strip() or str(default)
+    if not value.isdigit() or int(value) > 65535:
+        raise StackError(f"{name} must be a port number, 0 for any free one.")
+    return int(value)
+
+
+def _introduce(console: Console, stack: Stack, seconds: float) -> None:
+    sam = stack.directory / "sam-env.json"
+    sam.touch(mode=0o600)
+    sam.write_text(json.dumps({"Parameters": stack.environment}, indent=2) + "\n")
+    objects = stack.files if stack.backend == "local" else stack.s3_url
+    kept = "kept for the next start" if stack.backend == "local" else "empty again at the next start"
+    console.print(
+        f"""Up after {seconds:.1f} s. Ctrl-C ends it.
+
+  API          {stack.api_url}
+  Objects      {objects} ({kept})
+  S3 and SQS   {stack.s3_url}   AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1
+  PostgreSQL   {stack.database_url}
+  Logs         {stack.logs}
+  SAM          sam local invoke WorkerFunction -e fixtures/events/worker.json --docker-network host --env-vars {sam}
+
+  export TOKEN={stack.token()}
+  curl -H "Authorization: Bearer $TOKEN" {stack.api_url}/sessions
+"""
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
