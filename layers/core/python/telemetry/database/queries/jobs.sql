@@ -103,14 +103,14 @@ RETURNING job.id, job.run_id, job.job_type, job.payload, job.status, job.attempt
 -- name: depth
 -- How many jobs are due, waiting for their retry, and running, and for how long the oldest due one has waited.
 SELECT
-    count(*) FILTER (WHERE status = 'QUEUED' AND (next_retry_at IS NULL OR next_retry_at <= now())) AS due,
-    count(*) FILTER (WHERE status = 'QUEUED' AND next_retry_at > now()) AS waiting,
-    count(*) FILTER (WHERE status = 'RUNNING') AS running,
+    count(*) FILTER (WHERE next_retry_at IS NULL OR next_retry_at <= now()) AS due,
+    count(*) FILTER (WHERE next_retry_at > now()) AS waiting,
+    (SELECT count(*) FROM telemetry_jobs WHERE status = 'RUNNING') AS running,
     coalesce(
         extract(epoch FROM now() - min(coalesce(next_retry_at, created_at)) FILTER (
-            WHERE status = 'QUEUED' AND (next_retry_at IS NULL OR next_retry_at <= now())
+            WHERE next_retry_at IS NULL OR next_retry_at <= now()
         )),
         0
     )::double precision AS oldest_due_s
 FROM telemetry_jobs
-WHERE status IN ('QUEUED', 'RUNNING');
+WHERE status = 'QUEUED';
