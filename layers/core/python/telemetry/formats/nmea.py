@@ -83,8 +83,7 @@ class NmeaReader:
                 )
             raise TelemetryError(
                 Code.NO_POSITION_DATA,
-                f"no sentence with a fix among {stream.lines_read} lines"
-                + (f" ({findings.dialect})" if names else ""),
+                f"no sentence with a fix among {stream.lines_read} lines" + (f" ({findings.dialect})" if names else ""),
             )
 
 

@@ -1,7 +1,9 @@
 """Sentences of one epoch to one row, and a date for every row. Vectorised; state goes from block to block.
 
 An epoch is a run of sentences of one time of day; GSA and VTG, which tell no time, belong to the run that they
-stand in. Of one sentence type the first usable one of an epoch counts.
+stand in. Of one sentence type the first usable one of an epoch counts. Two cases are set right: a talker that gives
+another position at the same time begins a new epoch (fast receivers that stamp whole seconds), and runs of one time
+that others have torn apart become one epoch again (loggers that write sentences out of order).
 """
 
 from collections.abc import Iterator
@@ -23,8 +25,11 @@ MAX_UNDATED_ROWS = 200_000
 ROLLOVER_DAYS = 1024 * 7
 """A GPS week number has ten bits (IS-GPS-200, 20.3.3.3.1.1): a receiver that missed a rollover is 1024 weeks off."""
 
-MAX_EPOCH_SENTENCES = 4096
-"""An epoch that does not end (a clock that stands still) is cut here, so that memory stays bounded."""
+MAX_OPEN_SENTENCES = 4096
+"""Sentences kept for the next block; an epoch that does not end (a clock that stands still) is cut there."""
+TORN_EPOCHS = 24
+TORN_US = 10_000_000
+"""How far apart parts of a torn epoch may lie: in epochs, and in the times of those between."""
 
 # Which sentence types give a column, the best first.
 _SOURCES: dict[str, tuple[int, ...]] = {
@@ -109,17 +114,70 @@ def merge(sentences: Sentences, *, final: bool) -> tuple[Epochs | None, Sentence
     if alone is not None:
         # A fix without time is a row of its own, which is then rejected for that.
         starts = pc.or_(starts, alone)
+    starts = _repeated(kinds, sentences, starts)
     epoch_of = pc.subtract(pc.cumulative_sum(starts.cast(pa.int64())), 1)
-    epochs = epoch_of[-1].as_py() + 1
-    rest = NONE
+    times, lines = times.filter(starts), sentences.lines.filter(starts)
+    if pc.count_distinct(times, mode="all").as_py() < len(times):
+        epoch_of, firsts = _mended(epoch_of, sentences.kinds, times)
+        times, lines = times.take(firsts), lines.take(firsts)
+    epochs, rest = len(times), NONE
     if not final:
-        last_start = pc.index(epoch_of, epochs - 1).as_py()
-        if count - last_start <= MAX_EPOCH_SENTENCES:
-            rest = sentences.tail(last_start)
-            epochs -= 1
+        whole = max(epochs - TORN_EPOCHS, 0)
+        open_ = pc.greater_equal(epoch_of, whole)
+        if pc.sum(open_).as_py() > MAX_OPEN_SENTENCES:
+            whole = epochs
+        else:
+            rest = sentences.filter(open_)
+        epochs = whole
     if not epochs:
         return None, rest
-    return _assembled(kinds, epoch_of, epochs, times.filter(starts), sentences.lines.filter(starts)), rest
+    return _assembled(kinds, epoch_of, epochs, times.slice(0, epochs), lines.slice(0, epochs)), rest
+
+
+def _repeated(kinds: dict[int, _Kind], sentences: Sentences, starts: pa.BooleanArray) -> pa.BooleanArray:
+    """`starts`, and where the leading sentence type comes again at the same time with another position."""
+    lead = next((kind for kind in sentences.kinds.slice(0, 64).to_pylist() if kind in _POSITION), None)
+    if lead is None:
+        return starts
+    found = kinds[lead]
+    columns, times = found.fields.columns or {}, found.fields.time_us
+    if times is None or len(times) < 2 or not pc.any(pc.equal(pc.pairwise_diff(times), 0)).as_py():
+        return starts
+    talkers = sentences.talkers.filter(found.mask)
+    again = pc.and_(
+        pc.equal(times.slice(1), times.slice(0, len(times) - 1)),
+        pc.equal(talkers.slice(1), talkers.slice(0, len(talkers) - 1)),
+    )
+    moved = pc.or_(
+        pc.not_equal(pc.pairwise_diff(columns["latitude_deg"]), 0.0),
+        pc.not_equal(pc.pairwise_diff(columns["longitude_deg"]), 0.0),
+    )
+    repeated = pa.concat_arrays([pa.array([False]), pc.fill_null(pc.and_(again, moved.slice(1)), False)])
+    return pc.or_(starts, pc.replace_with_mask(pa.repeat(pa.scalar(False), len(starts)), found.mask, repeated))
+
+
+def _mended(epoch_of: pa.Int64Array, kinds: pa.Int32Array, times: pa.Int64Array) -> tuple[pa.Int64Array, pa.Int64Array]:
+    """New epoch of each sentence where parts of torn epochs are put together, and the first part of each epoch."""
+    present = [0] * len(times)
+    for epoch, kind in zip(epoch_of.to_pylist(), kinds.to_pylist(), strict=True):
+        if kind not in (GSA, VTG):
+            present[epoch] |= 1 << kind
+    clock = times.to_pylist()
+    target, firsts = list(range(len(clock))), []
+    for part, time in enumerate(clock):
+        for earlier in range(part - 1, max(part - TORN_EPOCHS, 0) - 1, -1):
+            other = clock[earlier]
+            if time is None or other is None or abs(other - time) > TORN_US:
+                break
+            if other == time and not present[target[earlier]] & present[part]:
+                target[part] = target[earlier]
+                present[target[part]] |= present[part]
+                break
+        if target[part] == part:
+            firsts.append(part)
+    dense = {part: number for number, part in enumerate(firsts)}
+    mapping = pa.array([dense[part] for part in target], pa.int64())
+    return mapping.take(epoch_of), pa.array(firsts, pa.int64())
 
 
 def _placed(fields: Fields) -> pa.BooleanArray:
@@ -162,7 +220,7 @@ def _assembled(
         "longitude_deg": column("longitude_deg", _POSITION),
         **{name: column(name, sources) for name, sources in _SOURCES.items()},
         "fix_type": fix_types(_fix(kinds, epochs)),
-        "source_row": lines.slice(0, epochs),
+        "source_row": lines,
     }
     days = [
         kinds[kind].fields.day.take(kinds[kind].at)  # type: ignore[union-attr]
@@ -171,7 +229,7 @@ def _assembled(
     ]
     day = pc.coalesce(*days) if days else pa.nulls(epochs, pa.int64())
     batch = pa.RecordBatch.from_arrays([rows[f.name] for f in _FIELDS], schema=_ROWS)
-    return Epochs(times.slice(0, epochs), day, batch, attempted)
+    return Epochs(times, day, batch, attempted)
 
 
 def _fix(kinds: dict[int, _Kind], epochs: int) -> pa.Int8Array:
@@ -211,14 +269,15 @@ class Dater:
         rows, placed = epochs.rows, pc.is_valid(epochs.rows.column("latitude_deg"))
         self.findings.rows_read += pc.sum(epochs.attempted).as_py()
         if not pc.all(placed).as_py():
-            reject_rows(
-                self.findings, "no_fix", rows.column("source_row").filter(pc.and_not(epochs.attempted, placed))
-            )
+            reject_rows(self.findings, "no_fix", rows.column("source_row").filter(pc.and_not(epochs.attempted, placed)))
             rows, relative, base = rows.filter(placed), relative.filter(placed), base.filter(placed)
         if self._base is None:
             self._hold(rows, relative)
             return
-        if self._waiting:
+        if early := self._waiting_rows + base.null_count:
+            self.findings.inferred.append(
+                f"The first {early} fixes come before the first date; theirs is counted back from it."
+            )
             yield from self._release(self._first_base)
         yield from self._dated(rows, relative, pc.fill_null(base, self._first_base))
 
@@ -271,20 +330,14 @@ class Dater:
         self.findings.time_basis = TimeBasis.INFERRED_DATE
         self.findings.inferred.append(sentence)
         self._base = self._first_base = (day - EPOCH).days
-        yield from self._release(self._base, counted=False)
+        yield from self._release(self._base)
 
-    def _release(self, base: int, *, counted: bool = True) -> Iterator[pa.RecordBatch]:
-        if counted:
-            self.findings.inferred.append(
-                f"The first {self._waiting_rows} fixes come before the first date; theirs is counted back from it."
-            )
+    def _release(self, base: int) -> Iterator[pa.RecordBatch]:
         waiting, self._waiting, self._waiting_rows = self._waiting, [], 0
         for rows, relative in waiting:
             yield from self._dated(rows, relative, pa.repeat(pa.scalar(base, pa.int64()), rows.num_rows))
 
-    def _dated(
-        self, rows: pa.RecordBatch, relative: pa.Int64Array, base: pa.Int64Array
-    ) -> Iterator[pa.RecordBatch]:
+    def _dated(self, rows: pa.RecordBatch, relative: pa.Int64Array, base: pa.Int64Array) -> Iterator[pa.RecordBatch]:
         if not rows.num_rows:
             return
         self.rows += rows.num_rows
@@ -313,5 +366,3 @@ class Dater:
 def _rollovers(first: date, named: date) -> int:
     weeks, off = divmod((named - first).days + 1, ROLLOVER_DAYS)
     return weeks if weeks > 0 and off <= 2 else 0
-
-

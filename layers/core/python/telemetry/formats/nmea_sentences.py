@@ -48,19 +48,23 @@ class Sentences:
     ----------
     bodies : what stands between the address field (`$GPRMC,`) and `*`.
     kinds : index into `KINDS`.
+    talkers : the two letters that say who speaks.
     lines : line numbers, from 1.
     """
 
     bodies: pa.StringArray
     kinds: pa.Int32Array
+    talkers: pa.BinaryArray
     lines: pa.Int64Array
 
     def __len__(self) -> int:
         return len(self.bodies)
 
-    def tail(self, start: int) -> "Sentences":
-        """The sentences from `start` on."""
-        return Sentences(self.bodies.slice(start), self.kinds.slice(start), self.lines.slice(start))
+    def filter(self, mask: pa.BooleanArray) -> "Sentences":
+        """Those where `mask` is true."""
+        return Sentences(
+            self.bodies.filter(mask), self.kinds.filter(mask), self.talkers.filter(mask), self.lines.filter(mask)
+        )
 
     def after(self, earlier: "Sentences") -> "Sentences":
         """These, with `earlier` in front."""
@@ -69,11 +73,14 @@ class Sentences:
         return Sentences(
             pa.concat_arrays([earlier.bodies, self.bodies]),
             pa.concat_arrays([earlier.kinds, self.kinds]),
+            pa.concat_arrays([earlier.talkers, self.talkers]),
             pa.concat_arrays([earlier.lines, self.lines]),
         )
 
 
-NONE = Sentences(pa.array([], pa.string()), pa.array([], pa.int32()), pa.array([], pa.int64()))
+NONE = Sentences(
+    pa.array([], pa.string()), pa.array([], pa.int32()), pa.array([], pa.binary()), pa.array([], pa.int64())
+)
 
 
 def utf16_encoding(head: bytes) -> str | None:
@@ -103,9 +110,9 @@ def _text_blocks(source: ByteSource) -> Iterator[bytes]:
             lone_returns = b"\n" not in chunk and b"\r" in chunk
             first = False
         if decoder:
-            chunk = decoder.decode(chunk).encode("ascii", "replace")  # noqa: PLW2901
+            chunk = decoder.decode(chunk).encode("ascii", "replace")
         if lone_returns:
-            chunk = chunk.replace(b"\r", b"\n")  # noqa: PLW2901
+            chunk = chunk.replace(b"\r", b"\n")
         block = tail + chunk.translate(_PRINTABLE, b"" if lone_returns else b"\r")
         end = block.rfind(b"\n") + 1
         if len(block) - end > MAX_TAIL_BYTES:
@@ -175,9 +182,7 @@ class SentenceStream:
         raw = lines.cast(pa.binary())
         types = pc.binary_slice(raw, 3, 6)
         kinds = pc.index_in(types, value_set=_KIND_SET)
-        standard = pc.and_(
-            pc.equal(pc.binary_slice(raw, 6, 7), b","), pc.not_equal(pc.binary_slice(raw, 1, 2), b"P")
-        )
+        standard = pc.and_(pc.equal(pc.binary_slice(raw, 6, 7), b","), pc.not_equal(pc.binary_slice(raw, 1, 2), b"P"))
         magellan = pc.equal(kinds, TRK)
         if pc.any(magellan).as_py():
             standard = pc.if_else(magellan, pc.starts_with(raw, _MAGELLAN), standard)
@@ -196,9 +201,7 @@ class SentenceStream:
             # Something after the checksum (a logger's own stamp, a torn line): cut there.
             cut = pc.struct_field(pc.extract_regex(lines, r"^(?P<cut>[^*!]*\*[0-9A-Fa-f]{2})"), "cut")
             starred = pc.or_(starred, pc.is_valid(cut))
-            bare = pc.binary_join_element_wise(
-                pc.replace_substring_regex(lines, r"[*!].*", ""), pa.scalar("*00"), ""
-            )
+            bare = pc.binary_join_element_wise(pc.replace_substring_regex(lines, r"[*!].*", ""), pa.scalar("*00"), "")
             lines = pc.if_else(pc.is_valid(cut), cut, pc.if_else(starred, lines, bare))
         right = pc.and_(checksums_right(lines), starred)
         keep = right
@@ -211,7 +214,7 @@ class SentenceStream:
         bodies = pc.binary_slice(raw, 7, -3)
         if len(kinds) and pc.any(pc.equal(kinds, TRK)).as_py():
             bodies = pc.if_else(pc.equal(kinds, TRK), pc.binary_slice(raw, len(_MAGELLAN), -3), bodies)
-        return Sentences(bodies.cast(pa.string()), kinds, numbers)
+        return Sentences(bodies.cast(pa.string()), kinds, pc.binary_slice(raw, 1, 3), numbers)
 
     def _judge(self, starred: pa.BooleanArray, right: pa.BooleanArray, numbers: pa.Int64Array) -> pa.BooleanArray:
         """Which lines to keep: right ones, and those without a checksum until the first right one."""
