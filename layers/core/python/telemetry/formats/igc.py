@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 from telemetry.formats.cells import parse_float
 from telemetry.formats.csv_blocks import Block, LineBlocks, read_head
 from telemetry.formats.csv_dates import find_date
+from telemetry.formats.day_clock import DayClock, epoch_us
 from telemetry.formats.reader import ByteSource, FileDevice, Findings, Origin, Recognition, TimeBasis
 from telemetry.streams.channels import CHANNELS, FIX_TYPE, TIMESTAMP, channel_field
 
-DAY_US = 86_400_000_000
 FIXED_LENGTH = 35
 _B_RECORD = r"^B([01]\d|2[0-3])[0-5]\d[0-5]\d\d{7}[NS]\d{8}[EW][AV](-\d{4}|\d{5})(-\d{4}|\d{5})"
 _DATE = re.compile(r"^HF?O?P?DTE(?:DATE)?:? ?(\d{2})(\d{2})(\d{2})", re.IGNORECASE)
@@ -78,13 +78,12 @@ class _Extension:
 
 @dataclass(slots=True)
 class _Flight:
-    """State carried from block to block: the day, the last time of day, the extensions."""
+    """State carried from block to block: the day and the extensions."""
 
     origin: Origin
     findings: Findings
     lines: int = 0
-    day_us: int | None = None
-    last_us: int = -1
+    clock: DayClock | None = None
     extensions: tuple[_Extension, ...] = ()
     recorder: dict[str, str] = field(default_factory=dict)
 
@@ -141,9 +140,9 @@ class _Flight:
                     when = date(year + (1900 if year >= 80 else 2000), month, day)
                 except ValueError:
                     continue
-                found.append((place, _epoch_us(when)))
+                found.append((place, epoch_us(when)))
         if found:
-            self.day_us, self.last_us = found[-1][1], -1
+            self.clock = DayClock(found[-1][1])
         return found
 
     def _days(
@@ -160,29 +159,18 @@ class _Flight:
             value, _ = parse_float(digits)
             scale = 10.0 ** (6 - (fraction.stop - fraction.start))
             of_day = pc.add(of_day, pc.fill_null(pc.multiply(value, scale), 0.0).cast(pa.int64()))
-        before = self.day_us
+        before = self.clock
         dates = [(numbers[place].as_py(), day) for place, day in self._dates(lines)]
         if before is None and (not dates or dates[0][0] > rows[0].as_py()):
-            before = self._guessed_day()
-        # Spans between date records; within each, time of day falling by half a day is a midnight passed.
-        edges = [(0, before)] + [(pc.sum(pc.less(rows, row)).as_py() or 0, day) for row, day in dates]
+            before = DayClock(self._guessed_day())
+        spans = [(0, before)] + [(pc.sum(pc.less(rows, row)).as_py() or 0, DayClock(day)) for row, day in dates]
         pieces: list[pa.Array] = []
-        for index, (start, day) in enumerate(edges):
-            stop = edges[index + 1][0] if index + 1 < len(edges) else len(records)
-            span = of_day.slice(start, stop - start)
-            if len(span):
-                pieces.append(self._unwrapped(span, day or 0, self.last_us if index == 0 else -1))
+        for index, (start, clock) in enumerate(spans):
+            stop = spans[index + 1][0] if index + 1 < len(spans) else len(records)
+            if clock is not None:
+                pieces.append(clock.absolute(of_day.slice(start, stop - start)))
+                self.clock = clock
         return pa.concat_arrays(pieces)
-
-    def _unwrapped(self, of_day: pa.Int64Array, day_us: int, last_us: int) -> pa.Int64Array:
-        previous = pa.concat_arrays(
-            [pa.array([last_us if last_us >= 0 else of_day[0].as_py()]), of_day.slice(0, len(of_day) - 1)]
-        )
-        passed = pc.less(pc.subtract(of_day, previous), -DAY_US // 2)
-        days = pc.cumulative_sum(passed.cast(pa.int64()))
-        self.day_us = day_us + days[-1].as_py() * DAY_US
-        self.last_us = of_day[-1].as_py()
-        return pc.add(of_day, pc.add(pc.multiply(days, DAY_US), day_us))
 
     def _guessed_day(self) -> int:
         when, said = find_date((), self.origin)
@@ -191,7 +179,7 @@ class _Flight:
             self.findings.inferred.append("the file names no date; its fixes have only a time of day")
             return 0
         self.findings.inferred.append(said)
-        return _epoch_us(when)
+        return epoch_us(when)
 
     def _batch(self, records: pa.StringArray, rows: pa.Int64Array, times: pa.Int64Array) -> pa.RecordBatch:
         valid = pc.equal(pc.utf8_slice_codeunits(records, 24, 25), "A")
@@ -236,10 +224,6 @@ class _Flight:
 
 def _number(records: pa.StringArray, start: int, stop: int) -> pa.DoubleArray:
     return parse_float(pc.utf8_slice_codeunits(records, start, stop))[0]
-
-
-def _epoch_us(day: date) -> int:
-    return (day - date(1970, 1, 1)).days * DAY_US
 
 
 READER = IgcReader()
