@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _MISSING = r"^(?i:-+|\*+|nan|null|none|nil|n/?a|#n/a|\?|undefined)$"
 """What loggers write where they have no value: not an error."""
-_GROUPED = r"^[+-]?\d{1,3}({mark}\d{{3}})+({point}\d*)?$"
+_GROUPED_BY_COMMA = r"^[+-]?\d{1,3}(,\d{3})+(\.\d*)?$"
+_GROUPED_BY_POINT = r"^[+-]?\d{1,3}(\.\d{3})+(,\d*)?$"
 
 
 def parse_float(strings: pa.StringArray, *, decimal_comma: bool = False) -> tuple[pa.DoubleArray, pa.BooleanArray]:
@@ -40,16 +41,15 @@ def blank_to_null(strings: pa.StringArray) -> pa.StringArray:
 
 def _parse_each(strings: pa.StringArray, decimal_comma: bool) -> tuple[pa.DoubleArray, pa.BooleanArray]:
     cells = blank_to_null(strings)
-    mark, point = (r"\.", ",") if decimal_comma else (",", r"\.")
-    grouped = pc.fill_null(pc.match_substring_regex(cells, _GROUPED.format(mark=mark, point=point)), False)
-    # With a decimal comma `52.520` is far more often a plain number than fifty-two thousand.
-    if pc.any(grouped).as_py() and not decimal_comma:
-        cells = pc.if_else(grouped, pc.replace_substring(cells, ",", ""), cells)
     if decimal_comma:
-        twice = pc.greater(pc.count_substring(cells, "."), 1)
-        both = pc.and_(pc.match_substring(cells, "."), pc.match_substring(cells, ","))
-        cells = pc.if_else(pc.and_(grouped, pc.or_(twice, both)), pc.replace_substring(cells, ".", ""), cells)
+        grouped = pc.match_substring_regex(cells, _GROUPED_BY_POINT)
+        # `52.520` alone is far more often a plain number than fifty-two thousand.
+        sure = pc.or_(pc.greater(pc.count_substring(cells, "."), 1), pc.match_substring(cells, ","))
+        cells = pc.if_else(pc.and_(grouped, sure), pc.replace_substring(cells, ".", ""), cells)
         cells = pc.replace_substring(cells, ",", ".")
+    else:
+        grouped = pc.match_substring_regex(cells, _GROUPED_BY_COMMA)
+        cells = pc.if_else(grouped, pc.replace_substring(cells, ",", ""), cells)
     readable = pc.match_substring_regex(cells, _NUMBER)
     unreadable = pc.fill_null(pc.invert(readable), False)
     numbers = pc.if_else(readable, cells, pa.scalar(None, pa.string())).cast(pa.float64())

@@ -1,7 +1,7 @@
 """The CSV reader: any text table of a logger, streamed block by block.
 
-`csv_dialect` finds the table, `csv_columns` and `csv_times` say what its columns are, `csv_dialects` what known
-programs do differently, `csv_blocks` and `csv_rows` turn bytes into columns of cells. Pure: knows no storage.
+`csv_plan` decides what the table is (with `csv_dialect`, `csv_columns`, `csv_times`, `csv_coordinates` and, for known
+programs, `csv_dialects`); `csv_blocks` and `csv_rows` turn bytes into columns of cells. Pure: knows no storage.
 """
 
 from collections.abc import Iterator
@@ -12,14 +12,17 @@ import pyarrow.compute as pc
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.cells import parse_float
 from telemetry.formats.csv_blocks import LineBlocks, decode_head, detect_encoding, read_head
-from telemetry.formats.csv_columns import LATITUDE, LONGITUDE, Column, Columns, count_essential, map_columns
-from telemetry.formats.csv_dialect import Layout, find_layout
+from telemetry.formats.csv_columns import LATITUDE, LONGITUDE, Column, count_essential
+from telemetry.formats.csv_dialects import GENERIC, find_program
+from telemetry.formats.csv_laps import LapColumn, LapComments, laps_of_beacons
+from telemetry.formats.csv_plan import Plan, find_table, make_plan
 from telemetry.formats.csv_rows import Cells, RowParser, Shape
-from telemetry.formats.csv_times import TimeColumns, find_times
-from telemetry.formats.reader import ByteSource, Findings, Origin, Recognition
-from telemetry.streams.channels import TIMESTAMP
+from telemetry.formats.reader import MAX_NAMED_ROWS, ByteSource, Findings, Origin, Recognition
+from telemetry.streams.channels import CHANNELS, FIX_TYPE, TIMESTAMP
 
-_NAMED_COLUMNS = 20
+_FOREIGN = ("<", "{", "[", "$GP", "$GN", "$GL", "$GA", "$BD", "$PM", "!AI", "AXXX", "HFDTE", "\ufffd")
+"""How other formats begin: XML, JSON, VBO, NMEA, IGC."""
+_FIX_TYPES = {"0": "none", "1": "none", "2": "2d", "3": "3d", "4": "3d", "no fix": "none", "nofix": "none"}
 
 
 class CsvReader:
@@ -29,18 +32,29 @@ class CsvReader:
     title = "CSV"
 
     def recognise(self, head: bytes, origin: Origin) -> Recognition | None:
-        """Claims text whose lines form a table with a header that names time or position."""
-        text = decode_head(head, detect_encoding(head))
-        start = text.lstrip()[:16]
-        if not start or start.startswith(("<", "{", "$", "!", "AXXX", "[")) or "\ufffd" in text[:200]:
+        """Claims text whose lines form a table: surely where a known program wrote it, less where names are few."""
+        text = decode_head(head[:4096], detect_encoding(head))
+        start = text.lstrip("\ufeff \t\r\n")[:64]
+        if not start or start.startswith(_FOREIGN) or _is_binary(text):
             return None
-        layout = find_layout(text, count_essential)
-        if layout is None:
+        table = find_table(head)
+        if table is None:
             return None
-        return Recognition("csv", 0.5, f"CSV, {_delimiter_name(layout)}")
+        layout = table[1]
+        program = find_program(layout)
+        essential = count_essential(layout.header)
+        try:
+            described = f"{program.title if program is GENERIC else ''}, {make_plan(head, origin).dialect}".lstrip(", ")
+        except TelemetryError as error:
+            described = f"{program.title}, {error.detail}"
+        if program is not GENERIC:
+            return Recognition(self.name, 0.95, described)
+        if not essential and len(layout.sample) < 2:
+            return None
+        return Recognition(self.name, 0.8 if essential >= 4 else 0.4, described)
 
     def read(self, source: ByteSource, origin: Origin, findings: Findings) -> Iterator[pa.RecordBatch]:
-        """See `formats.reader.Reader.read`.
+        """See `formats.reader.Reader.read`; `source_row` is the number of the line that a row begins on.
 
         Raises
         ------
@@ -48,110 +62,153 @@ class CsvReader:
             NO_TIME_DATA where times count from a start that the file does not give, FILE_EMPTY.
         """
         head = read_head(source)
-        if not head.strip(b"\0 \t\r\n"):
+        if not head.strip(b"\0 \t\r\n\xef\xbb\xbf"):
             raise TelemetryError(Code.FILE_EMPTY, "no text in the file")
-        encoding = detect_encoding(head)
-        layout = find_layout(decode_head(head, encoding), count_essential)
-        if layout is None:
-            raise TelemetryError(Code.CSV_MALFORMED, "no header row followed by rows of cells")
-        times = find_times(layout, origin)
-        columns = map_columns(layout, taken=times.indices if times else ())
-        _require_columns(layout, columns, times)
-        assert times is not None  # noqa: S101
+        plan = make_plan(head, origin)
         findings.format = self.name
-        findings.dialect = _delimiter_name(layout)
-        findings.inferred += columns.inferred
-        builder = _BatchBuilder(layout, columns, times, findings)
-        parser = RowParser(_shape(layout, columns, times), builder.types, findings)
-        blocks = LineBlocks(source, head, encoding, skip_lines=layout.first_data_line - 1)
+        findings.dialect = plan.dialect
+        findings.inferred += plan.inferred
+        findings.device = plan.program.device(plan.layout)
+        laps = _Laps(plan)
+        builder = _BatchBuilder(plan, findings)
+        parser = RowParser(
+            _shape(plan),
+            builder.types,
+            findings,
+            first_line=plan.layout.first_data_line,
+            on_comment=laps.comment,
+        )
+        blocks = LineBlocks(source, head, plan.encoding, skip_lines=plan.layout.first_data_line - 1)
         pending = None
         for block in blocks:
             if pending is not None and (cells := parser.parse(pending, last=False, ended=True)) is not None:
-                yield builder.batch(cells)
+                yield laps.follow(builder.batch(cells), cells)
             pending = block
         if pending is not None:
             cells = parser.parse(pending, last=True, ended=blocks.ends_with_line_end)
             if cells is not None:
-                yield builder.batch(cells)
-        times.finish(findings)
+                yield laps.follow(builder.batch(cells), cells)
+        findings.laps += laps.found()
+        plan.times.finish(findings)
+
+
+def _is_binary(text: str) -> bool:
+    odd = sum((character < " " and character not in "\t\r\n") or character == "\ufffd" for character in text)
+    return odd * 50 > len(text)
+
+
+def _shape(plan: Plan) -> Shape:
+    essential = (*plan.times.indices, *plan.latitude.types, *plan.longitude.types)
+    layout = plan.layout
+    return Shape(layout.delimiter, layout.width, essential, layout.header, layout.decimal_comma)
+
+
+class _Laps:
+    """The laps of the file, from whichever place it keeps them in."""
+
+    def __init__(self, plan: Plan) -> None:
+        program = plan.program
+        self._lap_index = plan.columns.lap
+        self._column = LapColumn(last_is_whole=program.laps_are_whole) if self._lap_index is not None else None
+        self._comments = LapComments(program.lap_comment) if program.lap_comment is not None else None
+        self._beacons = program.beacons(plan.layout)
+        self._start = plan.times.start
+        self._name = next((c.field.name for c in plan.columns.numbers if c.index == self._lap_index), "")
+        self._latest = None
+
+    def comment(self, row: int, text: str) -> None:
+        if self._comments is not None:
+            self._comments.see(row, text)
+
+    def follow(self, batch: pa.RecordBatch, cells: Cells) -> pa.RecordBatch:
+        times = batch.column("timestamp")
+        if self._comments is not None:
+            self._comments.add(cells.rows, times)
+        if self._column is not None and self._name:
+            self._column.add(batch.column(self._name), times)
+        if self._beacons:
+            known = times.drop_null()
+            self._latest = known[-1].as_py() if len(known) else self._latest
+        return batch
+
+    def found(self) -> list:
+        if self._comments is not None:
+            return self._comments.laps()
+        if self._beacons and self._start is not None:
+            return laps_of_beacons(self._beacons, self._start, self._latest)
+        return self._column.laps() if self._column is not None else []
 
 
 class _BatchBuilder:
     """Cells of a block to a record batch."""
 
-    def __init__(self, layout: Layout, columns: Columns, times: TimeColumns, findings: Findings) -> None:
-        self._layout = layout
-        self._columns = columns
-        self._times = times
+    def __init__(self, plan: Plan, findings: Findings) -> None:
+        self._plan = plan
         self._findings = findings
-        assert columns.latitude is not None and columns.longitude is not None  # noqa: S101, PT018
-        self._latitude = columns.latitude
-        self._longitude = columns.longitude
+        columns = plan.columns
         self.types: dict[int, pa.DataType] = {
-            **times.types,
-            self._latitude: pa.float64(),
-            self._longitude: pa.float64(),
             **{column.index: pa.float64() for column in columns.numbers},
+            **({} if columns.fix_type is None else {columns.fix_type: pa.string()}),
+            **plan.latitude.types,
+            **plan.longitude.types,
+            **plan.times.types,
         }
-        self._schema = pa.schema(
-            [
-                pa.field("timestamp", TIMESTAMP),
-                pa.field(LATITUDE, pa.float64()),
-                pa.field(LONGITUDE, pa.float64()),
-                pa.field("source_row", pa.int64()),
-                *[column.field for column in columns.numbers],
-            ]
-        )
+        fields = [
+            pa.field("timestamp", TIMESTAMP),
+            pa.field(LATITUDE, pa.float64()),
+            pa.field(LONGITUDE, pa.float64()),
+            pa.field("source_row", pa.int64()),
+            *[column.field for column in columns.numbers],
+        ]
+        if columns.fix_type is not None:
+            fields.append(CHANNELS["fix_type"].field)
+        self._schema = pa.schema(fields)
 
     def batch(self, cells: Cells) -> pa.RecordBatch:
-        return pa.RecordBatch.from_arrays(
-            [
-                self._times.timestamps(cells.columns, cells.rows, self._findings),
-                self._number(cells, self._latitude, LATITUDE),
-                self._number(cells, self._longitude, LONGITUDE),
-                cells.rows,
-                *[self._channel(cells, column) for column in self._columns.numbers],
-            ],
-            schema=self._schema,
-        )
+        plan = self._plan
+        arrays = [plan.times.timestamps(cells.columns, cells.rows, self._findings)]
+        for coordinate, name in ((plan.latitude, LATITUDE), (plan.longitude, LONGITUDE)):
+            degrees, unreadable = coordinate.degrees(cells.columns)
+            self._count(name, unreadable, cells)
+            arrays.append(degrees)
+        arrays.append(cells.rows)
+        arrays += [self._channel(cells, column) for column in plan.columns.numbers]
+        if plan.columns.fix_type is not None:
+            arrays.append(_fix_types(cells.columns[plan.columns.fix_type]))
+        return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
 
     def _channel(self, cells: Cells, column: Column) -> pa.Array:
-        values = self._number(cells, column.index, column.field.name)
+        values = cells.columns[column.index]
+        if pa.types.is_string(values.type):
+            values, unreadable = parse_float(values, decimal_comma=self._plan.layout.decimal_comma)
+            self._count(column.field.name, unreadable, cells)
         if not column.conversion.is_identity:
             values = column.conversion.apply(values)
-        return values if values.type == column.field.type else values.cast(column.field.type, safe=False)
+        if values.type == column.field.type:
+            return values
+        if pa.types.is_integer(column.field.type):
+            sound = pc.less(pc.abs(values), 32_767)
+            values = pc.round(pc.if_else(sound, values, pa.scalar(None, pa.float64())))
+        return values.cast(column.field.type, safe=False)
 
-    def _number(self, cells: Cells, index: int, name: str) -> pa.DoubleArray:
-        column = cells.columns[index]
-        if not pa.types.is_string(column.type):
-            return column
-        numbers, unreadable = parse_float(column, decimal_comma=self._layout.decimal_comma)
-        if pc.any(unreadable).as_py():
-            rows = cells.rows.filter(unreadable)
-            for row in rows.slice(0, 5).to_pylist():
-                self._findings.bad_cell(name, row)
-            self._findings.bad_cell(name, None, max(len(rows) - 5, 0))
-        return numbers
-
-
-def _shape(layout: Layout, columns: Columns, times: TimeColumns) -> Shape:
-    essential = (*times.indices, columns.latitude or 0, columns.longitude or 0)
-    return Shape(layout.delimiter, layout.width, essential, layout.header, layout.decimal_comma)
+    def _count(self, name: str, unreadable: pa.BooleanArray | None, cells: Cells) -> None:
+        if unreadable is None or not pc.any(unreadable).as_py():
+            return
+        rows = cells.rows.filter(unreadable)
+        first = rows.slice(0, MAX_NAMED_ROWS).to_pylist()
+        for row in first:
+            self._findings.bad_cell(name, row)
+        self._findings.bad_cell(name, None, len(rows) - len(first))
 
 
-def _require_columns(layout: Layout, columns: Columns, times: TimeColumns | None) -> None:
-    names = [name for name in layout.header if name]
-    listed = ", ".join(name[:40] for name in names[:_NAMED_COLUMNS])
-    more = f" and {len(names) - _NAMED_COLUMNS} more" if len(names) > _NAMED_COLUMNS else ""
-    where = f"line {layout.header_line}: columns are {listed}{more}"
-    if columns.latitude is None or columns.longitude is None:
-        raise TelemetryError(Code.CSV_NO_POSITION_COLUMNS, where)
-    if times is None:
-        raise TelemetryError(Code.CSV_NO_TIME_COLUMN, where)
-
-
-def _delimiter_name(layout: Layout) -> str:
-    return {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}.get(layout.delimiter, layout.delimiter)
+def _fix_types(cells: pa.StringArray) -> pa.DictionaryArray:
+    """`3D`, `3.0` and `3` to `3d`, and so on; words of other kinds in lower case."""
+    encoded = cells.dictionary_encode()
+    names = []
+    for cell in encoded.dictionary.to_pylist():
+        plain = (cell or "").strip().lower().removesuffix(".0")
+        names.append(_FIX_TYPES.get(plain, plain[:16]) or None)
+    return pa.array(names, pa.string()).take(encoded.indices).dictionary_encode().cast(FIX_TYPE)
 
 
 READER = CsvReader()

@@ -1,4 +1,4 @@
-"""A text table's bytes as blocks of whole lines in UTF-8, with their line numbers, in bounded memory.
+"""A text table's bytes as blocks of whole lines in UTF-8, in bounded memory.
 
 Pure: a byte stream in, blocks out. Knows encodings, line ends, NUL padding and overlong lines; knows no cells.
 """
@@ -23,13 +23,11 @@ class Block:
     Attributes
     ----------
     data : UTF-8 without NUL; lines end with ``\\n`` or ``\\r\\n``.
-    first_line : number in the file of the first line, from 1.
-    overlong_lines : numbers of lines that were passed over just before this block.
+    overlong_before : lines that were passed over just before these.
     """
 
     data: bytes
-    first_line: int
-    overlong_lines: tuple[int, ...] = ()
+    overlong_before: int = 0
 
 
 def read_head(source: ByteSource) -> bytes:
@@ -81,9 +79,8 @@ class LineBlocks:
         """Known once exhausted: False where the last line was not ended."""
 
     def __iter__(self) -> Iterator[Block]:
-        line = 1
         rest = b""
-        overlong: list[int] = []
+        overlong = 0
         passing_over = False
         skip = self._skip_lines
         for data in self._decoded():
@@ -93,27 +90,20 @@ class LineBlocks:
                 if not end:
                     rest = b""
                     continue
-                block, passing_over, line = block[end:], False, line + 1
+                block, passing_over = block[end:], False
             cut = block.rfind(b"\n") + 1
-            rest = block[cut:]
-            if len(rest) > MAX_LINE_BYTES:
-                overlong.append(line + block.count(b"\n", 0, cut))
-                rest, passing_over = b"", True
-            lines = block.count(b"\n", 0, cut)
-            whole = block[:cut]
-            first = line
-            line += lines
+            whole, rest = (block, b"") if cut == len(block) else (block[:cut], block[cut:])
             if skip and whole:
-                dropped = min(skip, lines)
-                whole = _after_lines(whole, dropped)
-                first, skip = first + dropped, skip - dropped
+                whole, skip = _after_lines(whole, skip)
             if whole:
-                before = tuple(n for n in overlong if n < first)
-                overlong = [n for n in overlong if n >= first]
-                yield Block(whole, first, before)
+                yield Block(whole, overlong)
+                overlong = 0
+            if len(rest) > MAX_LINE_BYTES:
+                rest, passing_over = b"", True
+                overlong += 1
         self.ends_with_line_end = not rest
         if (rest and not skip) or overlong:
-            yield Block(b"" if skip else rest, line, tuple(overlong))
+            yield Block(b"" if skip else rest, overlong)
 
     def _decoded(self) -> Iterator[bytes]:
         """UTF-8 pieces without NUL and without lone carriage returns."""
@@ -161,8 +151,11 @@ class LineBlocks:
             yield piece
 
 
-def _after_lines(data: bytes, count: int) -> bytes:
+def _after_lines(data: bytes, count: int) -> tuple[bytes, int]:
+    """What follows the first `count` lines, and how many of these are still to come."""
     position = 0
-    for _ in range(count):
+    for passed in range(count):
         position = data.find(b"\n", position) + 1
-    return data[position:]
+        if not position:
+            return b"", count - passed
+    return data[position:], 0

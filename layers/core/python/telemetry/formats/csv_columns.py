@@ -122,6 +122,8 @@ class Columns:
     latitude, longitude : column numbers, None where there is none.
     numbers : every other kept column with its channel.
     inferred : units that were taken and not read.
+    fix_type : column that tells the kind of fix.
+    lap : column that numbers the laps; it is one of `numbers`, too.
     dropped : names of columns of text, which no stream has a place for.
     """
 
@@ -129,6 +131,7 @@ class Columns:
     longitude: int | None
     numbers: tuple[Column, ...]
     fix_type: int | None
+    lap: int | None
     inferred: tuple[str, ...]
     dropped: tuple[str, ...]
 
@@ -166,6 +169,7 @@ def map_columns(
     aliases: Mapping[str, tuple[str, ...]] | None = None,
     units: Mapping[str, str] | None = None,
     own_names: Mapping[int, str] | None = None,
+    lap_keys: Sequence[str] = (),
 ) -> Columns:
     """Decides for every column of a table what it becomes.
 
@@ -175,7 +179,9 @@ def map_columns(
     aliases : a known program's keys by channel, which win over the general ones.
     units : a known program's units by channel, where the file names none.
     own_names : names for columns whose header is not unique.
+    lap_keys : keys of the column that numbers the laps.
     """
+    taken = frozenset(taken)
     used = set(taken)
     keys = [key_of(name) for name in layout.header]
     latitude, longitude = _position(keys, aliases or {})
@@ -189,8 +195,9 @@ def map_columns(
         wanted = (*(aliases or {}).get(name, ()), *general)
         for index, unit in _candidates(wanted, keys, layout, used):
             if name == "fix_type":
-                fix_type = index
-                used.add(index)
+                if layout.column(index):
+                    fix_type = index
+                    used.add(index)
                 break
             if not _is_numeric(layout, index):
                 continue
@@ -215,7 +222,10 @@ def map_columns(
         unique = _unique((own_names or {}).get(index) or name or f"column {index + 1}", names)
         names.add(unique)
         numbers.append(Column(index, channel_field(unique, layout.units[index], name)))
-    return Columns(latitude, longitude, tuple(numbers), fix_type, tuple(inferred), tuple(dropped))
+    lap = next((keys.index(key) for key in lap_keys if key in keys and _is_numeric(layout, keys.index(key))), None)
+    if lap in taken:
+        lap = None
+    return Columns(latitude, longitude, tuple(numbers), fix_type, lap, tuple(inferred), tuple(dropped))
 
 
 def _candidates(wanted: Sequence[str], keys: list[str], layout: Layout, used: set[int]) -> Iterable[tuple[int, str]]:
@@ -225,9 +235,7 @@ def _candidates(wanted: Sequence[str], keys: list[str], layout: Layout, used: se
         for index, key in enumerate(keys):
             if index in used:
                 continue
-            if key == alias:
-                yield index, layout.units[index] or bare[index][1]
-            elif bare[index][0] == alias and bare[index][1]:
+            if key == alias or (bare[index][0] == alias and bare[index][1]):
                 yield index, layout.units[index] or bare[index][1]
 
 

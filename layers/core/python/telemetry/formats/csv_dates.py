@@ -15,10 +15,25 @@ from telemetry.formats.reader import Origin
 _MONTHS = {
     name: number
     for number, names in enumerate(
-        "jan,feb,mar/mär/mrz,apr,may/mai/maj,jun,jul,aug,sep,oct/okt,nov,dec/dez/des".split(","), 1
+        (
+            "jan gen ene janv",
+            "feb fev fév févr",
+            "mar mär mrz mrt maa maerz",
+            "apr abr avr",
+            "may mai mag mei maj",
+            "jun giu juin",
+            "jul lug juil",
+            "aug ago aou aoû",
+            "sep set",
+            "oct okt ott out",
+            "nov",
+            "dec dez dic déc",
+        ),
+        1,
     )
-    for name in names.split("/")
+    for name in names.split()
 }
+"""First letters of the months' names in the languages that loggers write."""
 
 
 class DateOrder(Enum):
@@ -34,7 +49,8 @@ class DateOrder(Enum):
 
 _PARTS = re.compile(r"^\D*?(\d{1,4})[-/. ](\d{1,2})[-/. ](\d{2,4})(?!\d)")
 _NAMED = re.compile(
-    r"(?:(?P<d>\d{1,2})\.?[-/. ]+)?(?P<m>[A-Za-zä]{3,9})\.?[-/. ]+(?:(?P<d2>\d{1,2})(?:st|nd|rd|th)?,?[ ]+)?(?P<y>\d{4}|\d{2})\b"
+    r"(?:(?P<d>\d{1,2})\.?[-/. ]+(?:de )?)?(?P<m>[A-Za-zäéûÄÉ]{3,10})\.?[-/. ,]+"
+    r"(?:de )?(?:(?P<d2>\d{1,2})(?:st|nd|rd|th)?,?[ ]+)?(?P<y>\d{4}|\d{2})(?![\d:])"
 )
 _DIGITS6 = re.compile(r"^\d{6}$")
 _DIGITS8 = re.compile(r"^(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$")
@@ -68,11 +84,11 @@ def read_date(text: str, order: DateOrder) -> date | None:
         a, b, c = int(digits[:2]), int(digits[2:4]), int(digits[4:])
         return _date(a, b, c) if order is DateOrder.YYMMDD else _date(c, b, a)
     if order is DateOrder.NAMED:
-        match = _NAMED.search(text)
-        day = (match["d"] or match["d2"]) if match else None
-        if match is None or day is None or match["m"][:3].lower() not in _MONTHS:
-            return None
-        return _date(int(match["y"]), _MONTHS[match["m"][:3].lower()], int(day))
+        for match in _NAMED.finditer(text):
+            day, month = match["d"] or match["d2"], _month(match["m"])
+            if day is not None and month is not None:
+                return _date(int(match["y"]), month, int(day))
+        return None
     if _DIGITS8.match(text[:8]) and order is DateOrder.YMD:
         return _date(int(text[:4]), int(text[4:6]), int(text[6:8]))
     match = _PARTS.match(text)
@@ -95,12 +111,11 @@ def iso_dates(cells: pa.StringArray, order: DateOrder) -> pa.StringArray:
 
 def find_date(preamble: Iterable[str], origin: Origin) -> tuple[date | None, str]:
     """A date for times of day: from the preamble, the file name, then the upload; with a sentence that says which."""
-    lines = list(preamble)
-    for line in lines:
-        for cell in re.split(r"[;,\t|=]|:\s", line):
-            order = order_of([cell.strip().strip('"')]) if re.search(r"\d[-/. ]", cell) else None
-            if order is not None:
-                return read_date(cell.strip().strip('"'), order), "The date is that of the file's header."
+    for line in preamble:
+        for cell in _cells(line):
+            found, _ = _date_and_rest(cell)
+            if found is not None:
+                return found, "The date is that of the file's header."
     named = date_in_name(origin.file_name)
     if named is not None:
         return named, "The date is that in the file's name."
@@ -128,6 +143,88 @@ def _date(year: int, month: int, day: int) -> date | None:
         return None
 
 
-def at_start(day: date) -> datetime:
-    """Midnight of `day`."""
-    return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta()
+def _month(name: str) -> int | None:
+    lower = name.lower()
+    return _MONTHS.get(lower[:4]) or _MONTHS.get(lower[:3])
+
+
+def hinted_order(text: str) -> DateOrder | None:
+    """The order that a header spells out: `DD-MON-YY`, `MM/DD/YYYY`, `yyyy-mm-dd`."""
+    plain = re.sub(r"[^a-z]", "", text.lower())
+    for pattern, order in (
+        (r"y{2,4}m{2,3}o?n?d{2}", DateOrder.YMD),
+        (r"d{2}mmm|d{2}mon", DateOrder.NAMED),
+        (r"d{2}m{2}y{2,4}", DateOrder.DMY),
+        (r"m{2}d{2}y{2,4}", DateOrder.MDY),
+    ):
+        if re.match(pattern, plain):
+            return order
+    return None
+
+
+def find_start(preamble: Iterable[str]) -> datetime | None:
+    """When the recording began, as the preamble says: its first date, and the first time of day beside or after it.
+
+    Understood are `Created,31/12/2025,02:54`, the rows `Date,…` and `Time,…` one after the other, and a date
+    and time in one cell. The wall clock is returned as if it were UTC, unless a zone is written.
+    """
+    day: date | None = None
+    for line in preamble:
+        cells = _cells(line)
+        label = cells[0].lower() if cells else ""
+        for cell in cells:
+            found, rest = _date_and_rest(cell)
+            if found is not None and day is None:
+                day = found
+                clock = _clock(rest)
+                if clock is not None:
+                    return datetime(day.year, day.month, day.day, tzinfo=UTC) + clock
+        if day is None or re.search(r"segment|lap|duration|zone|best|sample|interval", label):
+            continue
+        for cell in cells:
+            clock = _clock(cell) if not re.search(r"\d{4}", cell) else None
+            if clock is not None:
+                return datetime(day.year, day.month, day.day, tzinfo=UTC) + clock
+    return None
+
+
+def _cells(line: str) -> list[str]:
+    """Cells of a preamble line; a comma inside quotes stays."""
+    parts = re.findall(r'"[^"]*"|[^,;\t|]+', line.lstrip("# /"))
+    return [part.strip().strip('"').strip() for part in parts]
+
+
+def _date_and_rest(cell: str) -> tuple[date | None, str]:
+    text = re.sub(r"^[A-Za-z _]+[:=]\s*", "", cell)
+    if not re.search(r"\d{2}", text) or len(text) > 64:
+        return None, ""
+    order = order_of([text])
+    if order in (None, DateOrder.YYMMDD, DateOrder.DDMMYY):
+        return None, ""
+    match = re.search(r"(?:T|[ ,]|^)(\d{1,2}:\d{2}.*)$", text)
+    return read_date(text, order), match[1] if match else ""
+
+
+def _clock(text: str) -> timedelta | None:
+    """`1:34 PM`, `14:46:45.2` and `10:00:00+02:00` as time since midnight (of UTC, where a zone is written)."""
+    match = re.match(
+        r"(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,6}))?)?\s*([AaPp]\.?[Mm]\.?)?\s*(Z|([+-])(\d{2}):?(\d{2}))?\Z",
+        text.strip(),
+    )
+    if match is None:
+        return None
+    hour = int(match[1])
+    if match[5]:
+        hour = hour % 12 + (12 if match[5][0] in "Pp" else 0)
+    if hour > 23 or int(match[2]) > 59:
+        return None
+    clock = timedelta(
+        hours=hour,
+        minutes=int(match[2]),
+        seconds=int(match[3] or 0),
+        microseconds=int((match[4] or "0").ljust(6, "0")),
+    )
+    if match[7]:
+        offset = timedelta(hours=int(match[8]), minutes=int(match[9]))
+        clock += -offset if match[7] == "+" else offset
+    return clock

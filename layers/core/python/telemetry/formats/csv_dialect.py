@@ -21,7 +21,11 @@ _HAS_DIGITS = re.compile(r"\d")
 _TIME_LIKE = re.compile(r"\d{1,4}[-/.:]\d{1,2}[-/.:]\d{1,4}")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d{1,3},\d+\Z")
 _GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?\Z")
-_UNIT_IN_NAME = re.compile(r"^(?P<name>[^\[(]*?)\s*[\[(]\s*(?P<unit>[^\])]*?)\s*[\])]?\s*(?P<rest>\*?[^\[\]()]*)$")
+_BRACKETS = re.compile(r"(?P<open>[\[(])(?P<unit>[^\[\]()]*)[\])]")
+_OTHER_UNITS = frozenset(
+    ["hz", "%", "v", "mv", "a", "ma", "kpa", "psi", "bar", "mbar", "hpa", "nm", "lb", "l", "ml", "gal", "gph", "l/h", "kg", "rpm", "sats", "utc", "gmt", "local", "dop", "dbm", "db", "lux", "ut", "µt", "°f", "°c", "k", "inhg", "hg", "count", "#", "nm/h", "millisecond", "milliseconds", "microseconds", "nanoseconds", "unix", "ns", "ms", "us", "µs", "min"]
+)
+_UNIT_LIKE = re.compile(r"[°º%²³]|^\w{1,5}/\w{1,5}²?$|y{2,4}|[hH]{2}:?[mM]{2}|d{2,3}mm\.m", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +71,21 @@ def split(line: str, delimiter: str) -> list[str]:
 
 
 def split_unit(name: str) -> tuple[str, str]:
-    """`Speed (km/h)` and `NAME[unit]` to name and unit; the unit is empty where there is none."""
-    match = _UNIT_IN_NAME.match(name)
-    if match is None or not match["name"].strip():
-        return name.strip(), ""
-    rest = match["rest"].strip()
-    return f"{match['name'].strip()} {rest}".strip(), match["unit"].strip()
+    """`Speed (km/h)`, `NAME[unit]` and `Speed (m/s) *calc` to name and unit; the unit is empty where there is none.
+
+    What stands in round brackets and is no unit (`G(x)`, `Brake (calculated)`) stays in the name; a list of values
+    in square ones (`GPSFIX[NOFIX/2D/3D]`) is dropped.
+    """
+    for match in reversed(list(_BRACKETS.finditer(name))):
+        text = match["unit"].strip()
+        rest = f"{name[: match.start()].strip()} {name[match.end() :].strip()}".strip()
+        if not rest:
+            continue
+        if is_unit(text) or text.lower() in _OTHER_UNITS or _UNIT_LIKE.search(text):
+            return rest, text
+        if match["open"] == "[":
+            return rest, "" if re.search(r"[/:,]|\w{8}", text) else text
+    return name.strip(), ""
 
 
 def is_number(cell: str) -> bool:

@@ -66,6 +66,8 @@ class RowParser:
         shape: Shape,
         types: dict[int, pa.DataType],
         findings: Findings,
+        *,
+        first_line: int,
         on_comment: Callable[[int, str], None] | None = None,
     ) -> None:
         self._shape = shape
@@ -75,7 +77,7 @@ class RowParser:
         self._failures = 0
         self._delimiter = shape.delimiter.encode()
         self._names = [str(i) for i in range(shape.width)]
-        self._numbers = pa.array(range(1 << 14), pa.int64())
+        self._line = first_line
 
     def parse(self, block: Block, *, last: bool, ended: bool) -> Cells | None:
         """The rows of a block, None where it has none.
@@ -83,25 +85,30 @@ class RowParser:
         `last` tells that nothing follows; `ended` that the last line has its line end: one without it that is
         short of cells was cut off.
         """
-        for row in block.overlong_lines:
-            self._reject("malformed_row", row)
+        for _ in range(block.overlong_before):
+            self._reject("malformed_row", self._line)
+            self._line += 1
         data = block.data.rstrip() if last else block.data
         if not data:
             return None
-        lines = data.count(b"\n") + (not data.endswith(b"\n"))
+        first = self._line
+        quoted = b'"' in data
         table, ragged = self._arrow(data)
-        if table is None or ragged or table.num_rows != lines:
-            data, numbers = self._mended(data, block.first_line, cut_off=last and not ended)
+        # Without quotes every line is one row; with them a cell may hold line ends.
+        if table is not None and not ragged and (not quoted or table.num_rows == _count_lines(data)):
+            rows = pa.arange(first, first + table.num_rows)
+            self._line += table.num_rows
+        else:
+            self._line += _count_lines(data)
+            data, numbers = self._mended(data, first, cut_off=last and not ended)
             if not numbers:
                 return None
             table, ragged = self._arrow(data)
             if table is None or table.num_rows + len(ragged) != len(numbers):
-                raise TelemetryError(Code.CSV_MALFORMED, f"line {block.first_line}: not a table from here on")
+                raise TelemetryError(Code.CSV_MALFORMED, f"line {first}: not a table from here on")
             for index in reversed(ragged):
                 self._reject("malformed_row", numbers.pop(index - 1))
             rows = pa.array(numbers, pa.int64())
-        else:
-            rows = self._consecutive(block.first_line, lines)
         self._findings.rows_read += len(rows)
         return self._without_idle_rows(Cells(self._columns(table), rows, self._is_typed(table)))
 
@@ -148,11 +155,6 @@ class RowParser:
 
     def _columns(self, table: pa.Table) -> dict[int, pa.Array]:
         return {i: table.column(self._names[i]).combine_chunks() for i in self._types}
-
-    def _consecutive(self, first: int, count: int) -> pa.Int64Array:
-        while len(self._numbers) < count:
-            self._numbers = pa.array(range(2 * len(self._numbers)), pa.int64())
-        return pc.add(self._numbers.slice(0, count), pa.scalar(first, pa.int64()))
 
     # --- rows that hold nothing
 
@@ -257,6 +259,10 @@ class RowParser:
     def _reject(self, reason: str, row: int) -> None:
         self._findings.rows_read += 1
         self._findings.reject(reason, row)
+
+
+def _count_lines(data: bytes) -> int:
+    return data.count(b"\n") + (not data.endswith(b"\n"))
 
 
 def _quoted(cell: str, delimiter: str) -> bytes:

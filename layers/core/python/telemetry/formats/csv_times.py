@@ -6,7 +6,7 @@ to block. Fractions are kept to the microsecond.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 
@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.cells import blank_to_null, parse_float
 from telemetry.formats.csv_columns import key_of, unit_suffix
-from telemetry.formats.csv_dates import DateOrder, find_date, iso_dates, order_of
+from telemetry.formats.csv_dates import DateOrder, find_date, hinted_order, iso_dates, order_of
 from telemetry.formats.csv_dialect import Layout
 from telemetry.formats.iso8601 import parse_iso8601
 from telemetry.formats.reader import Findings, Origin, TimeBasis
@@ -46,18 +46,20 @@ class TimeColumn:
     name: str
     scale: float = 1e6
     zoned: bool = False
+    says_utc: bool = False
     order: DateOrder = DateOrder.YMD
 
 
 _TIME_WORDS = frozenset(
-    "time timestamp timestamps datetime date utc epoch unix clock zeit uhrzeit datum heure fecha hora data ora tijd tid "
-    "gpstime unixtime utctime localtime epochtime timestampms timems d t seconds secs sec millis milliseconds "
-    "fecha_hora day tod recorded created aika stamp".split()
+    ["time", "timestamp", "timestamps", "datetime", "date", "utc", "epoch", "unix", "clock", "zeit", "uhrzeit", "datum", "heure", "fecha", "hora", "data", "ora", "tijd", "tid", "gpstime", "unixtime", "utctime", "localtime", "epochtime", "timestampms", "timems", "d", "t", "seconds", "secs", "sec", "millis", "milliseconds", "fecha_hora", "day", "tod", "recorded", "created", "aika", "stamp"]
 )
 _NOT_TIME = frozenset(
-    "lap predicted best sector split delta since last fix delay interval pause diff moving zone offset ofst utcofst "
-    "accuracy update age sample duration remaining ago total cpu".split()
+    ["lap", "predicted", "best", "sector", "split", "delta", "since", "last", "fix", "delay", "interval", "pause", "diff", "moving", "zone", "offset", "ofst", "utcofst", "accuracy", "update", "age", "sample", "duration", "remaining", "ago", "total", "cpu"]
 )
+_OFFSET_KEYS = frozenset(
+    {"utcofst", "utc ofst", "utc offset", "utcoffset", "time zone", "timezone", "zone", "gmt offset", "tz"}
+)
+_OFFSET = re.compile(r"[+-]\d{1,2}(:?\d{2})?(:00)?\Z")
 _ZONE = re.compile(r"(Z|[+-]\d{2}(:?\d{2})?)\s*\Z", re.IGNORECASE)
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}([Tt]|\s+)\d{2}:\d{2}(:\d{2}([.,]\d*)?)?\s*([Zz]|[+-]\d{2}(:?\d{2})?)?\Z")
 _TIME = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,:]\d*)?)?\s*([AaPp]\.?[Mm]\.?)?\s*([Zz]|UTC|GMT|[+-]\d{2}(:?\d{2})?)?\Z")
@@ -75,6 +77,27 @@ _SCALES = {
 }  # fmt: skip
 
 
+GPS_LEAP_SECONDS = (
+    (date(1981, 7, 1), 1), (date(1982, 7, 1), 2), (date(1983, 7, 1), 3), (date(1985, 7, 1), 4),
+    (date(1988, 1, 1), 5), (date(1990, 1, 1), 6), (date(1991, 1, 1), 7), (date(1992, 7, 1), 8),
+    (date(1993, 7, 1), 9), (date(1994, 7, 1), 10), (date(1996, 1, 1), 11), (date(1997, 7, 1), 12),
+    (date(1999, 1, 1), 13), (date(2006, 1, 1), 14), (date(2009, 1, 1), 15), (date(2012, 7, 1), 16),
+    (date(2015, 7, 1), 17), (date(2017, 1, 1), 18),
+)  # fmt: skip
+"""From when on GPS time is so many seconds ahead of UTC. Source: IERS Bulletin C; IS-GPS-200, 3.3.4."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeHints:
+    """What a known program says of its times: see `csv_dialects.program.Program`."""
+
+    keys: tuple[str, ...] = ()
+    utc: bool = False
+    gps_time: bool = False
+    start: datetime | None = None
+    start_is_utc: bool = False
+
+
 class TimeColumns:
     """The columns that together tell a row's time, and the way to read them."""
 
@@ -87,8 +110,9 @@ class TimeColumns:
         day: date | None = None,
         inferred: Sequence[str] = (),
         decimal_comma: bool = False,
-        typed: bool = False,
-        shift: timedelta = timedelta(),
+        offset: int | None = None,
+        gps_time: bool = False,
+        uploaded_at: datetime | None = None,
     ) -> None:
         self.columns = tuple(columns)
         self.basis = basis
@@ -96,8 +120,10 @@ class TimeColumns:
         self._start = start
         self._day = day
         self._decimal_comma = decimal_comma
-        self._typed = typed
-        self._shift = shift
+        self._offset = offset
+        self._gps_time = gps_time
+        self._uploaded_at = uploaded_at
+        self._zoned = any(column.zoned for column in self.columns)
         self._zoneless = 0
         self._days_passed = 0
         self._last_time: int | None = None
@@ -105,7 +131,13 @@ class TimeColumns:
     @property
     def indices(self) -> tuple[int, ...]:
         """Their places in the file."""
-        return tuple(column.index for column in self.columns)
+        more = () if self._offset is None else (self._offset,)
+        return (*(column.index for column in self.columns), *more)
+
+    @property
+    def start(self) -> datetime | None:
+        """What elapsed times count from."""
+        return self._start
 
     @property
     def types(self) -> dict[int, pa.DataType]:
@@ -120,7 +152,23 @@ class TimeColumns:
                 types[column.index] = pa.float64()
             else:
                 types[column.index] = pa.string()
+        if self._offset is not None:
+            types[self._offset] = pa.string()
         return types
+
+    def copy(self) -> "TimeColumns":
+        """The same columns, with nothing read yet."""
+        return TimeColumns(
+            self.columns,
+            basis=self.basis,
+            start=self._start,
+            day=self._day,
+            inferred=self.inferred,
+            decimal_comma=self._decimal_comma,
+            offset=self._offset,
+            gps_time=self._gps_time,
+            uploaded_at=self._uploaded_at,
+        )
 
     def timestamps(self, columns: Mapping[int, pa.Array], rows: pa.Int64Array, findings: Findings) -> pa.TimestampArray:
         """The rows' times; null where they cannot be read."""
@@ -138,8 +186,10 @@ class TimeColumns:
             times = self._iso(_joined(iso_dates(cells, first.order), _time_to_iso(columns[self.columns[1].index])))
         else:
             times = self._of_day(_time_to_iso(cells))
-        if self._shift:
-            times = pc.add(times, pa.scalar(self._shift, pa.duration("us")))
+        if self._offset is not None:
+            times = pc.subtract(times, _offsets(columns[self._offset]))
+        if self._gps_time:
+            times = gps_to_utc(times)
         if not pa.types.is_string(cells.type):
             return times
         self._count_unreadable(cells, times, rows, findings)
@@ -148,8 +198,9 @@ class TimeColumns:
     def finish(self, findings: Findings) -> None:
         """States what was found out about time."""
         findings.time_basis = self.basis
-        if self.basis is TimeBasis.GNSS_UTC and self._zoneless:
+        if self.basis is TimeBasis.GNSS_UTC and self._zoned and self._zoneless:
             findings.time_basis = TimeBasis.DEVICE_LOCAL
+            findings.inferred.append(f"{self._zoneless} times without a zone were read as UTC.")
 
     def _iso(self, cells: pa.Array) -> pa.TimestampArray:
         if not pa.types.is_string(cells.type):
@@ -183,6 +234,11 @@ class TimeColumns:
         steps = pc.subtract(times.fill_null_forward(), _shifted(times, previous))
         half = DAY_US // 2
         turns = pc.subtract(pc.cast(pc.less(steps, -half), pa.int64()), pc.cast(pc.greater(steps, half), pa.int64()))
+        if self._last_time is None and self._uploaded_at is not None:
+            # A recording lies before its upload: later than that on the same day means the day before.
+            moment = self._uploaded_at.astimezone(UTC)
+            if known[0].as_py() > ((moment.hour * 60 + moment.minute) * 60 + moment.second) * 1_000_000:
+                self._days_passed = -1
         days = pc.add(pc.cumulative_sum(pc.fill_null(turns, 0)), self._days_passed)
         self._days_passed = days[-1].as_py()
         self._last_time = known[-1].as_py()
@@ -200,6 +256,28 @@ class TimeColumns:
             findings.bad_cell("timestamp", row)
         if len(found) > 5:
             findings.bad_cell("timestamp", None, len(found) - 5)
+
+
+def gps_to_utc(times: pa.TimestampArray) -> pa.TimestampArray:
+    """Takes the leap seconds off times that a receiver counts without them."""
+    ahead = pa.scalar(timedelta(), pa.duration("us"))
+    for begin, seconds in GPS_LEAP_SECONDS:
+        since = datetime(begin.year, begin.month, begin.day, tzinfo=UTC) + timedelta(seconds=seconds)
+        step = pa.scalar(timedelta(seconds=seconds), pa.duration("us"))
+        ahead = pc.if_else(pc.greater_equal(times, pa.scalar(since, TIMESTAMP)), step, ahead)
+    return pc.subtract(times, ahead)
+
+
+def _offsets(cells: pa.StringArray) -> pa.Array:
+    """`+02:00`, `-0700` and `+2` as durations; nothing counts as none."""
+    encoded = cells.dictionary_encode()
+    read = []
+    for text in encoded.dictionary.to_pylist():
+        match = re.match(r"\s*([+-]?)(\d{1,2}):?(\d{2})?(?::\d{2})?\s*$", text or "")
+        minutes = int(match[2]) * 60 + int(match[3] or 0) if match else 0
+        read.append(timedelta(minutes=-minutes if match and match[1] == "-" else minutes))
+    found = pa.array(read, pa.duration("us")).take(encoded.indices)
+    return pc.fill_null(found, pa.scalar(timedelta(), pa.duration("us")))
 
 
 def _shifted(times: pa.Int64Array, previous: pa.Int64Array) -> pa.Int64Array:
@@ -257,7 +335,7 @@ def _date_time_to_iso(cells: pa.StringArray, order: DateOrder) -> pa.StringArray
     return _joined(iso_dates(pc.struct_field(parts, "d"), order), _time_to_iso(pc.struct_field(parts, "t")))
 
 
-def find_times(layout: Layout, origin: Origin, *, start: datetime | None = None) -> TimeColumns | None:
+def find_times(layout: Layout, origin: Origin, hints: TimeHints = TimeHints()) -> TimeColumns | None:
     """The columns that tell time, the surest first; None where there is none.
 
     Raises
@@ -265,37 +343,81 @@ def find_times(layout: Layout, origin: Origin, *, start: datetime | None = None)
     TelemetryError : NO_TIME_DATA where times count from a start that the file does not give.
     """
     found = [column for index in range(layout.width) if (column := _classified(layout, index)) is not None]
-    return _chosen(found, layout, origin, start)
+    # Columns that the program is known to write come first; `sorted` keeps the file's order otherwise.
+    found = sorted(found, key=lambda c: (c.name not in hints.keys, "utc" not in c.name.split(), c.form is Form.ELAPSED))
+    return _chosen(found, layout, origin, hints)
 
 
-def _chosen(found: list[TimeColumn], layout: Layout, origin: Origin, start: datetime | None) -> TimeColumns | None:
+def _chosen(found: list[TimeColumn], layout: Layout, origin: Origin, hints: TimeHints) -> TimeColumns | None:
     comma = layout.decimal_comma
     by_form = {form: [c for c in found if c.form is form] for form in Form}
-    zoned = [c for c in by_form[Form.ISO] if c.zoned]
-    utc = [c for c in found if "utc" in c.name]
-    for column in (*zoned, *by_form[Form.EPOCH]):
-        return TimeColumns([column], basis=TimeBasis.GNSS_UTC, decimal_comma=comma)
-    for column in (*by_form[Form.ISO], *by_form[Form.DATE_TIME], *by_form[Form.COMPACT]):
-        basis = TimeBasis.GNSS_UTC if column in utc else TimeBasis.DEVICE_LOCAL
-        inferred = [f"Dates were read as {column.order.value}."] if column.form is Form.DATE_TIME else []
-        return TimeColumns([column], basis=basis, inferred=inferred)
-    clocks = sorted(by_form[Form.TIME_OF_DAY], key=lambda c: c not in utc)
-    if by_form[Form.DATE] and clocks:
-        days = sorted(by_form[Form.DATE], key=lambda c: (c not in utc, abs(c.index - clocks[0].index)))
-        basis = TimeBasis.GNSS_UTC if clocks[0] in utc else TimeBasis.DEVICE_LOCAL
-        return TimeColumns([days[0], clocks[0]], basis=basis, inferred=[f"Dates were read as {days[0].order.value}."])
-    if clocks:
-        day, sentence = find_date(layout.preamble, origin)
-        if day is None:
-            raise TelemetryError(Code.NO_TIME_DATA, "times of day without any date")
-        return TimeColumns([clocks[0]], basis=TimeBasis.INFERRED_DATE, day=day, inferred=[sentence])
-    if by_form[Form.ELAPSED]:
-        if start is None:
-            name = layout.header[by_form[Form.ELAPSED][0].index]
-            raise TelemetryError(
-                Code.NO_TIME_DATA, f"column {name[:40]!r} counts from a start that the file does not give"
+
+    def basis(column: TimeColumn) -> TimeBasis:
+        utc = hints.utc or hints.gps_time or column.says_utc
+        return TimeBasis.GNSS_UTC if utc else TimeBasis.DEVICE_LOCAL
+
+    for column in found:
+        if column.zoned or column.form is Form.EPOCH:
+            return TimeColumns([column], basis=TimeBasis.GNSS_UTC, decimal_comma=comma, gps_time=hints.gps_time)
+    offset = _offset_column(layout)
+    inferred: list[str] = []
+    if hints.gps_time:
+        inferred.append("The file's clock is GPS time: its leap seconds were taken off.")
+    for column in found:
+        if column.form in (Form.ISO, Form.DATE_TIME, Form.COMPACT):
+            if column.form is Form.DATE_TIME:
+                inferred.append(f"Dates were read as {column.order.value}.")
+            return TimeColumns(
+                [column],
+                basis=TimeBasis.GNSS_UTC if offset is not None else basis(column),
+                inferred=inferred,
+                offset=offset,
+                gps_time=hints.gps_time,
             )
-        return TimeColumns([by_form[Form.ELAPSED][0]], basis=TimeBasis.DEVICE_LOCAL, start=start, decimal_comma=comma)
+    clocks, days = by_form[Form.TIME_OF_DAY], by_form[Form.DATE]
+    if days and clocks:
+        day = min(days, key=lambda c: (c.says_utc != clocks[0].says_utc, abs(c.index - clocks[0].index)))
+        inferred.append(f"Dates were read as {day.order.value}.")
+        zoned = offset is not None and not clocks[0].says_utc
+        return TimeColumns(
+            [day, clocks[0]],
+            basis=TimeBasis.GNSS_UTC if zoned or clocks[0].zoned else basis(clocks[0]),
+            inferred=inferred,
+            offset=offset if zoned else None,
+            gps_time=hints.gps_time,
+        )
+    if clocks:
+        date_, sentence = find_date(layout.preamble, origin)
+        if date_ is None:
+            raise TelemetryError(Code.NO_TIME_DATA, "times of day without any date")
+        return TimeColumns(
+            [clocks[0]],
+            basis=TimeBasis.INFERRED_DATE,
+            day=date_,
+            inferred=[*inferred, sentence],
+            uploaded_at=origin.uploaded_at if "upload" in sentence else None,
+            gps_time=hints.gps_time,
+        )
+    for column in by_form[Form.ELAPSED]:
+        if hints.start is None:
+            name = layout.header[column.index][:40]
+            raise TelemetryError(Code.NO_TIME_DATA, f"column {name!r} counts from a start that the file does not give")
+        return TimeColumns(
+            [column],
+            basis=TimeBasis.GNSS_UTC if hints.start_is_utc else TimeBasis.DEVICE_LOCAL,
+            start=hints.start,
+            inferred=["Times count from the date and time in the file's header."],
+            decimal_comma=comma,
+        )
+    return None
+
+
+def _offset_column(layout: Layout) -> int | None:
+    """The column that gives each row's offset from UTC, where there is one."""
+    for index, name in enumerate(layout.header):
+        cells = layout.column(index)
+        if key_of(name) in _OFFSET_KEYS and cells and all(_OFFSET.match(cell) for cell in cells):
+            return index
     return None
 
 
@@ -308,41 +430,52 @@ def _classified(layout: Layout, index: int) -> TimeColumn | None:
     cells = layout.column(index)
     if not cells:
         return None
-    unit = layout.units[index].lower() or unit_suffix(key)[1]
+    note = layout.units[index].lower()
+    unit = note or unit_suffix(key)[1]
+    says_utc = bool(words & {"utc", "gmt", "zulu", "utctime"}) or note in ("utc", "gmt", "z")
     most = 0.6 * len(cells)
 
     def mostly(pattern: re.Pattern[str]) -> bool:
         return sum(bool(pattern.match(cell)) for cell in cells) >= most
 
     if mostly(_ISO):
-        return TimeColumn(index, Form.ISO, key, zoned=all(_ZONE.search(c) for c in cells))
+        return TimeColumn(
+            index, Form.ISO, key, zoned=all(map(_ZONE.search, filter(_ISO.match, cells))), says_utc=says_utc
+        )
     if mostly(_COMPACT):
-        return TimeColumn(index, Form.COMPACT, key)
+        return TimeColumn(index, Form.COMPACT, key, zoned=all(c.endswith("Z") for c in cells), says_utc=says_utc)
     if mostly(_TIME) and not words & {"elapsed"}:
-        return TimeColumn(index, Form.TIME_OF_DAY, key)
+        return TimeColumn(index, Form.TIME_OF_DAY, key, says_utc=says_utc or all(c.endswith("Z") for c in cells))
     if mostly(_NUMBER):
-        return _classified_number(index, key, unit, cells)
-    order = order_of(cells)
+        return _classified_number(index, key, unit, cells, says_utc=says_utc)
+    order = hinted_order(note) or order_of(cells)
     if order is None:
         return None
     with_time = sum(":" in cell for cell in cells) >= most
-    return TimeColumn(index, Form.DATE_TIME if with_time else Form.DATE, key, order=order)
+    zoned = with_time and all(re.search(r"(Z|UTC|GMT|:\d\d\s*[+-]\d\d:?\d\d)\Z", c) for c in cells)
+    return TimeColumn(
+        index, Form.DATE_TIME if with_time else Form.DATE, key, zoned=zoned, says_utc=says_utc, order=order
+    )
 
 
-def _classified_number(index: int, key: str, unit: str, cells: list[str]) -> TimeColumn | None:
+def _classified_number(index: int, key: str, unit: str, cells: list[str], *, says_utc: bool) -> TimeColumn | None:
     words = set(key.split())
     values = sorted(float(c.replace(",", ".")) for c in cells if _NUMBER.match(c))
     middle = abs(values[len(values) // 2])
-    if words & {"date", "datum", "fecha", "data", "day"} or key.endswith(" d"):
-        order = order_of(cells)
-        return None if order is None else TimeColumn(index, Form.DATE, key, order=order)
-    for low, high, scale in ((3e8, 1e11, 1e6), (1e11, 1e14, 1e3), (1e14, 1e17, 1.0), (1e17, 1e19, 1e-3)):
-        if low <= middle < high:
-            return TimeColumn(index, Form.EPOCH, key, scale=scale)
-    clock = all(_COMPACT_TIME.match(c) and len(c.split(".")[0]) >= 5 for c in cells)
-    if clock and not unit and middle >= 1000:
-        return TimeColumn(index, Form.TIME_OF_DAY, key)
-    if words & {"utc", "epoch", "unix"}:
+    if words & {"date", "datum", "fecha", "data", "day", "d"} and len(str(int(middle))) in (5, 6, 8):
+        order = hinted_order(unit) or order_of(cells)
+        if order is not None:
+            if order in (DateOrder.YMD, DateOrder.DMY) and len(str(int(middle))) < 8:
+                order = DateOrder.YYMMDD if order is DateOrder.YMD else DateOrder.DDMMYY
+            return TimeColumn(index, Form.DATE, key, says_utc=says_utc, order=order)
+    if not words & {"millis", "elapsed"}:
+        for low, high, scale in ((3e8, 1e11, 1e6), (1e11, 1e14, 1e3), (1e14, 1e17, 1.0), (1e17, 1e19, 1e-3)):
+            if low <= middle < high:
+                return TimeColumn(index, Form.EPOCH, key, scale=scale, says_utc=True)
+    clock = all(_COMPACT_TIME.match(c) and len(re.split("[.,]", c)[0]) >= 5 for c in cells)
+    if clock and unit not in _SCALES and not words & {"elapsed"}:
+        return TimeColumn(index, Form.TIME_OF_DAY, key, says_utc=says_utc)
+    if words & {"epoch", "unix", "date"}:
         return None
     scale = _SCALES.get(unit) or next((_SCALES[w] for w in reversed(key.split()) if w in _SCALES), 1e6)
     return TimeColumn(index, Form.ELAPSED, key, scale=scale)

@@ -1,0 +1,164 @@
+"""How a table writes latitude and longitude, decided once per file, and the cells as degrees.
+
+Pure. Decimal degrees as plain numbers cost nothing here; every other form is read from strings.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from telemetry.formats.cells import blank_to_null, parse_float
+from telemetry.formats.csv_columns import key_of
+from telemetry.formats.csv_dialect import Layout
+
+_SEMICIRCLE_DEG = 180 / 2**31
+_PLAIN = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\Z")
+_LETTERED = re.compile(r"([NSEWnsew]\s*\d.*|.*\d\s*[NSEWnsew])\Z")
+_SEXAGESIMAL = re.compile(r"\d\s*[°ºd:'′\s]\s*\d")
+_PARTS = (
+    r"^(?P<a>[NSEWnsew+-]?)\s*(?P<d>\d+(?:[.,]\d+)?)\s*[°ºd:*\s]?\s*"
+    r"(?:(?P<m>\d+(?:[.,]\d+)?)\s*['′’m:]?\s*)?(?:(?P<s>\d+(?:[.,]\d+)?)\s*(?:[\"″”s]|'')?\s*)?(?P<b>[NSEWnsew]?)$"
+)
+
+
+class Form(Enum):
+    """How coordinates are written; the value is for people."""
+
+    DEGREES = "decimal degrees"
+    SCALED = "integers"
+    DEGREES_MINUTES = "degrees and minutes (ddmm.mmmm)"
+    TEXT = "degrees with letters or signs"
+
+
+@dataclass(frozen=True, slots=True)
+class Coordinate:
+    """One of the two columns.
+
+    Attributes
+    ----------
+    hemisphere : column that holds N, S, E or W, None where there is none.
+    scale : degrees per unit of SCALED.
+    """
+
+    index: int
+    form: Form = Form.DEGREES
+    scale: float = 1.0
+    hemisphere: int | None = None
+    lettered: bool = False
+    decimal_comma: bool = False
+
+    @property
+    def types(self) -> dict[int, pa.DataType]:
+        """Types that the parser may read straight from the text."""
+        plain = self.form is not Form.TEXT and not self.lettered
+        types: dict[int, pa.DataType] = {self.index: pa.float64() if plain else pa.string()}
+        if self.hemisphere is not None:
+            types[self.hemisphere] = pa.string()
+        return types
+
+    def degrees(self, columns: dict[int, pa.Array]) -> tuple[pa.DoubleArray, pa.BooleanArray | None]:
+        """Degrees, north and east positive, null where blank or unreadable, and the mask of the unreadable."""
+        values = columns[self.index]
+        unreadable = None
+        if pa.types.is_string(values.type):
+            values, unreadable = self._from_text(values)
+        if self.form is Form.SCALED:
+            values = pc.divide(values, self.scale)
+        elif self.form is Form.DEGREES_MINUTES:
+            whole = pc.trunc(pc.divide(values, 100))
+            minutes = pc.subtract(values, pc.multiply(whole, 100))
+            values = pc.add(whole, pc.divide(minutes, 60))
+        if self.hemisphere is not None:
+            letter = pc.utf8_upper(pc.utf8_trim_whitespace(columns[self.hemisphere].cast(pa.string())))
+            values = pc.if_else(_southwest(letter), pc.negate(pc.abs(values)), values)
+        return values, unreadable
+
+    def _from_text(self, cells: pa.StringArray) -> tuple[pa.DoubleArray, pa.BooleanArray]:
+        if self.form is not Form.TEXT and not self.lettered:
+            return parse_float(cells, decimal_comma=self.decimal_comma)
+        trimmed = blank_to_null(cells)
+        if self.form is not Form.TEXT:
+            parts = pc.extract_regex(
+                trimmed, pattern=r"^(?P<a>[NSEWnsew+-]?)\s*(?P<v>[0-9.,]+)\s*°?\s*(?P<b>[NSEWnsew]?)$"
+            )
+            values, _ = parse_float(pc.struct_field(parts, "v"), decimal_comma=self.decimal_comma)
+        else:
+            parts = pc.extract_regex(trimmed, pattern=_PARTS)
+            values = pa.scalar(0.0)
+            for name, divisor in (("d", 1.0), ("m", 60.0), ("s", 3600.0)):
+                text = pc.replace_substring(pc.struct_field(parts, name), ",", ".")
+                number = pc.if_else(pc.equal(text, ""), "0", text).cast(pa.float64())
+                values = pc.add(values, pc.divide(number, divisor))
+        before, after = pc.struct_field(parts, "a"), pc.struct_field(parts, "b")
+        negative = pc.or_(
+            pc.or_(pc.equal(before, "-"), _southwest(pc.utf8_upper(before))), _southwest(pc.utf8_upper(after))
+        )
+        values = pc.if_else(negative, pc.negate(values), values)
+        return values, pc.and_(pc.is_valid(trimmed), pc.is_null(values))
+
+
+def _southwest(letters: pa.StringArray) -> pa.BooleanArray:
+    return pc.fill_null(pc.or_(pc.starts_with(letters, "S"), pc.starts_with(letters, "W")), False)
+
+
+def find_coordinates(layout: Layout, latitude: int, longitude: int) -> tuple[Coordinate, Coordinate, list[str]]:
+    """The forms of both columns, and sentences about what was inferred from magnitudes."""
+    inferred: list[str] = []
+    found = []
+    for index, letters in ((latitude, "NS"), (longitude, "EW")):
+        found.append(_find(layout, index, letters))
+    if Form.SCALED in (found[0].form, found[1].form) or Form.DEGREES_MINUTES in (found[0].form, found[1].form):
+        lead = max(found, key=lambda c: (c.form is Form.SCALED, c.form is Form.DEGREES_MINUTES, c.scale))
+        found = [Coordinate(c.index, lead.form, lead.scale, c.hemisphere, c.lettered, c.decimal_comma) for c in found]
+        text = f"1/{lead.scale:.0f} degrees" if lead.form is Form.SCALED else lead.form.value
+        inferred.append(f"Coordinates were read as {text}.")
+    return found[0], found[1], inferred
+
+
+def _find(layout: Layout, index: int, letters: str) -> Coordinate:
+    cells = layout.column(index)
+    hemisphere = _hemisphere(layout, index, letters)
+    comma = layout.decimal_comma
+    lettered = sum(bool(_LETTERED.match(c)) for c in cells) * 2 > len(cells)
+    if sum(bool(_SEXAGESIMAL.search(c)) for c in cells) * 2 > len(cells):
+        return Coordinate(index, Form.TEXT, 1.0, hemisphere, True, comma)
+    numbers = [n for c in cells if (n := _number(c)) is not None]
+    key, unit = key_of(layout.header[index]), layout.units[index].lower()
+    form, scale = Form.DEGREES, 1.0
+    middle = sorted(abs(n) for n in numbers)[len(numbers) // 2] if numbers else 0.0
+    whole = all(n == int(n) for n in numbers)
+    limit = 90 if letters == "NS" else 180
+    if "semicircle" in unit or "semicircle" in key:
+        form, scale = Form.SCALED, 1 / _SEMICIRCLE_DEG
+    elif key.endswith(("e7", "1e7")) or unit in ("e7", "1e-7deg", "1e-7", "deg*1e7", "degrees*1e7"):
+        form, scale = Form.SCALED, 1e7
+    elif key.endswith("e6") or unit in ("e6", "1e-6deg", "1e-6", "deg*1e6", "microdegrees"):
+        form, scale = Form.SCALED, 1e6
+    elif "mm.m" in unit or "ddmm" in key.replace(" ", ""):
+        form = Form.DEGREES_MINUTES
+    elif middle > limit and whole and middle > 1e5:
+        form, scale = Form.SCALED, 1e7
+    elif (
+        middle > limit and not whole and middle < limit * 100 + 60 and all(math.fmod(abs(n), 100) < 60 for n in numbers)
+    ):
+        form = Form.DEGREES_MINUTES
+    return Coordinate(index, form, scale, hemisphere, lettered, comma)
+
+
+def _number(cell: str) -> float | None:
+    text = re.sub(r"^[NSEWnsew]\s*|\s*°?\s*[NSEWnsew]?$", "", cell).replace(",", ".")
+    return float(text) if _PLAIN.match(text) else None
+
+
+def _hemisphere(layout: Layout, index: int, letters: str) -> int | None:
+    """The column beside a coordinate whose cells are only its two letters."""
+    for other in (index + 1, index - 1):
+        if 0 <= other < layout.width:
+            cells = {cell[:1].upper() for cell in layout.column(other) if cell.isalpha()}
+            if cells and cells <= set(letters) and all(c.isalpha() for c in layout.column(other)):
+                return other
+    return None

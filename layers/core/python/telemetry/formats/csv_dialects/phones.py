@@ -1,0 +1,33 @@
+"""Phone apps: GPSLogger, OpenTracks, phyphox, Sensor Logger.
+
+Sources: GPSLogger for Android (`time,lat,lon,elevation,accuracy,bearing,speed,…`, m/s); OpenTracks CSV export
+(`#time,trackpoint_type,…`, m/s); phyphox location experiment (seconds since its start, which stands in another file);
+Sensor Logger (`time` in nanoseconds, `seconds_elapsed`).
+"""
+
+from telemetry.formats.csv_dialects.program import Program, has_columns
+
+_SI = {"speed_mps": "m/s", "altitude_m": "m"}
+
+PROGRAMS = (
+    Program(
+        title="GPSLogger CSV",
+        matches=has_columns(
+            "time", "lat", "lon", "elevation", "accuracy", "bearing", "speed", "satellites", "provider"
+        ),
+        units=_SI,
+        time_keys=("time",),
+    ),
+    Program(title="OpenTracks CSV", matches=has_columns("time", "trackpoint_type", "latitude"), units=_SI),
+    Program(
+        title="phyphox CSV",
+        matches=has_columns("Time", "Latitude", "Longitude", "Height", "Velocity", "Direction"),
+        units=_SI,
+    ),
+    Program(
+        title="Sensor Logger CSV",
+        matches=has_columns("time", "seconds_elapsed", "latitude"),
+        units=_SI,
+        time_keys=("time",),
+    ),
+)

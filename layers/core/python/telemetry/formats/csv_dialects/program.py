@@ -1,0 +1,95 @@
+"""What the reader can know of a program that writes CSV files beyond what the file itself says. Pure."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from telemetry.formats.csv_columns import key_of
+from telemetry.formats.csv_dates import find_start
+from telemetry.formats.csv_dialect import Layout
+from telemetry.formats.reader import FileDevice
+
+
+def _no_device(layout: Layout) -> FileDevice | None:
+    return None
+
+
+def _preamble_start(layout: Layout) -> datetime | None:
+    return find_start(layout.preamble)
+
+
+def _nothing(layout: Layout) -> dict[int, str]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One program's (or one version's) habits.
+
+    Attributes
+    ----------
+    title : for people, for example ``RaceChrono CSV v3``.
+    matches : True for a file that this program wrote.
+    units : unit by channel, where the file names none.
+    aliases : column keys by channel, which win over the general ones.
+    time_keys : keys of the columns that tell time best.
+    utc : True where times without a zone are UTC.
+    gps_time : True for a file whose clock is GPS time, ahead of UTC by the leap seconds.
+    start : the begin that elapsed seconds count from; wall clock without a zone as if it were UTC.
+    start_is_utc : True where `start` is UTC rather than local time.
+    device : the device that made the recording.
+    own_names : names for columns whose header is not unique, by column.
+    lap_keys : keys of the column that numbers the laps.
+    laps_are_whole : the lap column is blank outside of laps, so that the last lap, too, is a whole one.
+    lap_comment : a comment line that ends a lap: groups `number` and `time`.
+    beacons : lap ends in seconds since `start`.
+    notes : what people should know of such a file.
+    missing : a number that stands for no value, in speed, course and accuracy.
+    """
+
+    title: str
+    matches: Callable[[Layout], bool]
+    units: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    time_keys: tuple[str, ...] = ()
+    utc: bool = False
+    gps_time: Callable[[Layout], bool] = lambda layout: False
+    start: Callable[[Layout], datetime | None] = _preamble_start
+    start_is_utc: bool = False
+    device: Callable[[Layout], FileDevice | None] = _no_device
+    own_names: Callable[[Layout], Mapping[int, str]] = _nothing
+    lap_keys: tuple[str, ...] = ("lap", "lap number", "lap num", "lapnumber", "lap no", "lap count", "current lap")
+    laps_are_whole: bool = False
+    lap_comment: re.Pattern[str] | None = None
+    beacons: Callable[[Layout], list[float]] = lambda layout: []
+    notes: tuple[str, ...] = ()
+
+
+def has_columns(*names: str) -> Callable[[Layout], bool]:
+    """Matches a table whose header has all these columns, however they are written."""
+    wanted = {key_of(name) for name in names}
+
+    def matches(layout: Layout) -> bool:
+        return wanted <= {key_of(name) for name in layout.header}
+
+    return matches
+
+
+def preamble_says(pattern: str) -> Callable[[Layout], bool]:
+    """Matches a file whose preamble holds a line that `pattern` finds."""
+    compiled = re.compile(pattern, re.IGNORECASE)
+
+    def matches(layout: Layout) -> bool:
+        return any(compiled.search(line) for line in layout.preamble)
+
+    return matches
+
+
+def preamble_value(layout: Layout, label: str) -> str | None:
+    """The value beside `label` in the preamble (`Vehicle,Kosmic`), None where there is none."""
+    for line in layout.preamble:
+        match = re.match(rf'\s*"?{label}"?\s*[,;:=\t]\s*"?([^",;\t]*)', line, re.IGNORECASE)
+        if match and match[1].strip():
+            return match[1].strip()
+    return None
