@@ -1,0 +1,121 @@
+"""The VBO reader: minutes, signs, satellites with flags, units from the header, dates from the first line."""
+
+import io
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from telemetry.errors import Code, TelemetryError
+from telemetry.formats.reader import Findings, Origin, TimeBasis
+from telemetry.formats.vbo import READER
+
+NAMES = "sats time lat long velocity heading height"
+
+
+def vbo(rows: str, *, names: str = NAMES, velocity: str = "velocity kmh", extra: str = "") -> bytes:
+    header = "File created on 15/05/2024 @ 10:00\r\n\r\n[header]\r\nsatellites\r\ntime\r\nlatitude\r\nlongitude\r\n"
+    header += f"{velocity}\r\nheading\r\nheight\r\n\r\n{extra}[column names]\r\n{names}\r\n\r\n[data]\r\n"
+    return (header + rows).encode("latin-1")
+
+
+def read(data: bytes, origin: Origin | None = None) -> tuple[pa.Table, Findings]:
+    findings = Findings()
+    tables = [pa.table(batch) for batch in READER.read(io.BytesIO(data), origin or Origin(), findings)]
+    return (pa.concat_tables(tables) if tables else pa.table({})), findings
+
+
+ROW = "137 100000.50 +3169.306 +0058.49277 036.000 090.00 +0150.00\r\n"
+
+
+def test_minutes_positive_west_satellite_bits_and_units() -> None:
+    table, findings = read(vbo(ROW))
+    row = table.to_pylist()[0]
+    assert row["timestamp"] == datetime(2024, 5, 15, 10, 0, 0, 500_000, tzinfo=UTC)
+    assert row["latitude_deg"] == pytest.approx(52 + 49 / 60 + 18.36 / 3600, abs=1e-9)
+    assert row["longitude_deg"] == pytest.approx(-58.49277 / 60, abs=1e-12)
+    assert (row["satellites"], row["speed_mps"], row["course_deg"], row["altitude_m"]) == (9, 10, 90, 150)
+    assert row["source_row"] == 16
+    assert findings.time_basis is TimeBasis.INFERRED_DATE
+    assert findings.dialect == "Racelogic VBO, velocity in km/h"
+
+
+@pytest.mark.parametrize(("unit", "speed"), [("knots", 18.52), ("mph", 16.09344), ("m/s", 36.0)])
+def test_the_unit_of_velocity_stands_in_the_header(unit: str, speed: float) -> None:
+    assert read(vbo(ROW, velocity=f"velocity {unit}"))[0]["speed_mps"][0].as_py() == pytest.approx(speed, rel=1e-6)
+
+
+def test_decimal_degrees_are_told_by_their_magnitude_and_are_positive_east() -> None:
+    table, findings = read(vbo("009 100000.50 +44.8303863 +011.2223292 036.0 090.0 +0150.00\r\n"))
+    assert table["longitude_deg"].to_pylist() == [11.2223292]
+    assert any("decimal degrees" in sentence for sentence in findings.inferred)
+
+
+def test_midnight_is_crossed() -> None:
+    rows = ROW.replace("100000.50", "235959.90") + ROW.replace("100000.50", "000000.00")
+    assert [t.day for t in read(vbo(rows))[0]["timestamp"].to_pylist()] == [15, 16]
+
+
+def test_rows_without_satellites_and_broken_rows() -> None:
+    short = ROW.removeprefix("137 ")
+    table, findings = read(vbo(ROW + short + "137 100001.00 +3169\r\n" + ROW.replace("036.000", "abc") + ROW))
+    assert table["satellites"].to_pylist() == [9, None, 9, 9]
+    assert table["speed_mps"].to_pylist() == [10, 10, None, 10]
+    assert table["source_row"].to_pylist() == [16, 17, 19, 20]
+    assert findings.rejected["malformed_row"].first_rows == [18]
+    assert findings.bad_cells["speed_mps"].first_rows == [19]
+    assert findings.rows_read == 5
+
+
+def test_extra_channels_take_their_units_from_the_right() -> None:
+    extra = "[channel units]\r\nbar\r\n°C\r\n\r\n"
+    row = ROW.replace("\r\n", " +1.5E+00 +9.0E+01\r\n")
+    table, _ = read(vbo(row, names=NAMES + " OilPress OilTemp", extra=extra))
+    assert table["OilPress"].to_pylist() == [1.5]
+    assert table.schema.field("OilPress").metadata[b"unit"] == b"bar"
+    assert table.schema.field("OilTemp").metadata[b"unit"].decode() == "°C"
+
+
+def test_gates_are_longitude_then_latitude_whatever_became_of_their_mark() -> None:
+    start = "Start   -673.4 +2689.8 -673.2 +2689.9 \xac Start\r\n"
+    extra = f"[laptiming]\r\n{start}Split -673.0 +2689.0 -673.1 +2689.1 \xac S1\r\n\r\n"
+    _, findings = read(vbo(ROW, extra=extra))
+    gate = findings.gates[0]
+    assert (gate.latitude_1_deg, gate.longitude_1_deg) == pytest.approx((2689.8 / 60, 673.4 / 60))
+    assert [gate.name for gate in findings.gates] == ["start/finish", "S1"]
+
+
+def test_a_file_without_date_takes_it_from_the_upload_and_says_so() -> None:
+    data = vbo(ROW).replace(b"File created on 15/05/2024 @ 10:00", b"")
+    table, findings = read(data, Origin(uploaded_at=datetime(2024, 6, 1, 12, tzinfo=UTC)))
+    assert table["timestamp"][0].as_py().date().isoformat() == "2024-06-01"
+    assert findings.inferred
+    with pytest.raises(TelemetryError) as refused:
+        read(data)
+    assert refused.value.code is Code.NO_TIME_DATA
+
+
+@pytest.mark.parametrize(
+    ("names", "code"), [("sats lat long", Code.NO_TIME_DATA), ("sats time", Code.NO_POSITION_DATA)]
+)
+def test_missing_columns_have_their_codes(names: str, code: Code) -> None:
+    with pytest.raises(TelemetryError) as refused:
+        read(vbo(ROW, names=names))
+    assert refused.value.code is code
+
+
+def test_the_fast_parse_and_the_mended_one_agree() -> None:
+    rows = "".join(ROW.replace("100000.50", f"1000{s:02d}.00") for s in range(60))
+    fast, _ = read(vbo(rows))
+    mended, findings = read(vbo(rows + "broken\r\n"))
+    assert fast.equals(mended)
+    assert findings.rejected["malformed_row"].count == 1
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(alphabet="0123456789.+- \r\n\tenaE", max_size=300))
+def test_any_data_is_rows_or_counted(text: str) -> None:
+    table, findings = read(vbo(ROW + text))
+    assert table.num_rows <= findings.rows_read
