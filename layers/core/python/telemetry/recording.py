@@ -279,7 +279,7 @@ def _nothing_usable(findings: Findings, judgement: Judgement) -> TelemetryError:
     counts = ", ".join(f"{name.replace('_', ' ')} {tally.count}" for name, tally in sorted(rejected.items()))
     rows = max(findings.rows_read, judgement.rows)
     detail = f"{rows} rows read" + (f": {counts}" if counts else "")
-    if not rows or not judgement.rows:
+    if rejected and not judgement.rows:
         return TelemetryError(Code.NO_VALID_ROWS, detail)
     if not judgement.placed:
         return TelemetryError(Code.NO_POSITION_DATA, detail)

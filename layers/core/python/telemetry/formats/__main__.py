@@ -24,11 +24,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     parser.add_argument("--json", action="store_true", help="one JSON object a line and file")
     parser.add_argument("--parquet", type=Path, metavar="DIR", help="write the streams to DIR/<file name>/")
+    parser.add_argument(
+        "--uploaded-at",
+        type=_moment,
+        metavar="TIME",
+        help="where a recording tells no date at all, it is taken from this ISO 8601 time",
+    )
     options = parser.parse_args(arguments)
     status = 0
     for path in options.files:
         try:
-            outcome = examine(path, options.parquet)
+            outcome = examine(path, options.parquet, options.uploaded_at)
         except OSError as error:
             sys.stderr.write(f"{path}: {error.strerror or error}\n")
             status = 1
@@ -38,15 +44,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def examine(path: Path, parquet: Path | None = None) -> dict[str, Any]:
+def examine(path: Path, parquet: Path | None = None, uploaded_at: datetime | None = None) -> dict[str, Any]:
     """One file's outcome, ready for JSON: ``outcome`` is ``ok`` or the catalogue's code.
 
     Parameters
     ----------
     parquet : where the streams are kept, in a directory called after the file; a temporary one if None.
+    uploaded_at : the last source of a date that the recording lacks; without it, such a file has no time.
     """
-    # The file's own time stands for the upload's, for formats that tell no date.
-    origin = Origin(path.name, datetime.fromtimestamp(path.stat().st_mtime, UTC))
+    origin = Origin(path.name, uploaded_at)
     with tempfile.TemporaryDirectory() as temporary, path.open("rb") as source:
         directory = Path(temporary) if parquet is None else parquet / path.name
         directory.mkdir(parents=True, exist_ok=True)
@@ -55,6 +61,11 @@ def examine(path: Path, parquet: Path | None = None) -> dict[str, Any]:
         except TelemetryError as error:
             return {**_nothing(path), "outcome": str(error.code), "detail": error.detail, "message": error.message}
         return {**_nothing(path), **_found(canonical)}
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _nothing(path: Path) -> dict[str, Any]:

@@ -337,7 +337,8 @@ _RECORDING_ENDINGS = (
 def _may_be_recording(entry: zipfile.ZipInfo) -> bool:
     path = entry.filename.replace("\\", "/")
     hidden = path.startswith("__MACOSX/") or path.rsplit("/", 1)[-1].startswith(".")
-    return not entry.is_dir() and not hidden and entry.compress_size > 0
+    # Two bytes are an empty deflate stream.
+    return not entry.is_dir() and not hidden and entry.compress_size > 2
 
 
 def _refuse_huge_directory(file: IO[bytes]) -> None:

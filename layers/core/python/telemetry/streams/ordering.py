@@ -7,13 +7,14 @@ time keep the order of the source.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from telemetry.streams.parquet import ParquetFileWriter, read_row_group
+from telemetry.streams.parquet import ParquetFileWriter, read_row_groups
 
 ROW_GROUP_ROWS = 65_536
 ROW_GROUP_BYTES = 8 << 20
@@ -102,6 +103,7 @@ class OrderedStream(Generic[ObserverT]):
         self._window = Window()
         self._writer: ParquetFileWriter | None = None
         self._parts: list[Path] = []
+        self._next_part = 0
         self._groups: list[_RowGroup] = []
 
     def write(self, batch: pa.RecordBatch) -> None:
@@ -118,9 +120,7 @@ class OrderedStream(Generic[ObserverT]):
     def finish(self) -> None:
         """Writes what is left, and orders the file anew where the window was too small for its disorder."""
         self._flush(last=True)
-        disorder = any(
-            later.first < earlier.last for earlier, later in zip(self._groups, self._groups[1:], strict=False)
-        )
+        disorder = any(later.first < earlier.last for earlier, later in pairwise(self._groups))
         if disorder or len(self._parts) > 1:
             self._end_part()
             self._reorder()
@@ -147,7 +147,8 @@ class OrderedStream(Generic[ObserverT]):
 
     def _write_group(self, rows: pa.RecordBatch) -> None:
         if self._writer is None:
-            self._parts.append(self._path.with_name(f"{self._path.name}.part{len(self._parts)}"))
+            self._parts.append(self._path.with_name(f"{self._path.name}.part{self._next_part}"))
+            self._next_part += 1
             self._writer = ParquetFileWriter(self._parts[-1], rows)
         micros = _micros(rows)
         part, before = self._parts[-1], self._groups[-1] if self._groups else None
@@ -201,8 +202,8 @@ class _Run:
     def __init__(self, groups: list[_RowGroup], schema: pa.Schema) -> None:
         self._batches = (
             _as_schema(batch, schema)
-            for group in groups
-            for batch in read_row_group(group.part, group.index, MERGE_BATCH_ROWS)
+            for part, of_part in groupby(groups, key=lambda group: group.part)
+            for batch in read_row_groups(part, [group.index for group in of_part], MERGE_BATCH_ROWS)
         )
         self.rows: pa.RecordBatch = next(self._batches, pa.RecordBatch.from_pylist([], schema=schema))
 

@@ -77,7 +77,7 @@ def _column_options(rows: pa.RecordBatch) -> tuple[list[str], dict[str, str]]:
     return dictionary, encodings
 
 
-def read_row_group(path: Path, index: int, batch_rows: int) -> Iterator[pa.RecordBatch]:
-    """One row group's rows, a few at a time."""
+def read_row_groups(path: Path, indexes: list[int], batch_rows: int) -> Iterator[pa.RecordBatch]:
+    """The rows of some row groups, a few at a time."""
     with pq.ParquetFile(path, pre_buffer=False, buffer_size=65_536) as file:
-        yield from file.iter_batches(batch_size=batch_rows, row_groups=[index], use_threads=False)
+        yield from file.iter_batches(batch_size=batch_rows, row_groups=indexes, use_threads=False)

@@ -1,0 +1,282 @@
+"""One judgement of times, positions and cells for every format; rows are counted, never fatal."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from telemetry.streams.channels import GNSS_PVT_SCHEMA, TIMESTAMP, Flag, channel_field
+from telemetry.streams.normalise import HELD_ROWS, Judgement, Normaliser
+
+START = 1_714_557_600_000_000  # 2024-05-01T10:00:00Z
+NAN, INF = float("nan"), float("inf")
+
+
+def batch(
+    times: Sequence[float | None], positions: Sequence[tuple[float | None, float | None]], **columns: Any
+) -> pa.RecordBatch:
+    """Rows with times in seconds after `START`."""
+    micros = [None if t is None else START + round(t * 1_000_000) for t in times]
+    arrays = {
+        "timestamp": pa.array(micros, pa.int64()).view(TIMESTAMP),
+        "latitude_deg": pa.array([p[0] for p in positions], pa.float64()),
+        "longitude_deg": pa.array([p[1] for p in positions], pa.float64()),
+        **{name: values if isinstance(values, pa.Array) else pa.array(values) for name, values in columns.items()},
+    }
+    return pa.RecordBatch.from_pydict(arrays)
+
+
+def normalise(*batches: pa.RecordBatch) -> tuple[dict[str, pa.Table], Judgement]:
+    normaliser = Normaliser()
+    out: dict[str, list[pa.RecordBatch]] = {}
+    for one in batches:
+        for streams in normaliser.push(one):
+            for name, part in streams.items():
+                out.setdefault(name, []).append(part)
+    for streams in normaliser.finish():
+        for name, part in streams.items():
+            out.setdefault(name, []).append(part)
+    return {
+        name: pa.concat_tables([pa.Table.from_batches([p]) for p in parts], promote_options="default")
+        for name, parts in out.items()
+    }, normaliser.judgement
+
+
+def seconds(table: pa.Table) -> list[float]:
+    return [(t.value - START) / 1_000_000 for t in table["timestamp"]]
+
+
+def flags(table: pa.Table) -> list[int]:
+    return table["flags"].to_pylist()
+
+
+def rejected(judgement: Judgement) -> dict[str, tuple[int, list[int]]]:
+    return {name: (count.count, count.first_rows) for name, count in judgement.rejected.items()}
+
+
+HERE = (52.0, -1.0)
+
+
+def test_missing_columns_are_null_and_the_schema_is_exact() -> None:
+    streams, judgement = normalise(batch([0, 1], [HERE, HERE]))
+    assert list(streams) == ["gnss_pvt"]
+    table = streams["gnss_pvt"]
+    assert table.schema.equals(GNSS_PVT_SCHEMA, check_metadata=True)
+    assert table["speed_mps"].null_count == table["fix_type"].null_count == 2
+    assert flags(table) == [0, 0]
+    assert table["source_row"].to_pylist() == [1, 2]
+    assert (judgement.rows, judgement.timed, judgement.placed, judgement.kept) == (2, 2, 2, 2)
+
+
+def test_rows_that_cannot_be_used_are_counted_by_reason() -> None:
+    positions = [HERE, (None, 1.0), (91.0, 0.0), (NAN, 0.0), (1.0, INF), (0.5, -180.000001), HERE, (-90.0, 180.0)]
+    streams, judgement = normalise(
+        batch([0, 1, 2, 3, 4, 5, None, 7], positions, source_row=pa.array(range(11, 19), pa.int64()))
+    )
+    assert rejected(judgement) == {
+        "no_time": (1, [17]),
+        "no_position": (1, [12]),
+        "position_out_of_range": (2, [13, 16]),
+        "position_not_finite": (2, [14, 15]),
+    }
+    assert seconds(streams["gnss_pvt"]) == [0, 7]
+    assert judgement.kept == 2
+
+
+@pytest.mark.parametrize(
+    ("moment", "kept"),
+    [("1970-01-01", 0), ("1980-01-06", 0), ("1981-01-01", 1), ("1999-08-22", 1), ("2098-12-31", 1), ("2099-06-01", 0)],
+)
+def test_clocks_that_were_never_set_are_refused_by_fixed_bounds(moment: str, kept: int) -> None:
+    one = batch([0, 1], [HERE, HERE])
+    stamp = pa.array([moment, "2024-05-01"]).cast(pa.timestamp("us")).cast(pa.int64()).view(TIMESTAMP)
+    streams, judgement = normalise(one.set_column(0, "timestamp", stamp))
+    assert len(streams["gnss_pvt"]) == kept + 1
+    assert rejected(judgement) == ({} if kept else {"implausible_time": (1, [1])})
+
+
+def test_first_source_rows_are_few() -> None:
+    _, judgement = normalise(batch(range(100), [(None, None)] * 100))
+    assert rejected(judgement) == {"no_position": (100, [1, 2, 3, 4, 5])}
+    assert judgement.timed == 100 and judgement.placed == judgement.kept == 0
+
+
+def test_a_coordinate_of_exactly_zero_is_kept() -> None:
+    streams, judgement = normalise(batch(range(4), [(0.0, 6.5), (0.1, 0.0), (0.0, -0.5), (-0.0, 10.0)]))
+    assert len(streams["gnss_pvt"]) == 4
+    assert judgement.zero_positions == 0
+
+
+def test_null_island_is_refused_where_real_fixes_lie_elsewhere() -> None:
+    zero = (0.0, 0.0)
+    streams, judgement = normalise(batch(range(5), [zero, zero, HERE, zero, HERE]))
+    assert seconds(streams["gnss_pvt"]) == [2, 4]
+    assert rejected(judgement) == {"zero_position": (3, [1, 2, 4])}
+
+
+def test_null_island_is_kept_where_the_track_passes_it() -> None:
+    streams, judgement = normalise(batch(range(3), [(0.0, -0.001), (0.0, 0.0), (0.0, 0.001)]))
+    assert len(streams["gnss_pvt"]) == 3
+    assert judgement.zero_positions == 1
+
+
+def test_null_island_alone_is_believed() -> None:
+    streams, judgement = normalise(batch(range(3), [(0.0, 0.0)] * 3))
+    assert len(streams["gnss_pvt"]) == 3
+    assert judgement.zero_positions == 3
+
+
+def test_leading_null_island_waits_for_the_first_fix_over_batches() -> None:
+    rows = 40_000
+    zeros = batch(range(rows), [(0.0, 0.0)] * rows)
+    fixes = batch(range(rows, 2 * rows), [HERE] * rows)
+    streams, judgement = normalise(zeros, fixes)
+    assert len(streams["gnss_pvt"]) == rows
+    assert rejected(judgement)["zero_position"][0] == rows
+    # Bounded: what waits too long is believed.
+    many = [batch(range(rows), [(0.0, 0.0)] * rows)] * (HELD_ROWS // rows + 2)
+    streams, _ = normalise(*many, fixes)
+    assert len(streams["gnss_pvt"]) >= HELD_ROWS
+
+
+def test_cells_that_are_not_finite_or_cannot_be_are_null_and_counted() -> None:
+    streams, judgement = normalise(
+        batch(
+            range(4), [HERE] * 4, speed_mps=[1.0, NAN, INF, -1.0], altitude_m=[1.0, 2.0, None, -INF],
+            heart_rate_bpm=[60.0, 1e300, 61.0, 62.0], satellites=pa.array([7, 99_999, -1, 8], pa.int64()),
+        )
+    )  # fmt: skip
+    track = streams["gnss_pvt"]
+    assert track["speed_mps"].to_pylist() == [1.0, None, None, None]
+    assert track["altitude_m"].to_pylist() == [1.0, 2.0, None, None]
+    assert track["satellites"].to_pylist() == [7, None, None, 8]
+    assert streams["biometrics"]["heart_rate_bpm"].to_pylist() == [60.0, 61.0, 62.0]
+    counts = {name: (cells.count, cells.first_rows) for name, cells in judgement.bad_cells.items()}
+    assert counts == {
+        "speed_mps": (3, [2, 3, 4]), "altitude_m": (1, [4]), "heart_rate_bpm": (1, [2]), "satellites": (2, [3, 2]),
+    }  # fmt: skip
+
+
+def test_channels_go_to_their_streams_with_units_kept() -> None:
+    one = batch(range(3), [HERE, (None, None), HERE], heart_rate_bpm=[None, 61.0, None], acceleration_x_mps2=[None] * 3)
+    one = one.append_column(channel_field("Oil", "bar", "Oil pressure"), pa.array([1.0, None, 3.0]))
+    streams, judgement = normalise(one)
+    assert set(streams) == {"gnss_pvt", "biometrics", "vehicle"}
+    assert streams["biometrics"].schema.names == ["timestamp", "source_row", "heart_rate_bpm"]
+    # A row without a position still has its heart rate.
+    assert streams["biometrics"]["source_row"].to_pylist() == [2]
+    assert streams["vehicle"]["source_row"].to_pylist() == [1, 3]
+    assert streams["vehicle"].schema.field("Oil").metadata == {b"unit": b"bar", b"source_name": b"Oil pressure"}
+    assert judgement.kept == 2
+
+
+def test_names_that_repeat_stay_apart() -> None:
+    one = batch([0], [HERE]).append_column("Speed", pa.array([1.0])).append_column("Speed", pa.array([2.0]))
+    streams, _ = normalise(one)
+    assert streams["vehicle"].to_pylist()[0] | {"timestamp": None} == {
+        "timestamp": None, "source_row": 1, "Speed": 1.0, "Speed (2)": 2.0,
+    }  # fmt: skip
+
+
+def test_text_channels_are_kept_and_a_change_of_type_is_survived() -> None:
+    first = batch([0], [HERE]).append_column("Gear", pa.array(["N"]))
+    second = batch([1], [HERE]).append_column("Gear", pa.array([3.0]))
+    streams, _ = normalise(first, second)
+    assert streams["vehicle"]["Gear"].to_pylist() == ["N", "3"]
+    third = batch([2], [HERE]).append_column("Temp", pa.array([3.5]))
+    fourth = batch([3], [HERE]).append_column("Temp", pa.array(["hot"]))
+    streams, judgement = normalise(third, fourth)
+    assert streams["vehicle"]["Temp"].to_pylist() == [3.5]
+    assert judgement.bad_cells["Temp"].count == 1
+
+
+def test_out_of_order_rows_are_flagged_over_batches() -> None:
+    streams, judgement = normalise(
+        batch([0, 2, 1, 3], [HERE] * 4),
+        batch([2.5, 4, 4], [HERE] * 3, extra=[1.0, 1.0, 1.0]),
+        batch([3, 5], [HERE] * 2),
+    )
+    late = int(Flag.OUT_OF_ORDER)
+    assert flags(streams["gnss_pvt"]) == [0, 0, late, 0, late, 0, 0, late, 0]
+    assert judgement.out_of_order == 3
+    assert judgement.backward_times == 3
+
+
+def test_the_readers_flags_pass_through() -> None:
+    streams, _ = normalise(batch([5, 1], [HERE] * 2, flags=pa.array([int(Flag.SEGMENT_START), None], pa.uint32())))
+    assert flags(streams["gnss_pvt"]) == [Flag.SEGMENT_START, Flag.OUT_OF_ORDER]
+
+
+def test_fast_rows_with_whole_seconds_are_spread_and_said() -> None:
+    # 10 Hz; the first second holds 4 rows, the last 3.
+    times = [0] * 4 + [s for s in range(1, 30) for _ in range(10)] + [30] * 3
+    streams, judgement = normalise(batch(times, [HERE] * len(times)))
+    spread = seconds(streams["gnss_pvt"])
+    assert spread == pytest.approx([0.6 + i * 0.1 for i in range(len(times))])
+    assert all(f == Flag.INTERPOLATED_TIME for f in flags(streams["gnss_pvt"]))
+    assert judgement.interpolated_times == len(times)
+    assert "spread" in judgement.inferred[0]
+
+
+def test_spreading_goes_on_over_batches() -> None:
+    times = [s for s in range(2000) for _ in range(25)]
+    whole = batch(times, [HERE] * len(times))
+    pieces = [whole.slice(at, 3333) for at in range(0, len(times), 3333)]
+    streams, _ = normalise(*pieces)
+    assert seconds(streams["gnss_pvt"]) == pytest.approx([i * 0.04 for i in range(len(times))])
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        [s for s in range(50) for _ in range(5)],
+        [float(s) for s in range(200)],
+        [s + 0.5 * (s == 30) for s in range(50) for _ in range(12)],
+    ],
+    ids=["5 Hz", "1 Hz", "a fraction somewhere"],
+)
+def test_other_times_are_left_alone(times: list[float]) -> None:
+    streams, judgement = normalise(batch(times, [HERE] * len(times)))
+    assert seconds(streams["gnss_pvt"]) == times
+    assert not judgement.inferred
+
+
+def test_rows_without_time_among_whole_seconds() -> None:
+    times: list[float | None] = [s for s in range(20) for _ in range(10)]
+    times[55] = None
+    streams, judgement = normalise(batch(times, [HERE] * len(times)))
+    assert seconds(streams["gnss_pvt"]) == pytest.approx([i / 10 for i in range(200) if i != 55])
+    assert rejected(judgement) == {"no_time": (1, [56])}
+
+
+cells = st.one_of(st.none(), st.floats(-200, 200), st.sampled_from([0.0, NAN, INF, 90.0, -180.0]))
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    rows=st.lists(st.tuples(st.one_of(st.none(), st.integers(-5, 50)), cells, cells, cells), max_size=40),
+    cut=st.integers(1, 40),
+)
+def test_batches_make_no_difference(rows: list[tuple[Any, Any, Any, Any]], cut: int) -> None:
+    whole = batch(
+        [r[0] for r in rows],
+        [(r[1], r[2]) for r in rows],
+        speed_mps=pa.array([r[3] for r in rows], pa.float64()),
+        source_row=pa.array(range(1, len(rows) + 1), pa.int64()),
+    )
+    # A further column that comes and goes keeps the batches from being gathered into one.
+    parted = [
+        part.append_column("odd", pa.nulls(part.num_rows, pa.float64())) if index % 2 else part
+        for index, part in enumerate(whole.slice(at, cut) for at in range(0, len(rows), cut))
+    ]
+    one, judged = normalise(whole)
+    many, judged_parted = normalise(*parted)
+    assert {n: t.to_pylist() for n, t in one.items()} == {n: t.to_pylist() for n, t in many.items()}
+    assert judged == judged_parted
+    kept = judged.kept
+    lost = sum(c.count for c in judged.rejected.values())
+    assert kept == len(one["gnss_pvt"]) if "gnss_pvt" in one else kept == 0
+    assert kept <= len(rows) <= kept + lost
