@@ -18,7 +18,7 @@ $(VENV)/.ready: requirements/dev.txt infra/local/setup.sh
 setup: $(VENV)/.ready .localstack-venv/.ready ## install everything from the hashed locks into .venv and .localstack-venv
 
 demo: setup ## the main job: upload, process and show the sample recordings (FILE=path for your own)
-	@$(BIN)/python -m infra.local.demo $(if $(FILE),"$(FILE)")
+	@$(BIN)/python -m infra.local.demo $(if $(FILE),"$$FILE")
 
 up: setup ## keep the local stack running and print its addresses and a token
 	@$(BIN)/python -m infra.local.up
@@ -41,4 +41,5 @@ lock: ## compile the locked requirements anew from pyproject.toml (needs uv)
 	$(COMPILE) --exclude-newer 2025-10-15 --group localstack -o requirements/localstack.txt
 
 clean: ## remove what `setup` and the local stack made
+	@test ! -f .stack/postgres/place || rm -rf "$$(cat .stack/postgres/place)"
 	rm -rf $(VENV) .localstack-venv .stack .build .mypy_cache .ruff_cache .pytest_cache .hypothesis
