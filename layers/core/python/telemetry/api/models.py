@@ -26,7 +26,12 @@ class Model(BaseModel):
     """The base of all: camelCase outside, our names inside."""
 
     model_config = ConfigDict(
-        alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, from_attributes=True, extra="forbid"
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        from_attributes=True,
+        extra="forbid",
+        defer_build=True,  # cold start: a function builds only the models that it uses
     )
 
 
