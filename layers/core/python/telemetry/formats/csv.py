@@ -5,6 +5,7 @@ programs, `csv_dialects`); `csv_blocks` and `csv_rows` turn bytes into columns o
 """
 
 from collections.abc import Iterator
+from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,7 +18,7 @@ from telemetry.formats.csv_dialects import GENERIC, find_program
 from telemetry.formats.csv_laps import LapColumn, LapComments, laps_of_beacons
 from telemetry.formats.csv_plan import Plan, find_table, make_plan
 from telemetry.formats.csv_rows import Cells, RowParser, Shape
-from telemetry.formats.reader import MAX_NAMED_ROWS, ByteSource, Findings, Origin, Recognition
+from telemetry.formats.reader import MAX_NAMED_ROWS, ByteSource, FileLap, Findings, Origin, Recognition
 from telemetry.streams.channels import CHANNELS, FIX_TYPE, TIMESTAMP
 
 _FOREIGN = ("<", "{", "[", "$GP", "$GN", "$GL", "$GA", "$BD", "$PM", "!AI", "AXXX", "HFDTE", "\ufffd")
@@ -109,12 +110,12 @@ class _Laps:
     def __init__(self, plan: Plan) -> None:
         program = plan.program
         self._lap_index = plan.columns.lap
-        self._column = LapColumn(last_is_whole=program.laps_are_whole) if self._lap_index is not None else None
+        self._column = LapColumn(program.lap_edges) if self._lap_index is not None else None
         self._comments = LapComments(program.lap_comment) if program.lap_comment is not None else None
         self._beacons = program.beacons(plan.layout)
         self._start = plan.times.start
         self._name = next((c.field.name for c in plan.columns.numbers if c.index == self._lap_index), "")
-        self._latest = None
+        self._latest: datetime | None = None
 
     def comment(self, row: int, text: str) -> None:
         if self._comments is not None:
@@ -131,7 +132,7 @@ class _Laps:
             self._latest = known[-1].as_py() if len(known) else self._latest
         return batch
 
-    def found(self) -> list:
+    def found(self) -> list[FileLap]:
         if self._comments is not None:
             return self._comments.laps()
         if self._beacons and self._start is not None:

@@ -7,6 +7,8 @@ Pure. Names are matched by their words, whatever their case and punctuation: `GP
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 
 import pyarrow as pa
 
@@ -17,79 +19,97 @@ from telemetry.streams.units import Conversion, conversion, is_unit
 LATITUDE = "latitude_deg"
 LONGITUDE = "longitude_deg"
 
-ALIASES: dict[str, tuple[str, ...]] = {
+_KEYS: dict[str, str] = {
     LATITUDE: (
-        "latitude; gps latitude; lat; gps lat; latitude deg; lat deg; latitude wgs84; latitude e7; lat e7; latitude n s; "
-        "location latitude; position lat; position latitude; geo lat; gnss lat; gnss latitude; latitude gps; lat gps; "
-        "osd latitude; rtk lat; breitengrad; breite; latitud; latitudine; leveysaste; bredde; latitude e6; lat e6; "
-        "latitude degrees; decimal latitude; start lat; latitudedecimaldegrees; gps1 latitude; lati"
+        "latitude; gps latitude; lat; gps lat; latitude deg; lat deg; latitude wgs84; latitude e7; lat e7; "
+        "latitude n s; location latitude; position lat; position latitude; geo lat; gnss lat; gnss latitude; "
+        "latitude gps; lat gps; osd latitude; rtk lat; breitengrad; breite; latitud; latitudine; leveysaste; "
+        "bredde; latitude e6; lat e6; latitude degrees; decimal latitude; start lat; latitudedecimaldegrees; "
+        "gps1 latitude; lati"
     ),
     LONGITUDE: (
-        "longitude; gps longitude; lon; lng; long; gps lon; gps lng; gps long; longitude deg; lon deg; lng deg; "
-        "long deg; longitude wgs84; longitude e7; lon e7; lng e7; longitude e w; location longitude; position lon; "
-        "position long; position lng; position longitude; geo lon; geo lng; gnss lon; gnss longitude; longitude gps; "
-        "lon gps; osd longitude; rtk lon; langengrad; laengengrad; längengrad; länge; laenge; longitud; longitudine; "
-        "pituusaste; lengde; longitude e6; lon e6; longitude degrees; decimal longitude; start lon; start lng; "
-        "longitudedecimaldegrees; gps1 longitude; longi"
+        "longitude; gps longitude; lon; lng; long; gps lon; gps lng; gps long; longitude deg; lon deg; lng "
+        "deg; long deg; longitude wgs84; longitude e7; lon e7; lng e7; longitude e w; location longitude; "
+        "position lon; position long; position lng; position longitude; geo lon; geo lng; gnss lon; gnss "
+        "longitude; longitude gps; lon gps; osd longitude; rtk lon; langengrad; laengengrad; längengrad; "
+        "länge; laenge; longitud; longitudine; pituusaste; lengde; longitude e6; lon e6; longitude degrees; "
+        "decimal longitude; start lon; start lng; longitudedecimaldegrees; gps1 longitude; longi"
     ),
     "altitude_m": (
         "gps altitude; altitude; alt; gps alt; elevation; ele; elev; height; alt msl; altitude msl; msl; "
         "altitude above mean sea level; h msl; height msl; altitude wgs84; gnss altitude; location altitude; "
         "position altitude; gps height; gps elevation; alt gps; altitude gps; enhanced altitude; höhe; hoehe; "
-        "altitud; altitudine; quota; hauteur; korkeus; hm vhe; alt mean sea level; gps1 altitude; osd altitude; hoyde"
+        "altitud; altitudine; quota; hauteur; korkeus; hm vhe; alt mean sea level; gps1 altitude; osd "
+        "altitude; hoyde"
     ),
     "speed_mps": (
-        "gps speed; gnss speed; speed gps; speed over ground; ground speed; groundspeed; gnd spd; sog; gps speed 2d; "
-        "speed 2d; speed; velocity; vel; spd; gps spd; gps velocity; gspeed; g speed; location speed; enhanced speed; "
-        "position speed; gps ground speed; speed2d; kmh; kph; mph; km h; geschwindigkeit; vitesse; velocidad; velocita; "
-        "velocità; hastighet; hastighed; snelheid; nopeus; speed 3d; gps speed 3d; gps1 speed; osd h speed; speed calc"
+        "gps speed; gnss speed; speed gps; speed over ground; ground speed; groundspeed; gnd spd; sog; gps "
+        "speed 2d; speed 2d; speed; velocity; vel; spd; gps spd; gps velocity; gspeed; g speed; location "
+        "speed; enhanced speed; position speed; gps ground speed; speed2d; kmh; kph; mph; km h; "
+        "geschwindigkeit; vitesse; velocidad; velocita; velocità; hastighet; hastighed; snelheid; nopeus; "
+        "speed 3d; gps speed 3d; gps1 speed; osd h speed; speed calc"
     ),
     "course_deg": (
-        "course; course over ground; cog; gps course; gps heading; gps bearing; gps track; heading gps; bearing gps; "
-        "track; trk; true track; true course; bearing; heading; direction; azimuth; hdg; head mot; heading of motion; "
-        "location course; location bearing; track angle; kurs; richtung; cap; rumbo; rotta; gps direction; heading deg"
+        "course; course over ground; cog; gps course; gps heading; gps bearing; gps track; heading gps; "
+        "bearing gps; track; trk; true track; true course; bearing; heading; direction; azimuth; hdg; head "
+        "mot; heading of motion; location course; location bearing; track angle; kurs; richtung; cap; rumbo; "
+        "rotta; gps direction; heading deg"
     ),
-    "vertical_speed_mps": "vertical speed; vert speed; vspd; v spd; vspeed; climb; climb rate; vario; vertical velocity; rate of climb",
+    "vertical_speed_mps": (
+        "vertical speed; vert speed; vspd; v spd; vspeed; climb; climb rate; vario; vertical velocity; rate of climb"
+    ),
     "horizontal_accuracy_m": (
-        "horizontal accuracy; accuracy horizontal; accuracy; gps accuracy; gps pos accuracy; pos accuracy; h acc; hacc; "
-        "hor accuracy; position accuracy; precision; epe; eph; location accuracy; location horizontal accuracy; "
-        "accuracy h; gps h acc; horizontal error; gps position accuracy; hor acc; coordinate precision"
+        "horizontal accuracy; accuracy horizontal; accuracy; gps accuracy; gps pos accuracy; pos accuracy; h "
+        "acc; hacc; hor accuracy; position accuracy; precision; epe; eph; location accuracy; location "
+        "horizontal accuracy; accuracy h; gps h acc; horizontal error; gps position accuracy; hor acc; "
+        "coordinate precision"
     ),
-    "hdop": "hdop; gps hdop; horizontal dop; horizontal dilution; horizontal dilution of precision; h dop; coordinate precision",
+    "hdop": (
+        "hdop; gps hdop; horizontal dop; horizontal dilution; horizontal dilution of precision; h dop; "
+        "coordinate precision"
+    ),
     "satellites": (
-        "satellites; sats; satellites used; used satellites; sats used; nsat; gps nsat; num sats; num sat; numsats; numsat; sat; nsats; "
-        "satellite count; sat count; gps sats; gps satellites; number of satellites; num sv; numsv; sv; siv; "
-        "satellite; sat used; gps sat; satellites count; num satellites; gps num sat; nb sat; satelliten; no of satellites"
+        "satellites; sats; satellites used; used satellites; sats used; nsat; gps nsat; num sats; num sat; "
+        "numsats; numsat; sat; nsats; satellite count; sat count; gps sats; gps satellites; number of "
+        "satellites; num sv; numsv; sv; siv; satellite; sat used; gps sat; satellites count; num satellites; "
+        "gps num sat; nb sat; satelliten; no of satellites"
     ),
-    "fix_type": "fix type; fix mode; gps fix; gps fix type; fix; fixtype; fix quality; gps fix quality; gps mode",
-    "heart_rate_bpm": "heart rate; heartrate; hr; heart; hrate; puls; pulse; bpm; herzfrequenz; heart rate bpm; hr bpm",
+    "fix_type": ("fix type; fix mode; gps fix; gps fix type; fix; fixtype; fix quality; gps fix quality; gps mode"),
+    "heart_rate_bpm": (
+        "heart rate; heartrate; hr; heart; hrate; puls; pulse; bpm; herzfrequenz; heart rate bpm; hr bpm"
+    ),
     "cadence_rpm": "cadence; cad; caden; bike cadence; cadence rpm; trittfrequenz",
     "power_w": "power; watts; watt; power w; leistung; bike power",
-    "temperature_degc": "temperature; temp; ambient temperature; ambient temp; air temperature; air temp; atemp; outside temperature; oat",
+    "temperature_degc": (
+        "temperature; temp; ambient temperature; ambient temp; air temperature; air temp; atemp; outside "
+        "temperature; oat"
+    ),
     **{
         f"acceleration_{a}_mps2": (
             f"acceleration {a}; accelerometer {a}; accel {a}; acc {a}; {a} acceleration; {a} accel; {a} acc; a{a}; "
-            f"accelero {a}; imu acc {a}; imu accel {a}; accl {a}; acc{a}; accel{a}; g force {a}; gforce {a}; {a} g force; g {a}"
+            f"imu acc {a}; imu accel {a}; accl {a}; acc{a}; accel{a}; g force {a}; gforce {a}; {a} g force; g {a}"
         )
         for a in "xyz"
     },
     **{
         f"rotation_rate_{a}_radps": (
             f"rotation rate {a}; gyroscope {a}; gyro {a}; {a} gyro; gyr {a}; rotation {a}; {a} rate of rotation; "
-            f"rate of rotation {a}; imu gyro {a}; gyro{a}; angular velocity {a}; {a} rotation rate; g{a} dps; rot {a}"
+            f"rate of rotation {a}; imu gyro {a}; gyro{a}; angular velocity {a}; {a} rotation rate; rot {a}"
         )
         for a in "xyz"
     },
-}  # type: ignore[assignment]
+}
+ALIASES = {name: tuple(key.strip() for key in keys.split(";")) for name, keys in _KEYS.items()}
 """Keys by channel, the more certain ones first: where several columns fit, the first key wins."""
-ALIASES = {name: tuple(key.strip() for key in str(keys).split(";")) for name, keys in ALIASES.items()}
 
-DEFAULT_UNITS: dict[str, str] = {"speed_mps": "m/s", "altitude_m": "m", "temperature_degc": "°C"}
+_DEFAULT_UNITS = {"speed_mps": "m/s", "altitude_m": "m"}
 """Taken, and said so, where the file names no unit."""
 _DIMENSIONLESS = frozenset({"hdop", "satellites"})
 _NEEDS_UNIT = ("acceleration_", "rotation_rate_")
 """Without a unit such a column stays under its own name: nobody can tell g from m/s²."""
 
+_RESERVED = frozenset({LATITUDE, LONGITUDE, "timestamp", "source_row", "flags", "fix_type"})
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})
 _LATITUDE_WORDS = frozenset({"latitude", "lat"})
 _LONGITUDE_WORDS = frozenset({"longitude", "lon", "lng", "long"})
 _NO_POSITION = frozenset(
@@ -166,9 +186,9 @@ def map_columns(
     layout: Layout,
     *,
     taken: Iterable[int] = (),
-    aliases: Mapping[str, tuple[str, ...]] | None = None,
-    units: Mapping[str, str] | None = None,
-    own_names: Mapping[int, str] | None = None,
+    aliases: Mapping[str, tuple[str, ...]] = _NOTHING,
+    units: Mapping[str, str] = _NOTHING,
+    own_names: Mapping[int, str] = _NOTHING,
     lap_keys: Sequence[str] = (),
 ) -> Columns:
     """Decides for every column of a table what it becomes.
@@ -182,53 +202,67 @@ def map_columns(
     lap_keys : keys of the column that numbers the laps.
     """
     taken = frozenset(taken)
-    used = set(taken)
     keys = [key_of(name) for name in layout.header]
-    latitude, longitude = _position(keys, aliases or {})
-    used |= {i for i in (latitude, longitude) if i is not None}
-    numbers: list[Column] = []
-    inferred: list[str] = []
-    fix_type = None
-    for name, general in ALIASES.items():
-        if name in (LATITUDE, LONGITUDE):
-            continue
-        wanted = (*(aliases or {}).get(name, ()), *general)
-        for index, unit in _candidates(wanted, keys, layout, used):
-            if name == "fix_type":
-                if layout.column(index):
-                    fix_type = index
-                    used.add(index)
-                break
-            if not _is_numeric(layout, index):
-                continue
-            column, sentence = _channel(name, index, unit, layout, (units or {}).get(name, ""))
-            if column is not None:
-                numbers.append(column)
-                used.add(index)
-                if sentence:
-                    inferred.append(sentence)
-                break
-    dropped: list[str] = []
-    names = {c.field.name for c in numbers} | {LATITUDE, LONGITUDE, "timestamp", "source_row", "flags", "fix_type"}
-    for index, name in enumerate(layout.header):
-        if index in used:
-            continue
-        if not _is_numeric(layout, index):
-            if name:
-                dropped.append(name)
-            continue
-        if not name and not layout.column(index):
-            continue
-        unique = _unique((own_names or {}).get(index) or name or f"column {index + 1}", names)
-        names.add(unique)
-        numbers.append(Column(index, channel_field(unique, layout.units[index], name)))
+    latitude, longitude = _position(keys, aliases)
+    used = taken | {i for i in (latitude, longitude) if i is not None}
+    fix_type = next((i for i, _ in _candidates(ALIASES["fix_type"], keys, layout, used) if layout.column(i)), None)
+    used |= {i for i in (fix_type,) if i is not None}
+    canonical, inferred = _canonical(layout, keys, used, aliases, units)
+    used |= {column.index for column in canonical}
+    others, dropped = _others(layout, used, {column.field.name for column in canonical}, own_names)
     lap = next((keys.index(key) for key in lap_keys if key in keys and _is_numeric(layout, keys.index(key))), None)
     if lap in taken:
         lap = None
-    return Columns(latitude, longitude, tuple(numbers), fix_type, lap, tuple(inferred), tuple(dropped))
+    return Columns(latitude, longitude, (*canonical, *others), fix_type, lap, tuple(inferred), tuple(dropped))
 
 
-def _candidates(wanted: Sequence[str], keys: list[str], layout: Layout, used: set[int]) -> Iterable[tuple[int, str]]:
+def _canonical(
+    layout: Layout,
+    keys: list[str],
+    used: frozenset[int],
+    aliases: Mapping[str, tuple[str, ...]],
+    units: Mapping[str, str],
+) -> tuple[list[Column], list[str]]:
+    """The columns that are channels of the vocabulary, and what was inferred of their units."""
+    found: list[Column] = []
+    inferred: list[str] = []
+    for name, general in ALIASES.items():
+        if name in (LATITUDE, LONGITUDE, "fix_type"):
+            continue
+        wanted = (*aliases.get(name, ()), *general)
+        for index, unit in _candidates(wanted, keys, layout, used | {c.index for c in found}):
+            if not _is_numeric(layout, index):
+                continue
+            column, sentence = _channel(name, index, unit, layout, units.get(name, ""))
+            if column is not None:
+                found.append(column)
+                inferred += [sentence] if sentence else []
+                break
+    return found, inferred
+
+
+def _others(
+    layout: Layout, used: frozenset[int], names: set[str], own_names: Mapping[int, str]
+) -> tuple[list[Column], list[str]]:
+    """The remaining columns of numbers under their own names, and the names of those of text."""
+    names = names | _RESERVED
+    found: list[Column] = []
+    dropped: list[str] = []
+    for index, name in enumerate(layout.header):
+        if index in used or (not name and not layout.column(index)):
+            continue
+        if not _is_numeric(layout, index):
+            dropped.append(name or f"column {index + 1}")
+            continue
+        unique = _unique(own_names.get(index) or name or f"column {index + 1}", names)
+        names.add(unique)
+        found.append(Column(index, channel_field(unique, layout.units[index], name)))
+    return found, dropped
+
+
+def _candidates(
+    wanted: Sequence[str], keys: list[str], layout: Layout, used: frozenset[int]
+) -> Iterable[tuple[int, str]]:
     """Columns whose name fits, the more certain first, with the unit that their name ends in."""
     bare = [unit_suffix(key) for key in keys]
     for alias in wanted:
@@ -255,14 +289,14 @@ def _channel(name: str, index: int, unit: str, layout: Layout, known_unit: str) 
     if name.startswith(_NEEDS_UNIT):
         return None, ""
     sentence = ""
-    if name in ("speed_mps", "altitude_m"):
-        sentence = f"No unit is given for {layout.header[index]!r}: {channel.unit} was taken."
+    if name in _DEFAULT_UNITS:
+        sentence = f"No unit is given for {layout.header[index]!r}: {_DEFAULT_UNITS[name]} was taken."
     return Column(index, channel.field), sentence
 
 
 def _position(keys: list[str], aliases: Mapping[str, tuple[str, ...]] | None = None) -> tuple[int | None, int | None]:
-    latitude = _first(keys, ((aliases or {}).get(LATITUDE, ())), ALIASES[LATITUDE])
-    longitude = _first(keys, ((aliases or {}).get(LONGITUDE, ())), ALIASES[LONGITUDE])
+    latitude = _first(keys, (aliases.get(LATITUDE, ())), ALIASES[LATITUDE])
+    longitude = _first(keys, (aliases.get(LONGITUDE, ())), ALIASES[LONGITUDE])
     if latitude is None:
         latitude = _by_words(keys, _LATITUDE_WORDS)
     if longitude is None:

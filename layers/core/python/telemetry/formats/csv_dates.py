@@ -81,13 +81,13 @@ def read_date(text: str, order: DateOrder) -> date | None:
         digits = text.zfill(6)
         if not _DIGITS6.match(digits):
             return None
-        a, b, c = int(digits[:2]), int(digits[2:4]), int(digits[4:])
-        return _date(a, b, c) if order is DateOrder.YYMMDD else _date(c, b, a)
+        one, two, three = int(digits[:2]), int(digits[2:4]), int(digits[4:])
+        return _date(one, two, three) if order is DateOrder.YYMMDD else _date(three, two, one)
     if order is DateOrder.NAMED:
-        for match in _NAMED.finditer(text):
-            day, month = match["d"] or match["d2"], _month(match["m"])
+        for named in _NAMED.finditer(text):
+            day, month = named["d"] or named["d2"], _month(named["m"])
             if day is not None and month is not None:
-                return _date(int(match["y"]), month, int(day))
+                return _date(int(named["y"]), month, int(day))
         return None
     if _DIGITS8.match(text[:8]) and order is DateOrder.YMD:
         return _date(int(text[:4]), int(text[4:6]), int(text[6:8]))
@@ -130,8 +130,8 @@ def date_in_name(name: str) -> date | None:
         found = _date(int(match[1]), int(match[2]), int(match[3]))
         if found is not None:
             return found
-    match = re.search(r"(?<!\d)(\d{2})[-_. ](\d{2})[-_. ]((?:19|20)\d{2})(?!\d)", name)
-    return None if match is None else _date(int(match[3]), int(match[2]), int(match[1]))
+    other = re.search(r"(?<!\d)(\d{2})[-_. ](\d{2})[-_. ]((?:19|20)\d{2})(?!\d)", name)
+    return None if other is None else _date(int(other[3]), int(other[2]), int(other[1]))
 
 
 def _date(year: int, month: int, day: int) -> date | None:

@@ -22,9 +22,12 @@ _TIME_LIKE = re.compile(r"\d{1,4}[-/.:]\d{1,2}[-/.:]\d{1,4}")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d{1,3},\d+\Z")
 _GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?\Z")
 _BRACKETS = re.compile(r"(?P<open>[\[(])(?P<unit>[^\[\]()]*)[\])]")
-_OTHER_UNITS = frozenset(
-    ["hz", "%", "v", "mv", "a", "ma", "kpa", "psi", "bar", "mbar", "hpa", "nm", "lb", "l", "ml", "gal", "gph", "l/h", "kg", "rpm", "sats", "utc", "gmt", "local", "dop", "dbm", "db", "lux", "ut", "µt", "°f", "°c", "k", "inhg", "hg", "count", "#", "nm/h", "millisecond", "milliseconds", "microseconds", "nanoseconds", "unix", "ns", "ms", "us", "µs", "min"]
-)
+_OTHER_UNITS = frozenset({
+    "hz", "%", "v", "mv", "a", "ma", "kpa", "psi", "bar", "mbar", "hpa", "nm", "lb", "l", "ml", "gal", "gph",
+    "l/h", "kg", "rpm", "sats", "utc", "gmt", "local", "dop", "dbm", "db", "lux", "ut", "µt", "°f", "°c", "k",
+    "inhg", "hg", "count", "#", "nm/h", "millisecond", "milliseconds", "microseconds", "nanoseconds", "unix",
+    "ns", "ms", "us", "µs", "min",
+})  # fmt: skip
 _UNIT_LIKE = re.compile(r"[°º%²³]|^\w{1,5}/\w{1,5}²?$|y{2,4}|[hH]{2}:?[mM]{2}|d{2,3}mm\.m", re.IGNORECASE)
 
 

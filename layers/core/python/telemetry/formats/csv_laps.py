@@ -2,6 +2,8 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from enum import Enum
+from itertools import pairwise
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,50 +14,57 @@ MAX_LAPS = 10_000
 """More changes of the lap number than a day has seconds to drive: the column is something else."""
 
 
+class LapEdges(Enum):
+    """What a lap number means in the first and the last rows of a file."""
+
+    WHOLE = "every lap is whole"
+    BOUNDED = "what touches the file's begin or end is a part of a lap, unless it is all there is"
+    OPEN_END = "the last lap was still being driven"
+
+
 class LapColumn:
-    """Follows a column of lap numbers through the blocks.
+    """Follows a column of lap numbers through the blocks: a lap ends where the number changes. Lap 0 is none."""
 
-    A lap ends where the number changes. The last one is whole only where the column is blank outside of laps; lap 0
-    is the way to the line.
-    """
-
-    def __init__(self, *, last_is_whole: bool) -> None:
-        self._last_is_whole = last_is_whole
-        self._number: float | None = None
-        self._start: datetime | None = None
-        self._latest: datetime | None = None
-        self._laps: list[FileLap] = []
+    def __init__(self, edges: LapEdges) -> None:
+        self._edges = edges
+        self._runs: list[tuple[float | None, datetime, datetime]] = []
+        self._gave_up = False
 
     def add(self, numbers: pa.Array, times: pa.TimestampArray) -> None:
         """Takes one block's lap numbers and times."""
-        if len(self._laps) > MAX_LAPS or not len(times):
+        if self._gave_up or not len(times):
             return
         runs = pc.run_end_encode(numbers.cast(pa.float64()))
-        if len(runs.values) > MAX_LAPS:
-            self._laps = [FileLap(0, datetime.min, datetime.min)] * (MAX_LAPS + 1)
+        if len(self._runs) + len(runs.values) > MAX_LAPS:
+            self._gave_up, self._runs = True, []
             return
         begin = 0
         for number, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
             known = times.slice(begin, end - begin).drop_null()
-            if len(known):
-                first = known[0].as_py()
-                if number != self._number:
-                    self._close(first)
-                    self._number, self._start = number, first
-                self._latest = known[-1].as_py()
             begin = end
+            if not len(known):
+                continue
+            first, last = known[0].as_py(), known[-1].as_py()
+            if self._runs and self._runs[-1][0] == number:
+                self._runs[-1] = (number, self._runs[-1][1], last)
+            else:
+                if self._runs:
+                    # A lap lasts until the next one begins.
+                    self._runs[-1] = (*self._runs[-1][:2], first)
+                self._runs.append((number, first, last))
 
     def laps(self) -> list[FileLap]:
-        """The whole laps, in file order."""
-        if self._last_is_whole and self._latest is not None:
-            self._close(self._latest)
-        return [] if len(self._laps) > MAX_LAPS else self._laps
-
-    def _close(self, end: datetime) -> None:
-        number, start = self._number, self._start
-        if number and number == int(number) and number > 0 and start is not None and start < end:
-            self._laps.append(FileLap(int(number), start.replace(tzinfo=UTC), end.replace(tzinfo=UTC)))
-        self._number = None
+        """The laps that are known to be whole, in file order."""
+        runs = self._runs
+        if self._edges is LapEdges.BOUNDED and len(runs) > 1:
+            runs = runs[1:-1]
+        elif self._edges is LapEdges.OPEN_END:
+            runs = runs[:-1]
+        return [
+            FileLap(int(number), start.replace(tzinfo=UTC), end.replace(tzinfo=UTC))
+            for number, start, end in runs
+            if number is not None and number > 0 and number == int(number) and start < end
+        ]
 
 
 class LapComments:
@@ -112,6 +121,6 @@ def laps_of_beacons(beacons: list[float], start: datetime, last: datetime | None
     marks = [0.0, *beacons]
     return [
         FileLap(number, start + timedelta(seconds=begin), start + timedelta(seconds=end))
-        for number, (begin, end) in enumerate(zip(marks, marks[1:], strict=False), 1)
+        for number, (begin, end) in enumerate(pairwise(marks), 1)
         if begin < end and last is not None and start + timedelta(seconds=end) <= last + timedelta(seconds=1)
     ]

@@ -6,6 +6,7 @@ Pure. Recognition and reading rest on the same plan, so that what is announced i
 import math
 import statistics
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import pyarrow as pa
 
@@ -112,7 +113,7 @@ def _rate(layout: Layout, times: TimeColumns) -> float | None:
     known = [t for t in sample_times(layout, times) if t is not None]
     if len(known) < 3 or known[-1] <= known[0]:
         return None
-    steps = [b - a for a, b in zip(known, known[1:], strict=False) if b > a]
+    steps = [b - a for a, b in pairwise(known) if b > a]
     middle = statistics.median(steps)
     average = (known[-1] - known[0]) / (len(known) - 1)
     # Whole-second stamps of faster rows: the steps say 1 Hz, the count of rows does not.

@@ -50,12 +50,17 @@ class TimeColumn:
     order: DateOrder = DateOrder.YMD
 
 
-_TIME_WORDS = frozenset(
-    ["time", "timestamp", "timestamps", "datetime", "date", "utc", "epoch", "unix", "clock", "zeit", "uhrzeit", "datum", "heure", "fecha", "hora", "data", "ora", "tijd", "tid", "gpstime", "unixtime", "utctime", "localtime", "epochtime", "timestampms", "timems", "d", "t", "seconds", "secs", "sec", "millis", "milliseconds", "fecha_hora", "day", "tod", "recorded", "created", "aika", "stamp"]
-)
-_NOT_TIME = frozenset(
-    ["lap", "predicted", "best", "sector", "split", "delta", "since", "last", "fix", "delay", "interval", "pause", "diff", "moving", "zone", "offset", "ofst", "utcofst", "accuracy", "update", "age", "sample", "duration", "remaining", "ago", "total", "cpu"]
-)
+_TIME_WORDS = frozenset({
+    "time", "timestamp", "timestamps", "datetime", "date", "utc", "epoch", "unix", "clock", "zeit", "uhrzeit",
+    "datum", "heure", "fecha", "hora", "data", "ora", "tijd", "tid", "gpstime", "unixtime", "utctime",
+    "localtime", "epochtime", "timestampms", "timems", "d", "t", "seconds", "secs", "sec", "millis",
+    "milliseconds", "fecha_hora", "day", "tod", "recorded", "created", "aika", "stamp",
+})  # fmt: skip
+_NOT_TIME = frozenset({
+    "lap", "predicted", "best", "sector", "split", "delta", "since", "last", "fix", "delay", "interval",
+    "pause", "diff", "moving", "zone", "offset", "ofst", "utcofst", "accuracy", "update", "age", "sample",
+    "duration", "remaining", "ago", "total", "cpu",
+})  # fmt: skip
 _OFFSET_KEYS = frozenset(
     {"utcofst", "utc ofst", "utc offset", "utcoffset", "time zone", "timezone", "zone", "gmt offset", "tz"}
 )

@@ -5,6 +5,7 @@ Source: exports of Harry's GPS LapTimer. Each lap has its `LAPINDEX`; the clock 
 
 from telemetry.formats.csv_dialect import Layout
 from telemetry.formats.csv_dialects.program import Program, has_columns, preamble_says
+from telemetry.formats.csv_laps import LapEdges
 
 _named = preamble_says(r"Harry's (GPS )?LapTimer")
 _columns = has_columns("LAPINDEX", "TIME_LAP", "LATITUDE")
@@ -21,5 +22,6 @@ PROGRAMS = (
         units={"speed_mps": "km/h", "altitude_m": "m"},
         time_keys=("date", "time"),
         lap_keys=("lapindex",),
+        lap_edges=LapEdges.WHOLE,
     ),
 )

@@ -8,6 +8,7 @@ from datetime import datetime
 from telemetry.formats.csv_columns import key_of
 from telemetry.formats.csv_dates import find_start
 from telemetry.formats.csv_dialect import Layout
+from telemetry.formats.csv_laps import LapEdges
 from telemetry.formats.reader import FileDevice
 
 
@@ -41,11 +42,10 @@ class Program:
     device : the device that made the recording.
     own_names : names for columns whose header is not unique, by column.
     lap_keys : keys of the column that numbers the laps.
-    laps_are_whole : the lap column is blank outside of laps, so that the last lap, too, is a whole one.
+    lap_edges : what a lap number means in the first and the last rows.
     lap_comment : a comment line that ends a lap: groups `number` and `time`.
     beacons : lap ends in seconds since `start`.
     notes : what people should know of such a file.
-    missing : a number that stands for no value, in speed, course and accuracy.
     """
 
     title: str
@@ -60,7 +60,7 @@ class Program:
     device: Callable[[Layout], FileDevice | None] = _no_device
     own_names: Callable[[Layout], Mapping[int, str]] = _nothing
     lap_keys: tuple[str, ...] = ("lap", "lap number", "lap num", "lapnumber", "lap no", "lap count", "current lap")
-    laps_are_whole: bool = False
+    lap_edges: LapEdges = LapEdges.OPEN_END
     lap_comment: re.Pattern[str] | None = None
     beacons: Callable[[Layout], list[float]] = lambda layout: []
     notes: tuple[str, ...] = ()

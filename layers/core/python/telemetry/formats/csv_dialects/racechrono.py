@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from telemetry.formats.csv_dialect import Layout
 from telemetry.formats.csv_dialects.program import Program, preamble_says
+from telemetry.formats.csv_laps import LapEdges
 from telemetry.formats.reader import FileDevice
 
 _banner = preamble_says(r"created using RaceChrono")
@@ -53,21 +54,21 @@ PROGRAMS = (
         device=_device,
         own_names=_sources,
         lap_keys=_LAPS,
-        laps_are_whole=True,
+        lap_edges=LapEdges.BOUNDED,
     ),
     Program(
         title="RaceChrono CSV v2",
-        matches=lambda layout: _banner(layout),
+        matches=_banner,
         time_keys=("time", "timestamp"),
         device=_device,
         lap_keys=_LAPS,
-        laps_are_whole=True,
+        lap_edges=LapEdges.BOUNDED,
     ),
     Program(
         title="RaceChrono CSV (legacy)",
         matches=_legacy,
         time_keys=("timestamp",),
         lap_keys=_LAPS,
-        laps_are_whole=True,
+        lap_edges=LapEdges.BOUNDED,
     ),
 )
