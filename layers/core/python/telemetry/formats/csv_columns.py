@@ -294,9 +294,9 @@ def _channel(name: str, index: int, unit: str, layout: Layout, known_unit: str) 
     return Column(index, channel.field), sentence
 
 
-def _position(keys: list[str], aliases: Mapping[str, tuple[str, ...]] | None = None) -> tuple[int | None, int | None]:
-    latitude = _first(keys, (aliases.get(LATITUDE, ())), ALIASES[LATITUDE])
-    longitude = _first(keys, (aliases.get(LONGITUDE, ())), ALIASES[LONGITUDE])
+def _position(keys: list[str], aliases: Mapping[str, tuple[str, ...]] = _NOTHING) -> tuple[int | None, int | None]:
+    latitude = _first(keys, aliases.get(LATITUDE, ()), ALIASES[LATITUDE])
+    longitude = _first(keys, aliases.get(LONGITUDE, ()), ALIASES[LONGITUDE])
     if latitude is None:
         latitude = _by_words(keys, _LATITUDE_WORDS)
     if longitude is None:
