@@ -4,6 +4,7 @@ Pure: a byte stream in, blocks out. Knows encodings, line ends, NUL padding and 
 """
 
 import codecs
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -62,8 +63,11 @@ def detect_encoding(head: bytes) -> str:
 
 def decode_head(head: bytes, encoding: str) -> str:
     """The head as text, without NUL and with ``\\n`` as the only line end."""
-    text = codecs.getincrementaldecoder(encoding)("replace").decode(head)
-    return text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
+    text = codecs.getincrementaldecoder(encoding)("replace").decode(head).replace("\0", "")
+    if "\n" not in text:
+        return text.replace("\r", "\n")
+    # As `LineBlocks` has it: `\r\r\n` is one line end, a lone `\r` noise.
+    return re.sub(r"\r+\n", "\n", text).replace("\r", " ")
 
 
 class LineBlocks:

@@ -64,7 +64,8 @@ def order_of(cells: Sequence[str]) -> DateOrder | None:
         return DateOrder.YMD
     padded = [c.zfill(6) if re.fullmatch(r"\d{5}", c) else c for c in cells]
     if _DIGITS6.match(padded[0]):
-        for order in (DateOrder.YYMMDD, DateOrder.DDMMYY):
+        # NMEA's order, which most loggers keep; those that do not are known programs.
+        for order in (DateOrder.DDMMYY, DateOrder.YYMMDD):
             if all(read_date(c, order) is not None for c in padded):
                 return order
         return None

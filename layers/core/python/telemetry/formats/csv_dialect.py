@@ -5,7 +5,7 @@ Pure; looks at the head of the file only. What the columns mean is `csv_columns`
 
 import csv
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from telemetry.streams.units import is_unit
@@ -164,7 +164,7 @@ def _layout(lines: list[str], delimiter: str, header_index: int) -> Layout:
             units = above
     rows = [
         tuple(split(line, delimiter))
-        for line in lines[position : position + SAMPLE_ROWS]
+        for line in _logical_lines(lines[position : position + SAMPLE_ROWS])
         if line.strip() and not line.lstrip().startswith("#")
     ]
     width = _usual_width(rows, len(header))
@@ -182,6 +182,16 @@ def _layout(lines: list[str], delimiter: str, header_index: int) -> Layout:
         sample=tuple(rows),
     )
     return replace(layout, decimal_comma=_has_decimal_comma(layout))
+
+
+def _logical_lines(lines: list[str]) -> Iterator[str]:
+    """Lines, those joined that a quoted cell spans."""
+    waiting = ""
+    for line in lines:
+        waiting = f"{waiting} {line}" if waiting else line
+        if waiting.count('"') % 2 == 0:
+            yield waiting
+            waiting = ""
 
 
 def _fitted(cells: Sequence[str], width: int) -> tuple[str, ...]:

@@ -72,7 +72,12 @@ def make_plan(head: bytes, origin: Origin) -> Plan:
     if positions.latitude is None or positions.longitude is None:
         raise TelemetryError(Code.CSV_NO_POSITION_COLUMNS, _described_columns(layout))
     hints = TimeHints(
-        program.time_keys, program.utc, program.gps_time(layout), program.start(layout), program.start_is_utc
+        keys=program.time_keys,
+        utc=program.utc,
+        gps_time=program.gps_time(layout),
+        start=program.start(layout),
+        start_is_utc=program.start_is_utc,
+        order=program.date_order,
     )
     times = find_times(layout, origin, hints)
     if times is None:

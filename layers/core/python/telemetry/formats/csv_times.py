@@ -101,6 +101,7 @@ class TimeHints:
     gps_time: bool = False
     start: datetime | None = None
     start_is_utc: bool = False
+    order: DateOrder | None = None
 
 
 class TimeColumns:
@@ -236,7 +237,7 @@ class TimeColumns:
         if not len(known):
             return times.cast(TIMESTAMP)
         previous = pa.array([known[0].as_py() if self._last_time is None else self._last_time], pa.int64())
-        steps = pc.subtract(times.fill_null_forward(), _shifted(times, previous))
+        steps = pc.subtract(pc.fill_null_forward(times), _shifted(times, previous))
         half = DAY_US // 2
         turns = pc.subtract(pc.cast(pc.less(steps, -half), pa.int64()), pc.cast(pc.greater(steps, half), pa.int64()))
         if self._last_time is None and self._uploaded_at is not None:
@@ -286,7 +287,7 @@ def _offsets(cells: pa.StringArray) -> pa.Array:
 
 
 def _shifted(times: pa.Int64Array, previous: pa.Int64Array) -> pa.Int64Array:
-    filled = times.fill_null_forward()
+    filled = pc.fill_null_forward(times)
     return pa.concat_arrays([previous, filled.slice(0, len(filled) - 1)])
 
 
@@ -347,7 +348,7 @@ def find_times(layout: Layout, origin: Origin, hints: TimeHints = TimeHints()) -
     ------
     TelemetryError : NO_TIME_DATA where times count from a start that the file does not give.
     """
-    found = [column for index in range(layout.width) if (column := _classified(layout, index)) is not None]
+    found = [column for index in range(layout.width) if (column := _classified(layout, index, hints.order)) is not None]
     # Columns that the program is known to write come first; `sorted` keeps the file's order otherwise.
     found = sorted(found, key=lambda c: (c.name not in hints.keys, "utc" not in c.name.split(), c.form is Form.ELAPSED))
     return _chosen(found, layout, origin, hints)
@@ -426,7 +427,7 @@ def _offset_column(layout: Layout) -> int | None:
     return None
 
 
-def _classified(layout: Layout, index: int) -> TimeColumn | None:
+def _classified(layout: Layout, index: int, known_order: DateOrder | None) -> TimeColumn | None:
     """The form of one column, or None where it tells no time."""
     key = key_of(layout.header[index])
     words = set(key.split())
@@ -452,8 +453,8 @@ def _classified(layout: Layout, index: int) -> TimeColumn | None:
     if mostly(_TIME) and not words & {"elapsed"}:
         return TimeColumn(index, Form.TIME_OF_DAY, key, says_utc=says_utc or all(c.endswith("Z") for c in cells))
     if mostly(_NUMBER):
-        return _classified_number(index, key, unit, cells, says_utc=says_utc)
-    order = hinted_order(note) or order_of(cells)
+        return _classified_number(index, key, unit, cells, known_order, says_utc=says_utc)
+    order = known_order or hinted_order(note) or order_of(cells)
     if order is None:
         return None
     with_time = sum(":" in cell for cell in cells) >= most
@@ -463,12 +464,14 @@ def _classified(layout: Layout, index: int) -> TimeColumn | None:
     )
 
 
-def _classified_number(index: int, key: str, unit: str, cells: list[str], *, says_utc: bool) -> TimeColumn | None:
+def _classified_number(
+    index: int, key: str, unit: str, cells: list[str], known_order: DateOrder | None, *, says_utc: bool
+) -> TimeColumn | None:
     words = set(key.split())
     values = sorted(float(c.replace(",", ".")) for c in cells if _NUMBER.match(c))
     middle = abs(values[len(values) // 2])
     if words & {"date", "datum", "fecha", "data", "day", "d"} and len(str(int(middle))) in (5, 6, 8):
-        order = hinted_order(unit) or order_of(cells)
+        order = known_order or hinted_order(unit) or order_of(cells)
         if order is not None:
             if order in (DateOrder.YMD, DateOrder.DMY) and len(str(int(middle))) < 8:
                 order = DateOrder.YYMMDD if order is DateOrder.YMD else DateOrder.DDMMYY

@@ -6,6 +6,7 @@ OpenBikeSensor CSV format 2 (km/h; `TimeZone=GPS` is GPS time); GPSBabel `unicsv
 
 import re
 
+from telemetry.formats.csv_dates import DateOrder
 from telemetry.formats.csv_dialect import Layout
 from telemetry.formats.csv_dialects.program import Program, has_columns, preamble_says
 from telemetry.formats.reader import FileDevice
@@ -21,6 +22,7 @@ PROGRAMS = (
         title="Columbus logger CSV",
         matches=has_columns("INDEX", "TAG", "DATE", "TIME", "LATITUDE N/S", "LONGITUDE E/W"),
         units={"speed_mps": "km/h", "altitude_m": "m"},
+        date_order=DateOrder.YYMMDD,
         utc=True,
         device=lambda layout: FileDevice(manufacturer="Columbus"),
     ),

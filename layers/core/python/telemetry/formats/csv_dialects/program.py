@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from telemetry.formats.csv_columns import key_of
-from telemetry.formats.csv_dates import find_start
+from telemetry.formats.csv_dates import DateOrder, find_start
 from telemetry.formats.csv_dialect import Layout
 from telemetry.formats.csv_laps import LapEdges
 from telemetry.formats.reader import FileDevice
@@ -35,6 +35,7 @@ class Program:
     units : unit by channel, where the file names none.
     aliases : column keys by channel, which win over the general ones.
     time_keys : keys of the columns that tell time best.
+    date_order : of dates that several orders fit.
     utc : True where times without a zone are UTC.
     gps_time : True for a file whose clock is GPS time, ahead of UTC by the leap seconds.
     start : the begin that elapsed seconds count from; wall clock without a zone as if it were UTC.
@@ -53,6 +54,7 @@ class Program:
     units: Mapping[str, str] = field(default_factory=dict)
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     time_keys: tuple[str, ...] = ()
+    date_order: DateOrder | None = None
     utc: bool = False
     gps_time: Callable[[Layout], bool] = lambda layout: False
     start: Callable[[Layout], datetime | None] = _preamble_start
