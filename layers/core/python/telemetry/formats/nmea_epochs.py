@@ -97,7 +97,7 @@ def merge(sentences: Sentences, *, final: bool) -> tuple[Epochs | None, Sentence
     if not count:
         return None, NONE
     times = pa.nulls(count, pa.int64())
-    alone = None
+    alone = pa.repeat(pa.scalar(False), count)
     kinds: dict[int, _Kind] = {}
     for kind in sorted(pc.unique(sentences.kinds).to_pylist()):
         mask = pc.equal(sentences.kinds, kind)
@@ -108,13 +108,11 @@ def merge(sentences: Sentences, *, final: bool) -> tuple[Epochs | None, Sentence
         times = pc.replace_with_mask(times, mask, fields.time_us)
         if fields.time_us.null_count and fields.usable is not None:
             untimed = pc.and_(pc.is_null(fields.time_us), _placed(fields))
-            alone = pc.replace_with_mask(alone or pa.repeat(pa.scalar(False), count), mask, untimed)
+            alone = pc.replace_with_mask(alone, mask, untimed)
     known = pc.fill_null(pc.fill_null_forward(times), -1)
     starts = pa.concat_arrays([pa.array([True]), pc.not_equal(known.slice(1), known.slice(0, count - 1))])
-    if alone is not None:
-        # A fix without time is a row of its own, which is then rejected for that.
-        starts = pc.or_(starts, alone)
-    starts = _repeated(kinds, sentences, starts)
+    # A fix without time is a row of its own, which is then rejected for that.
+    starts = _repeated(kinds, sentences, pc.or_(starts, alone))
     epoch_of = pc.subtract(pc.cumulative_sum(starts.cast(pa.int64())), 1)
     times, lines = times.filter(starts), sentences.lines.filter(starts)
     if pc.count_distinct(times, mode="all").as_py() < len(times):
@@ -237,7 +235,8 @@ def _fix(kinds: dict[int, _Kind], epochs: int) -> pa.Int8Array:
     parts: dict[int, pa.Int8Array] = {}
     for kind in (GGA, GSA):
         found = kinds.get(kind)
-        parts[kind] = found.fields.fix.take(found.at) if found and found.fields.fix else pa.nulls(epochs, pa.int8())
+        given = found.fields.fix if found else None
+        parts[kind] = pa.nulls(epochs, pa.int8()) if found is None or given is None else given.take(found.at)
     plain = pc.fill_null(pc.equal(parts[GGA], 0), True)
     return pc.if_else(plain, pc.coalesce(parts[GSA], parts[GGA]), parts[GGA])
 

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from telemetry.formats.reader import ByteSource, Findings
 
 READ_BYTES = 512 * 1024
+SAMPLE_BYTES = 512
 MAX_TAIL_BYTES = 4096
 """Longest unfinished line kept from block to block: no sentence comes near it, so a "line" of 5 GB is only noise."""
 
@@ -85,16 +86,14 @@ NONE = Sentences(
 
 def utf16_encoding(head: bytes) -> str | None:
     """`utf-16-le` or `utf-16-be` when `head` is ASCII text in UTF-16, with or without a byte order mark."""
-    if head[:2] == b"\xff\xfe":
-        return "utf-16-le"
-    if head[:2] == b"\xfe\xff":
-        return "utf-16-be"
-    sample = head[:512]
-    if len(sample) >= 16:
-        half = len(sample) // 2
-        if sample[1::2].count(0) > 0.9 * half and not sample[::2].count(0):
+    sample = head[:SAMPLE_BYTES]
+    marked = sample[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    text = sample[2:] if marked else sample
+    half = len(text) // 2
+    if half >= 8:
+        if text[1::2].count(0) > 0.9 * half and not text[::2].count(0):
             return "utf-16-le"
-        if sample[::2].count(0) > 0.9 * half and not sample[1::2].count(0):
+        if text[::2].count(0) > 0.9 * half and not text[1::2].count(0):
             return "utf-16-be"
     return None
 
@@ -105,6 +104,9 @@ def _text_blocks(source: ByteSource) -> Iterator[bytes]:
     tail, first, lone_returns = b"", True, False
     while chunk := source.read(READ_BYTES):
         if first:
+            # A source may give little at first; the encoding shows in some hundred bytes.
+            while len(chunk) < SAMPLE_BYTES and (more := source.read(READ_BYTES)):
+                chunk += more
             encoding = utf16_encoding(chunk)
             decoder = codecs.getincrementaldecoder(encoding)("replace") if encoding else None
             lone_returns = b"\n" not in chunk and b"\r" in chunk

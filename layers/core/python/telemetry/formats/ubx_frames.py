@@ -95,14 +95,10 @@ class FrameStream:
             _, message_class, message_id, length = _HEADER.unpack_from(buffer, sync)
             end = sync + OVERHEAD + length
             kind = (message_class, message_id)
-            if kind == NAV_PVT:
-                whole = length in PVT_LENGTHS and checksum(buffer[sync + 2 : end - 2]) == buffer[end - 2 : end]
-            else:
-                # A frame that nobody reads and that another follows is whole: its sum need not be worked out.
-                whole = buffer[end : end + 2] == SYNC
-                if not whole and futile < MAX_FUTILE_BYTES:
-                    whole = checksum(buffer[sync + 2 : end - 2]) == buffer[end - 2 : end]
-                    futile += 0 if whole else length
+            sound = length in PVT_LENGTHS if kind == NAV_PVT else futile < MAX_FUTILE_BYTES
+            whole = sound and checksum(buffer[sync + 2 : end - 2]) == buffer[end - 2 : end]
+            if not whole:
+                futile += length
             if whole:
                 found.append(Frame(kind, buffer[sync + 6 : end - 2] if kind == NAV_PVT else b"", start + sync))
                 at = end
