@@ -1,0 +1,204 @@
+"""KML recordings: tracks with a time for every place, and dated placemarks where there is no track. Pure.
+
+Sources: OGC KML 2.3 (12-007r2); coordinates are "longitude latitude altitude" in a track, with commas in a Point.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from telemetry.errors import Code, TelemetryError
+from telemetry.formats.iso8601 import parse_iso8601
+from telemetry.formats.kml_tracks import TrackCollector, TrackPiece
+from telemetry.formats.reader import ByteSource, Findings, Origin, Recognition, TimeBasis
+from telemetry.formats.xml_numbers import parse_number
+from telemetry.formats.xml_root import root_element
+from telemetry.formats.xml_stream import blocks
+from telemetry.streams.channels import CHANNELS, TIMESTAMP, Flag, channel_field
+
+BLOCK_BYTES = 1 << 20
+MAX_PLACES_HELD = 50_000
+"""So many dated placemarks without a track, and the document is taken to have none."""
+MAX_ARRAYS = 256
+_CHANNELS = {
+    "heartrate": "heart_rate_bpm",
+    "heart_rate": "heart_rate_bpm",
+    "cadence": "cadence_rpm",
+    "power": "power_w",
+    "temperature": "temperature_degc",
+}
+
+
+class KmlReader:
+    """Reader of `.kml` files; a `.kmz` is a zip of one."""
+
+    name = "kml"
+    title = "KML"
+
+    def recognise(self, head: bytes, origin: Origin) -> Recognition | None:
+        """Claims every document whose root element is `kml`, with any prefix."""
+        del origin
+        root = root_element(head)
+        return Recognition(self.name, 0.99, "KML") if root is not None and root.name.lower() == "kml" else None
+
+    def read(self, source: ByteSource, origin: Origin, findings: Findings) -> Iterator[pa.RecordBatch]:
+        """See `Reader.read`. `source_row` counts points from 1; sensor arrays of a track follow as rows of their own.
+
+        Raises
+        ------
+        TelemetryError : NO_TIME_DATA with lines but no times, NO_POSITION_DATA with neither, XML_MALFORMED,
+            XML_FORBIDDEN.
+        """
+        del origin
+        findings.format, findings.dialect = self.name, "KML"
+        findings.time_basis = TimeBasis.GNSS_UTC
+        collector = TrackCollector()
+        document = _Document(findings)
+        damage: TelemetryError | None = None
+        pieces = blocks(source, BLOCK_BYTES)
+        piece: bytes | None = b""
+        while piece is not None and damage is None:
+            try:
+                piece = next(pieces, None)
+                if piece is None:
+                    collector.stream.close()
+                else:
+                    collector.stream.feed(piece)
+            except TelemetryError as error:
+                damage = error
+            yield from document.take(*collector.take())
+        yield from document.rest()
+        if damage is not None:
+            raise damage
+        if not findings.rows_read and collector.line_strings:
+            raise TelemetryError(Code.NO_TIME_DATA, f"{collector.line_strings} lines without times, and no track")
+        if not findings.rows_read:
+            raise TelemetryError(Code.NO_POSITION_DATA, "no track and no placemark with a time stamp")
+
+
+class _Times:
+    """Times of one track, kept small for what follows them: compressed differences, block by block."""
+
+    def __init__(self) -> None:
+        self._blocks: list[tuple[int, int, int, pa.Buffer]] = []
+        self.count = 0
+
+    def add(self, times: pa.Int64Array) -> None:
+        """Appends microseconds UTC, null where unreadable."""
+        if len(times):
+            whole = pc.fill_null(times, _UNREADABLE)
+            steps = pc.fill_null(pc.pairwise_diff(whole), 0)
+            packed = pa.compress(pa.py_buffer(steps.buffers()[1]), codec="zstd")
+            self._blocks.append((self.count, len(whole), whole[0].as_py(), packed))
+            self.count += len(whole)
+
+    def read(self, start: int, count: int) -> pa.Int64Array:
+        """Times `start` to `start + count`, or as far as there are any."""
+        taken = [pa.array([], pa.int64())]
+        for first, length, value, packed in self._blocks:
+            if first + length > start and first < start + count:
+                buffer = pa.decompress(packed, decompressed_size=length * 8, codec="zstd")
+                steps = pa.Array.from_buffers(pa.int64(), length, [None, buffer])
+                inside = max(0, start - first)
+                times = pc.add(pc.cumulative_sum(steps), value)
+                taken.append(times.slice(inside, start + count - first - inside))
+        whole = pa.concat_arrays(taken)
+        return pc.if_else(pc.equal(whole, _UNREADABLE), None, whole)
+
+
+_UNREADABLE = -(1 << 60)
+"""Marks an unreadable time: outside every calendar."""
+
+
+@dataclass(slots=True)
+class _Document:
+    """State over the blocks of a document."""
+
+    findings: Findings
+    times: _Times = field(default_factory=_Times)
+    coords: list[str] = field(default_factory=list)
+    paired: int = 0
+    """Points of the open track that were given."""
+    sensed: dict[str, int] = field(default_factory=dict)
+    """Values of each sensor array of the open track that were given."""
+    starting: bool = False
+    tracks: int = 0
+    places: list[tuple[str, str]] = field(default_factory=list)
+
+    def take(self, pieces: list[TrackPiece], places: list[tuple[str, str]]) -> Iterator[pa.RecordBatch]:
+        for piece in pieces:
+            yield from self._piece(piece)
+        if not self.tracks:
+            self.places += places
+            if len(self.places) > MAX_PLACES_HELD:
+                yield self._placed()
+
+    def rest(self) -> Iterator[pa.RecordBatch]:
+        self._end_track()
+        if self.places and not self.tracks:
+            yield self._placed()
+
+    def _piece(self, piece: TrackPiece) -> Iterator[pa.RecordBatch]:
+        if piece.begins:
+            self._end_track()
+            self.starting = True
+        if piece.whens or piece.coords:
+            self.tracks += 1
+            self.places.clear()
+        self.times.add(parse_iso8601(pa.array(piece.whens, pa.string())).times.cast(pa.int64()))
+        self.coords += piece.coords
+        ready = min(self.times.count - self.paired, len(self.coords))
+        if ready:
+            yield self._points(self.times.read(self.paired, ready), self.coords[:ready], " ")
+            self.paired += ready
+            del self.coords[:ready]
+        for name, values in piece.arrays.items():
+            if name in self.sensed or len(self.sensed) < MAX_ARRAYS:
+                done = self.sensed.get(name, 0)
+                self.sensed[name] = done + len(values)
+                yield _sensor(name, self.times.read(done, len(values)), values)
+        if piece.ends:
+            self._end_track()
+
+    def _end_track(self) -> None:
+        unpaired = self.times.count - self.paired + len(self.coords)
+        if unpaired:
+            self.findings.rows_read += unpaired
+            self.findings.reject("unpaired_point", None, unpaired)
+        self.times, self.coords, self.paired, self.sensed = _Times(), [], 0, {}
+
+    def _placed(self) -> pa.RecordBatch:
+        places, self.places = self.places, []
+        times = parse_iso8601(pa.array([when for when, _ in places], pa.string())).times.cast(pa.int64())
+        return self._points(times, [coordinates for _, coordinates in places], ",")
+
+    def _points(self, times: pa.Int64Array, coords: list[str], separator: str) -> pa.RecordBatch:
+        count = len(coords)
+        # Padded, so that a missing altitude, or a missing place, is an empty cell.
+        texts = pa.array([f"{separator.join(text.replace(separator, ' ').split())}{separator * 3}" for text in coords])
+        cells = pc.split_pattern(texts, separator)
+        longitude, latitude, altitude = (parse_number(pc.list_element(cells, index)) for index in range(3))
+        first = self.findings.rows_read + 1
+        self.findings.rows_read += count
+        flags = pa.array([int(Flag.SEGMENT_START) if self.starting else 0] + [0] * (count - 1), pa.uint32())
+        self.starting = False
+        fields = [CHANNELS[name].field.with_nullable(True) for name in ("timestamp", "latitude_deg", "longitude_deg")]
+        fields += [CHANNELS[name].field for name in ("altitude_m", "source_row", "flags")]
+        rows = pa.array(range(first, first + count), pa.int64())
+        columns = [times.cast(TIMESTAMP), latitude, longitude, altitude, rows, flags]
+        return pa.record_batch(columns, schema=pa.schema(fields))
+
+
+def _sensor(name: str, times: pa.Int64Array, values: list[str]) -> pa.RecordBatch:
+    count = min(len(times), len(values))
+    known = CHANNELS.get(_CHANNELS.get(name.lower(), ""))
+    column = known.field if known else channel_field(name or "value")
+    numbers = parse_number(pa.array(values[:count], pa.string())).cast(column.type)
+    fields = [CHANNELS["timestamp"].field.with_nullable(True), CHANNELS["source_row"].field, column]
+    columns = [times.slice(0, count).cast(TIMESTAMP), pa.nulls(count, pa.int64()), numbers]
+    return pa.record_batch(columns, schema=pa.schema(fields))
+
+
+READER = KmlReader()

@@ -1,0 +1,110 @@
+"""The KML reader: tracks whose times and places stand apart, dated placemarks, sensor arrays."""
+
+import io
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pytest
+
+from telemetry.errors import Code, TelemetryError
+from telemetry.formats.kml import READER
+from telemetry.formats.reader import Findings, Origin
+
+START = datetime(2024, 5, 1, 10, tzinfo=UTC)
+HEAD = '<?xml version="1.0"?><kml xmlns="http://www.opengis.net/kml/2.2" xmlns:gx="http://www.google.com/kml/ext/2.2">'
+
+
+def when(second: int) -> str:
+    return f"<when>{(START + timedelta(seconds=second)).isoformat()}</when>"
+
+
+def coord(second: int) -> str:
+    return f"<gx:coord>{8 + second / 1e4:.6f} {47 + second / 1e4:.6f} {500 + second}</gx:coord>"
+
+
+def track(inner: str) -> bytes:
+    return f"{HEAD}<Document><Placemark><gx:Track>{inner}</gx:Track></Placemark></Document></kml>".encode()
+
+
+def read(data: bytes) -> tuple[list[pa.RecordBatch], Findings]:
+    findings = Findings()
+    return list(READER.read(io.BytesIO(data), Origin(), findings)), findings
+
+
+@pytest.mark.parametrize("interleaved", [True, False])
+def test_times_and_places_may_interleave_or_not(interleaved: bool) -> None:
+    seconds = range(3)
+    whens, coords = [when(s) for s in seconds], [coord(s) for s in seconds]
+    inner = "".join(a + b for a, b in zip(whens, coords, strict=True)) if interleaved else "".join(whens + coords)
+    [batch], findings = read(track(inner))
+    assert [(t - START).total_seconds() for t in batch.column("timestamp").to_pylist()] == [0, 1, 2]
+    assert batch.column("longitude_deg").to_pylist() == pytest.approx([8, 8.0001, 8.0002])
+    assert batch.column("altitude_m").to_pylist() == [500, 501, 502]
+    assert batch.column("flags").to_pylist() == [16, 0, 0]
+    assert findings.rows_read == 3
+
+
+def test_many_blocks_pair_up_in_bounded_memory() -> None:
+    count = 40_000
+    data = track("".join(when(s) for s in range(count)) + "".join(coord(s) for s in range(count)))
+    batches, findings = read(data)
+    assert len(batches) > 2
+    seconds = [(t - START).total_seconds() for batch in batches for t in batch.column("timestamp").to_pylist()]
+    assert seconds == list(range(count))
+    assert findings.rows_read == count
+
+
+def test_counts_that_do_not_match_are_told() -> None:
+    [batch], findings = read(track(when(0) + when(1) + when(2) + coord(0) + coord(1)))
+    assert batch.num_rows == 2
+    assert findings.rejected["unpaired_point"].count == 1
+
+
+def test_a_time_or_place_that_cannot_be_read_is_null() -> None:
+    [batch], _ = read(track("<when>soon</when><gx:coord>8 47</gx:coord>" + when(1) + "<gx:coord></gx:coord>"))
+    assert batch.column("timestamp").null_count == 1
+    assert batch.column("latitude_deg").to_pylist() == [47.0, None]
+    assert batch.column("altitude_m").to_pylist() == [None, None]
+
+
+def test_sensor_arrays_follow_their_track() -> None:
+    values = "<gx:value>120</gx:value><gx:value>121</gx:value>"
+    array = f'<ExtendedData><gx:SimpleArrayData name="heartrate">{values}</gx:SimpleArrayData></ExtendedData>'
+    batches, _ = read(track(when(0) + coord(0) + when(1) + coord(1) + array))
+    assert batches[1].column("heart_rate_bpm").to_pylist() == [120, 121]
+    assert batches[1].column("timestamp").to_pylist() == [START, START + timedelta(seconds=1)]
+
+
+PLACEMARK = (
+    f"<Placemark><TimeStamp>{when(5)}</TimeStamp><Point><coordinates>8.5,47.5,3</coordinates></Point></Placemark>"
+)
+
+
+def test_dated_placemarks_count_only_without_a_track() -> None:
+    alone = f"{HEAD}<Document>{PLACEMARK * 2}</Document></kml>".encode()
+    [batch], _ = read(alone)
+    assert batch.column("latitude_deg").to_pylist() == [47.5, 47.5]
+    with_track = alone.replace(
+        b"</Document>", b"<gx:Track>" + (when(0) + coord(0)).encode() + b"</gx:Track></Document>"
+    )
+    [batch], _ = read(with_track)
+    assert batch.column("latitude_deg").to_pylist() == [47.0]
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        ("<Placemark><LineString><coordinates>8,47 8,48</coordinates></LineString></Placemark>", Code.NO_TIME_DATA),
+        ("<Placemark><name>nothing</name></Placemark>", Code.NO_POSITION_DATA),
+        ("<Placemark>", Code.XML_MALFORMED),
+    ],
+)
+def test_what_cannot_be_used_has_its_code(content: str, code: Code) -> None:
+    with pytest.raises(TelemetryError) as refused:
+        read(f"{HEAD}{content}</kml>".encode())
+    assert refused.value.code is code
+
+
+def test_recognition_by_the_root_element() -> None:
+    assert READER.recognise(HEAD.encode(), Origin())
+    assert READER.recognise(b"<gpx></gpx>", Origin()) is None
