@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from telemetry.errors import Code, TelemetryError
+from telemetry.formats.gpx_blocks import PointBlocks
 from telemetry.formats.gpx_channels import ChannelTable
 from telemetry.formats.gpx_points import PointCollector
 from telemetry.formats.reader import ByteSource, FileDevice, Findings, Origin, Recognition, TimeBasis
@@ -44,11 +45,13 @@ class GpxReader:
     Parameters
     ----------
     block_bytes : how much is read and held at a time.
+    fast : false leaves every point to expat; the result is the same.
     """
 
     name: str = "gpx"
     title: str = "GPX"
     block_bytes: int = BLOCK_BYTES
+    fast: bool = True
 
     def recognise(self, head: bytes, origin: Origin) -> Recognition | None:
         """Claims every document whose root element is `gpx`, with any prefix."""
@@ -71,28 +74,16 @@ class GpxReader:
         table = ChannelTable(findings)
         findings.format = self.name
         findings.time_basis = TimeBasis.GNSS_UTC
-        damage: TelemetryError | None = None
-        pieces = blocks(source, self.block_bytes)
-        while damage is None:
-            try:
-                piece = next(pieces, None)
-                if piece is None:
-                    collector.stream.close()
-                else:
-                    collector.stream.feed(piece)
-            except TelemetryError as error:
-                damage = error
-            rows, starts = collector.take()
-            if rows:
-                cells = table.read_rows(rows, starts, findings.rows_read + 1)
-                findings.rows_read += len(rows)
-                table.register(cells.firsts())
-                yield table.batch(table.spread(cells))
-            if piece is None:
+        reading = PointBlocks(collector, table, findings, self.fast)
+        for block in blocks(source, self.block_bytes):
+            yield from reading.feed(block)
+            if reading.damage is not None:
                 break
+        else:
+            yield from reading.close()
         _conclude(collector, table, findings)
-        if damage is not None:
-            raise damage
+        if reading.damage is not None:
+            raise reading.damage
         if findings.rows_read == 0:
             raise TelemetryError(Code.GPX_NO_TRACK_POINTS)
         if table.timed == 0:

@@ -18,6 +18,7 @@ from telemetry.streams.channels import CHANNELS, Flag, channel_field
 
 MAX_EXTENSION_CHANNELS = 64
 MAX_NAMED_TEXTS = 8
+MAX_TEXTS = 1000
 
 _NATIVE = {
     "@lat": "latitude_deg",
@@ -65,8 +66,8 @@ _UNITS = {
 }
 _GARMIN = "http://www.garmin.com/xmlschemas/"
 _FIXES = pa.array(["none", "2d", "3d", "dgps", "pps"])
-_FLOAT_MAX = 3.4028234663852886e38
-_SHORT_MAX = 32_767
+_DOUBLE_MAX = 1.7976931348623157e308
+_LARGEST = {pa.float32(): 3.4028234663852886e38, pa.int16(): 32_767.0}
 _NO_NUMBER = pa.scalar(None, pa.float64())
 
 
@@ -86,14 +87,23 @@ def read_column(leaf: Leaf, strings: pa.StringArray) -> pa.Array:
     if channel == "fix_type":
         fixes = pc.ascii_lower(strings)
         return pc.if_else(pc.is_in(fixes, value_set=_FIXES), fixes, pa.scalar(None, pa.string()))
-    numbers = parse_number(strings)
-    if channel is None or CHANNELS[channel].type == pa.float64() or numbers.null_count == len(numbers):
+    return fit_numbers(leaf, parse_number(strings))
+
+
+def fit_numbers(leaf: Leaf, numbers: pa.DoubleArray) -> pa.DoubleArray:
+    """The same doubles, null where they are not finite or the leaf's channel has no room for them."""
+    if numbers.null_count == len(numbers):
         return numbers
-    if CHANNELS[channel].type == pa.int16():
-        whole = pc.and_(pc.equal(pc.floor(numbers), numbers), pc.less_equal(pc.abs(numbers), _SHORT_MAX))
-        return pc.if_else(whole, numbers, _NO_NUMBER)
-    if pc.max(pc.abs(numbers)).as_py() > _FLOAT_MAX:
-        return pc.if_else(pc.less_equal(pc.abs(numbers), _FLOAT_MAX), numbers, _NO_NUMBER)
+    channel = canonical_channel(leaf)
+    target = CHANNELS[channel].type if channel else pa.float64()
+    largest = _LARGEST.get(target, _DOUBLE_MAX)
+    extremes = pc.min_max(numbers).as_py()
+    fits = -largest <= extremes["min"] and extremes["max"] <= largest
+    if not fits or target == pa.int16() or pc.any(pc.is_nan(numbers)).as_py():
+        sound = pc.less_equal(pc.abs(numbers), largest)
+        if target == pa.int16():
+            sound = pc.and_(sound, pc.equal(pc.floor(numbers), numbers))
+        numbers = pc.if_else(sound, numbers, _NO_NUMBER)
     return numbers
 
 
@@ -145,10 +155,10 @@ class ChannelTable:
         self._canonical = {"timestamp", "latitude_deg", "longitude_deg"}
         self._extensions: dict[Leaf, pa.Field] = {}
         self._used_names = set(CHANNELS)
-        self._texts: dict[str, None] = {}
+        self._texts: set[str] = set()
         self._refused = False
 
-    def read_rows(self, rows: list[Row], starts: list[bool], first_row: int) -> PointCells:
+    def read_rows(self, rows: list[Row], starts: list[bool], source_rows: list[int]) -> PointCells:
         """Types the texts of strictly read points, and counts the cells that cannot be read."""
         places: dict[Leaf, list[int]] = {}
         for index, row in enumerate(rows):
@@ -160,11 +170,10 @@ class ChannelTable:
                 continue
             values = self._read(leaf, pa.array([rows[index][leaf] for index in indices], pa.string()))
             if values.null_count:
-                self._count_unreadable(leaf, values, [first_row + index for index in indices])
+                self._count_unreadable(leaf, values, [source_rows[index] for index in indices])
             if values.null_count < len(values):
                 cells[leaf] = (indices, values)
-        source_row = pa.array(range(first_row, first_row + len(rows)), pa.int64())
-        return PointCells(source_row, pa.array(starts, pa.bool_()), cells)
+        return PointCells(pa.array(source_rows, pa.int64()), pa.array(starts, pa.bool_()), cells)
 
     def register(self, firsts: Mapping[Leaf, int]) -> None:
         """Gives channels to leaves that appear for the first time, in the order of their first points."""
@@ -225,8 +234,8 @@ class ChannelTable:
 
     def note_text(self, leaf: Leaf) -> None:
         """Remembers an extension whose text is no number, and so is kept in no channel."""
-        if len(self._texts) <= MAX_NAMED_TEXTS:
-            self._texts[leaf.name] = None
+        if len(self._texts) < MAX_TEXTS:
+            self._texts.add(leaf.name)
 
     def remarks(self) -> list[str]:
         """Sentences for the quality report."""

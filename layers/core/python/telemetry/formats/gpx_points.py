@@ -38,6 +38,7 @@ class PointCollector:
     rows : points finished since the last `take`.
     starts : for each of them, whether a track or segment begins there.
     creator, version : of the root element.
+    point_tag : how the document writes the name of its track points, prefix and all; empty before the first.
     """
 
     def __init__(self) -> None:
@@ -46,6 +47,7 @@ class PointCollector:
         self.starts: list[bool] = []
         self.creator = ""
         self.version = ""
+        self.point_tag = ""
         self._gpx_namespaces: set[str] = {"", *GPX_NAMESPACES}
         self._row: Row | None = None
         self._point_depth = 0
@@ -108,6 +110,7 @@ class PointCollector:
 
     def _begin(self, attributes: dict[str, str]) -> None:
         self._row = {}
+        self.point_tag = self.stream.written
         self._point_depth = len(self.stream.stack)
         self.stream.collecting = True
         self._put(LATITUDE, attributes.get("lat", "").strip())

@@ -67,11 +67,14 @@ class XmlStream:
     Attributes
     ----------
     stack : names of the open elements, outermost first; in `start` and `end` it includes the element itself.
+    written : in `start`, the element's name as written.
+    scope : the namespaces by prefix; another object in another scope.
     collecting : whether texts are gathered; off by default, as most text of a document is white space.
     """
 
     def __init__(self, handler: XmlHandler) -> None:
         self.stack: list[Name] = []
+        self.written = ""
         self._handler = handler
         # The declaration is overruled: `_Decoder` hands over UTF-8, whatever the document says of itself.
         self._parser = parser = expat.ParserCreate("utf-8")
@@ -92,7 +95,7 @@ class XmlStream:
         self._text_length = 0
         self._leaf = False
         self._collecting = False
-        self._scope: dict[str, str] = {"xml": "http://www.w3.org/XML/1998/namespace"}
+        self.scope: dict[str, str] = {"xml": "http://www.w3.org/XML/1998/namespace"}
         self._outer_scopes: list[tuple[int, dict[str, str]]] = []
         self._names: dict[str, Name] = {}
         self._ended = False
@@ -148,7 +151,7 @@ class XmlStream:
         name = self._names.get(written)
         if name is None:
             prefix, _, local = written.rpartition(":")
-            name = (self._scope.get(prefix, prefix and prefix + ":"), local)
+            name = (self.scope.get(prefix, prefix and prefix + ":"), local)
             self._names[written] = name
         return name
 
@@ -167,9 +170,14 @@ class XmlStream:
         else:
             self._parse(self._decoder.decode(data))
 
-    def skip(self, data: bytes) -> None:
-        """Passes over whole elements that were read elsewhere. Only while `settled`."""
-        self._place.skip(data)
+    def skip(self, data: bytes, begin: int, end: int, breaks: int | None = None) -> None:
+        """Passes over whole elements that were read elsewhere. Only while `settled`.
+
+        Parameters
+        ----------
+        breaks : the line breaks in `data[begin:end]`, where the caller knows them.
+        """
+        self._place.skip(data, begin, end, breaks)
 
     def close(self) -> None:
         """Ends the document.
@@ -192,7 +200,7 @@ class XmlStream:
         stripped = head
         while (shorter := stripped.lstrip(_SPACE).removeprefix(_MARK)) != stripped:
             stripped = shorter
-        self._place.skip(head[: len(head) - len(stripped)])
+        self._place.skip(head, 0, len(head) - len(stripped), None)
         self._parse(stripped)
 
     def _parse(self, data: bytes) -> None:
@@ -226,6 +234,7 @@ class XmlStream:
             self._declare(attributes)
         name = self._names.get(written) or self.resolve(written)
         self.stack.append(name)
+        self.written = written
         if len(self.stack) > MAX_DEPTH:
             raise self._error(Code.XML_MALFORMED, f"elements nested deeper than {MAX_DEPTH}")
         self._mark(b">")
@@ -242,7 +251,7 @@ class XmlStream:
         self._handler.end(stack[-1], text)
         stack.pop()
         if self._outer_scopes and self._outer_scopes[-1][0] > len(stack):
-            self._scope = self._outer_scopes.pop()[1]
+            self.scope = self._outer_scopes.pop()[1]
             self._names = {}
         self._ended = not stack
 
@@ -263,10 +272,10 @@ class XmlStream:
     def _declare(self, attributes: dict[str, str]) -> None:
         declared = {key[6:]: value for key, value in attributes.items() if key == "xmlns" or key.startswith("xmlns:")}
         if declared:
-            self._outer_scopes.append((len(self.stack) + 1, self._scope))
-            self._scope = {**self._scope, **declared}
+            self._outer_scopes.append((len(self.stack) + 1, self.scope))
+            self.scope = {**self.scope, **declared}
             self._names = {}
-            if len(self._scope) > MAX_NAMES:
+            if len(self.scope) > MAX_NAMES:
                 raise self._error(Code.XML_MALFORMED, f"more than {MAX_NAMES} namespaces")
 
     def _forbid(self, *_: object) -> None:
@@ -294,11 +303,15 @@ class _Place:
         self._skip_end = (1, 0)
 
     def feed(self, data: bytes) -> None:
-        self._fed_line, self._fed_column = _advance(self._fed_line, self._fed_column, data)
-        self._line, self._column = _advance(self._line, self._column, data)
+        breaks = data.count(b"\n")
+        column = _column(data, 0, len(data), breaks)
+        self._fed_line, self._fed_column = self._fed_line + breaks, column + (0 if breaks else self._fed_column)
+        self._line, self._column = self._line + breaks, column + (0 if breaks else self._column)
 
-    def skip(self, data: bytes) -> None:
-        self._line, self._column = _advance(self._line, self._column, data)
+    def skip(self, data: bytes, begin: int, end: int, breaks: int | None) -> None:
+        breaks = data.count(b"\n", begin, end) if breaks is None else breaks
+        column = _column(data, begin, end, breaks)
+        self._line, self._column = self._line + breaks, column + (0 if breaks else self._column)
         self._skip_fed = (self._fed_line, self._fed_column)
         self._skip_end = (self._line, self._column)
 
@@ -310,11 +323,9 @@ class _Place:
         return line, fed_column
 
 
-def _advance(line: int, column: int, data: bytes) -> tuple[int, int]:
-    breaks = data.count(b"\n")
-    if breaks:
-        return line + breaks, len(data) - data.rindex(b"\n") - 1
-    return line, column + len(data)
+def _column(data: bytes, begin: int, end: int, breaks: int) -> int:
+    """Bytes behind the last line break of `data[begin:end]`, or all of them."""
+    return end - (data.rindex(b"\n", begin, end) + 1 if breaks else begin)
 
 
 class _Decoder:
