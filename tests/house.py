@@ -64,9 +64,10 @@ class House:
         if content is not None:
             self.store(path, content)
         self.sql(
-            """INSERT INTO telemetry_artifacts (id, tenant_id, owner_user_id, original_file_name, content_type, byte_size,
-                   sha256, storage_path, received_at, expires_at)
-               VALUES (:id, :tenant, :owner, :name, 'text/csv', :size, :sha256, :path, now(), now() + interval '1 day')""",
+            """INSERT INTO telemetry_artifacts (id, tenant_id, owner_user_id, original_file_name, content_type,
+                   byte_size, sha256, storage_path, received_at, expires_at)
+               VALUES (:id, :tenant, :owner, :name, 'text/csv',
+                   :size, :sha256, :path, now(), now() + interval '1 day')""",
             id=artifact_id,
             tenant=TENANT,
             owner=owner,
@@ -92,7 +93,8 @@ class House:
     def finalise(self, *artifact_ids: UUID, owner: str = OWNER) -> Finalised:
         """Session, run and first job."""
         session_id = self.sql(
-            "INSERT INTO telemetry_sessions (tenant_id, owner_user_id, name) VALUES (:tenant, :owner, 'A day') RETURNING id",
+            """INSERT INTO telemetry_sessions (tenant_id, owner_user_id, name)
+               VALUES (:tenant, :owner, 'A day') RETURNING id""",
             tenant=TENANT,
             owner=owner,
         )[0]["id"]

@@ -138,9 +138,7 @@ def test_bytes_replaced_after_validation_are_never_parsed(house: House) -> None:
     assert house.datasets(made) == []
 
 
-def test_validation_reads_no_byte_where_s3_vouches_for_them(
-    s3_house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_validation_reads_no_byte_where_s3_vouches_for_them(s3_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     made = s3_house.finalised(CSV)
 
     def refuse(*_: object, **__: object) -> None:
@@ -202,7 +200,8 @@ def test_retry_runs_the_whole_chain_over_artifacts_that_came_further(house: Hous
     assert house.artifacts(made)[0]["status"] == "PARSED"
     house.sql("UPDATE telemetry_jobs SET status = 'CANCELLED' WHERE run_id = :id AND status = 'QUEUED'", id=made.run_id)
     house.sql(
-        "UPDATE telemetry_processing_runs SET status = 'FAILED', error_code = 'WORKER_LOST', finished_at = now() WHERE id = :id",
+        """UPDATE telemetry_processing_runs SET status = 'FAILED', error_code = 'WORKER_LOST', finished_at = now()
+           WHERE id = :id""",
         id=made.run_id,
     )
     again = dataclasses.replace(made, run_id=house.start_run(made.session_id, *made.artifact_ids))

@@ -18,6 +18,8 @@ from telemetry.pipeline.step import ArtifactError
 logger = logging.getLogger(__name__)
 _QUERIES = load("pipeline")
 
+LONGEST_DETAIL = 2000
+
 # Permanent codes that say nothing against the bytes: the artifact stays usable for a retry.
 _NOT_THE_INPUT = frozenset({Code.RAW_DISCARDED, Code.PROCESSING_TIMEOUT, Code.WORKER_LOST, Code.SETTINGS_INVALID})
 
@@ -57,12 +59,13 @@ def record_failure(
     TelemetryError : DATABASE_UNAVAILABLE; the lease lapses and the job is rescued.
     """
     again = error.retryable if try_again is None else try_again
+    kept = TelemetryError(error.code, error.detail[:LONGEST_DETAIL])
     with database.transaction() as transaction:
         if again and not job.is_last_attempt:
-            queue.retry_later(transaction, job, error)
+            queue.retry_later(transaction, job, kept)
             return Outcome.RETRIED
-        queue.fail(transaction, job, error)
-        fail_run(transaction, job.run_id, error.code, _for_the_owner(error))
+        queue.fail(transaction, job, kept)
+        fail_run(transaction, job.run_id, error.code, _for_the_owner(kept))
         if isinstance(error, ArtifactError) and not error.retryable and error.code not in _NOT_THE_INPUT:
             transaction.run(_QUERIES["reject_artifact"], artifact_id=error.artifact_id)
     return Outcome.FAILED

@@ -1,0 +1,296 @@
+"""The janitor on real parts: what it takes away, and what it must leave."""
+
+import os
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from telemetry import janitor, queue
+from telemetry.errors import Code, TelemetryError
+from telemetry.janitor import Task, clean
+from telemetry.pipeline.drain import drain
+from telemetry.services import Services
+from tests.house import LIFE_MS, SAMPLES, TENANT, Finalised, House, with_settings
+
+CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
+AN_HOUR = timedelta(hours=1)
+NO_AGE = timedelta(seconds=-5)
+
+
+def life() -> int:
+    return LIFE_MS
+
+
+def silent_worker(house: House) -> queue.Job:
+    """A job claimed by a worker that then fell silent for longer than a lease."""
+    job = queue.claim(house.database, "silent")
+    assert job is not None
+    house.sql("UPDATE telemetry_jobs SET locked_at = now() - interval '1 day' WHERE id = :id", id=job.id)
+    return job
+
+
+def test_lapsed_lease_goes_back_to_the_queue_and_the_session_is_finished(house: House) -> None:
+    made = house.finalised(CSV)
+    silent_worker(house)
+    assert clean(house.services, life, [Task.RESCUE]) == {Task.RESCUE: 1}
+    (job,) = house.jobs(made)
+    assert (job["status"], job["attempt_count"], job["locked_by"]) == ("QUEUED", 1, None)
+    assert job["next_retry_at"] is not None
+    house.hurry()
+    house.drain()
+    assert house.session(made)["status"] == "READY"
+
+
+def test_three_silent_deaths_fail_run_and_session_with_worker_lost(house: House) -> None:
+    made = house.finalised(CSV)
+    for _ in range(3):
+        silent_worker(house)
+        clean(house.services, life, [Task.RESCUE])
+        house.hurry()
+    assert house.jobs(made)[0]["status"] == "FAILED"
+    assert (house.run(made)["status"], house.run(made)["error_code"]) == ("FAILED", "WORKER_LOST")
+    assert house.session(made)["status"] == "FAILED"
+    assert house.artifacts(made)[0]["status"] == "UPLOADED"
+    assert len(house.raw_paths()) == 1
+    assert house.drain().outcomes == {}
+
+
+def test_a_worker_within_its_lease_is_left_alone(house: House) -> None:
+    house.finalised(CSV)
+    job = queue.claim(house.database, "busy")
+    assert job is not None
+    assert clean(house.services, life, [Task.RESCUE]) == {Task.RESCUE: 0}
+    queue.heartbeat(house.database, job)
+
+
+def test_rescue_of_a_lost_discard_leaves_the_session_ready(house: House) -> None:
+    made = house.finalised(CSV)
+    with pytest.MonkeyPatch.context() as broken:
+        broken.setattr(house.services.raw, "delete", _down)
+        house.drain()
+    for _ in range(2):
+        house.hurry()
+        silent_worker(house)
+        clean(house.services, life, [Task.RESCUE])
+    assert house.jobs(made)[-1]["status"] == "FAILED"
+    assert house.session(made)["status"] == "READY"
+    assert house.run(made)["status"] == "SUCCEEDED"
+
+    assert clean(house.services, life, [Task.DISCARD_RETAINED]) == {Task.DISCARD_RETAINED: 1}
+    assert house.raw_paths() == set()
+    assert house.artifacts(made)[0]["status"] == "DISCARDED"
+
+
+def test_uploads_never_finalised_expire_with_their_bytes(house: House) -> None:
+    late, fresh, finalised = house.upload(CSV), house.upload(CSV), house.upload(CSV)
+    missing = house.upload(None, byte_size=3)
+    made = house.finalise(finalised)
+    house.sql(
+        "UPDATE telemetry_artifacts SET expires_at = now() - interval '1 s' WHERE id = ANY (CAST(:ids AS uuid[]))",
+        ids=[str(late), str(finalised), str(missing)],
+    )
+    assert clean(house.services, life, [Task.EXPIRE_UPLOADS]) == {Task.EXPIRE_UPLOADS: 2}
+    assert [house.artifact(one)["status"] for one in (late, missing, fresh, finalised)] == [
+        "EXPIRED",
+        "EXPIRED",
+        "UPLOADED",
+        "UPLOADED",
+    ]
+    assert house.raw_paths() == {house.artifact(one)["storage_path"] for one in (fresh, finalised)}
+    assert house.session(made)["status"] == "PROCESSING"
+
+
+def test_failed_raw_is_kept_until_its_retention_passes(house: House) -> None:
+    made = house.sample("csv_no_time.csv")
+    house.drain()
+    assert clean(house.services, life, [Task.DISCARD_RETAINED]) == {Task.DISCARD_RETAINED: 0}
+    assert len(house.raw_paths()) == 1
+    _age(house, made, "8 days")
+    assert clean(house.services, life, [Task.DISCARD_RETAINED]) == {Task.DISCARD_RETAINED: 1}
+    artifact = house.artifacts(made)[0]
+    assert (artifact["status"], artifact["discarded_at"] is None) == ("REJECTED", False)
+    assert house.raw_paths() == set()
+
+
+def test_ready_raw_is_kept_for_its_days(house: House) -> None:
+    services = with_settings(house, raw_retention_days=30)
+    made = house.finalised(CSV)
+    drain(services, life)
+    _age(house, made, "29 days")
+    assert clean(services, life, [Task.DISCARD_RETAINED]) == {Task.DISCARD_RETAINED: 0}
+    _age(house, made, "31 days")
+    assert clean(services, life, [Task.DISCARD_RETAINED]) == {Task.DISCARD_RETAINED: 1}
+    assert house.artifacts(made)[0]["status"] == "DISCARDED"
+    assert house.raw_paths() == set()
+    assert len(house.canonical_paths()) >= 1
+
+
+def test_raw_of_a_retry_at_work_is_never_discarded(house: House) -> None:
+    made = house.sample("csv_no_time.csv")
+    house.drain()
+    _age(house, made, "8 days")
+    house.sql("UPDATE telemetry_sessions SET status = 'PROCESSING' WHERE id = :id", id=made.session_id)
+    house.start_run(made.session_id, *made.artifact_ids)
+    assert clean(house.services, life, [Task.DISCARD_RETAINED]) == {Task.DISCARD_RETAINED: 0}
+    assert len(house.raw_paths()) == 1
+
+
+def test_raw_waiting_for_its_discard_job_is_left_to_it(house: House) -> None:
+    made = house.finalised(CSV)
+    with pytest.MonkeyPatch.context() as broken:
+        broken.setattr(house.services.raw, "delete", _down)
+        house.drain()
+    assert house.jobs(made)[-1]["status"] == "QUEUED"
+    assert clean(house.services, life, [Task.DISCARD_RETAINED]) == {Task.DISCARD_RETAINED: 0}
+
+
+def test_objects_that_no_row_wants_are_swept_on_both_stores(any_house: House) -> None:
+    house = any_house
+    ready, failed, waiting = house.finalised(CSV), house.sample("csv_no_time.csv"), house.upload(CSV)
+    house.drain()
+    orphan = house.services.canonical.dataset_path(
+        tenant_id=TENANT,
+        session_id=str(ready.session_id),
+        run_id=str(ready.run_id),
+        artifact_id=str(ready.artifact_ids[0]),
+        attempt=1,
+        unique="lost",
+        stream="gnss_pvt",
+    )
+    _put_canonical(house, orphan)
+    unknown = house.services.raw.upload_path(TENANT, str(uuid4()))
+    house.store(unknown, b"nobody knows")
+    kept_raw = {house.artifacts(failed)[0]["storage_path"], house.artifact(waiting)["storage_path"]}
+    kept_canonical = {one["storage_path"] for one in house.datasets(ready)}
+    sweeps = [Task.SWEEP_UPLOADS, Task.SWEEP_DATASETS]
+
+    assert clean(house.services, life, sweeps).total() == 0, "young objects may be about to be recorded"
+    assert clean(house.services, life, sweeps, safe_age=NO_AGE) == {Task.SWEEP_UPLOADS: 1, Task.SWEEP_DATASETS: 1}
+    assert house.raw_paths() == kept_raw
+    assert house.canonical_paths() == kept_canonical
+
+
+def test_raw_bytes_revived_after_discard_are_deleted_again_at_once(house: House) -> None:
+    made = house.finalised(CSV)
+    house.drain()
+    path = house.artifacts(made)[0]["storage_path"]
+    house.store(path, CSV)
+    expired = house.upload(CSV)
+    house.sql("UPDATE telemetry_artifacts SET expires_at = now() - interval '1 s' WHERE id = :id", id=expired)
+    clean(house.services, life, [Task.EXPIRE_UPLOADS])
+    house.store(house.artifact(expired)["storage_path"], CSV)
+    assert clean(house.services, life, [Task.SWEEP_UPLOADS]) == {Task.SWEEP_UPLOADS: 2}
+    assert house.raw_paths() == set()
+
+
+def test_objects_of_running_attempts_and_their_recorded_files_stay(house: House) -> None:
+    made = house.finalised(CSV)
+    ticks = iter([LIFE_MS, LIFE_MS, LIFE_MS, LIFE_MS])
+    drain(house.services, lambda: next(ticks, LIFE_MS))
+    house.sql("DELETE FROM telemetry_laps")
+    kept = house.canonical_paths()
+    assert clean(house.services, life, [Task.SWEEP_DATASETS], safe_age=NO_AGE) == {Task.SWEEP_DATASETS: 0}
+    assert house.canonical_paths() == kept != set()
+    house.sql("DELETE FROM telemetry_sessions WHERE id = :id", id=made.session_id)
+    assert clean(house.services, life, [Task.SWEEP_DATASETS], safe_age=NO_AGE)[Task.SWEEP_DATASETS] == len(kept)
+    assert house.canonical_paths() == set()
+
+
+def test_old_objects_are_swept_by_the_default_age(house: House) -> None:
+    path = house.services.raw.upload_path(TENANT, str(uuid4()))
+    house.store(path, b"nobody knows")
+    file = house.services.settings.local_storage.root / "raw" / path
+    for age_s, swept in ((3000, 0), (5000, 1)):
+        moment = house.sql("SELECT extract(epoch FROM now())::float8 AS now")[0]["now"] - age_s
+        os.utime(file, (moment, moment))
+        assert clean(house.services, life, [Task.SWEEP_UPLOADS]) == {Task.SWEEP_UPLOADS: swept}
+
+
+def test_batches_are_bounded_and_all_are_done(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    uploads = [house.upload(CSV) for _ in range(5)]
+    house.sql("UPDATE telemetry_artifacts SET expires_at = now() - interval '1 s'")
+    assert janitor.expire_uploads(house.services, batch=2) == 2
+    statuses = [house.artifact(one)["status"] for one in uploads]
+    assert statuses.count("EXPIRED") == 2
+    assert clean(house.services, life, [Task.EXPIRE_UPLOADS]) == {Task.EXPIRE_UPLOADS: 3}
+
+
+def test_time_that_runs_out_ends_it_between_batches(house: House) -> None:
+    house.upload(CSV)
+    house.sql("UPDATE telemetry_artifacts SET expires_at = now() - interval '1 s'")
+    left = iter([1000])
+    assert clean(house.services, lambda: next(left, 100)) == {}
+    assert clean(house.services, life, [Task.EXPIRE_UPLOADS]) == {Task.EXPIRE_UPLOADS: 1}
+
+
+def test_one_task_that_fails_keeps_no_other_from_running(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = house.finalised(CSV)
+    silent_worker(house)
+    orphan = "datasets/x/y/z/a/1-b/gnss_pvt.parquet"
+    _put_canonical(house, orphan)
+    monkeypatch.setattr(house.services.raw, "list", _down)
+    with pytest.raises(TelemetryError, match="STORAGE_UNAVAILABLE"):
+        clean(house.services, life, safe_age=NO_AGE)
+    assert house.jobs(made)[0]["status"] == "QUEUED"
+    assert house.canonical_paths() == set()
+
+
+def test_two_janitors_share_the_work(house: House) -> None:
+    finalised = [house.finalised(CSV + b"\n" * number) for number in range(10)]
+    for _ in finalised:
+        silent_worker(house)
+    house.sql("UPDATE telemetry_jobs SET attempt_count = 3")
+    uploads = [house.upload(CSV) for _ in range(20)]
+    house.sql("UPDATE telemetry_artifacts SET expires_at = now() - interval '1 s' WHERE session_id IS NULL")
+    handled, failures = [], []
+
+    def work() -> None:
+        services = Services(house.services.settings)
+        try:
+            for _ in range(30):
+                handled.append(janitor.rescue(services, batch=1) + janitor.expire_uploads(services, batch=1))
+        except Exception as error:
+            failures.append(error)
+        services.database.close()
+
+    janitors = [threading.Thread(target=work) for _ in range(2)]
+    for one in janitors:
+        one.start()
+    for one in janitors:
+        one.join()
+    assert failures == []
+    assert sum(handled) == 30
+    assert {house.run(one)["error_code"] for one in finalised} == {"WORKER_LOST"}
+    assert {house.artifact(one)["status"] for one in uploads} == {"EXPIRED"}
+
+
+@pytest.fixture(params=["house", "s3_house"])
+def any_house(request: pytest.FixtureRequest) -> House:
+    """The same over both backends."""
+    house: House = request.getfixturevalue(request.param)
+    return house
+
+
+def _down(*_: object, **__: object) -> Any:
+    raise TelemetryError(Code.STORAGE_UNAVAILABLE, "503")
+
+
+def _age(house: House, made: Finalised, age: str) -> None:
+    """Makes the run have finished `age` ago."""
+    house.sql(
+        "UPDATE telemetry_processing_runs SET finished_at = now() - CAST(:age AS interval) WHERE id = :id",
+        age=age,
+        id=made.run_id,
+    )
+
+
+def _put_canonical(house: House, path: str) -> None:
+    raw = house.services.raw
+    put: Callable[..., None] = house.services.canonical.put_file
+    with pytest.MonkeyPatch.context() as swap:
+        swap.setattr(raw, "put_file", put)
+        house.store(path, b"PAR1")

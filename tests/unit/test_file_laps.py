@@ -1,0 +1,117 @@
+"""Laps that a file brings, measured on tracks whose truth is known."""
+
+import math
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pytest
+
+from telemetry.laps.file_laps import laps_of_file
+from telemetry.laps.lap import GivenLap, LapKind, LapSource, best_lap_ms
+from telemetry.laps.track import Stretch, measure
+from telemetry.streams.channels import TIMESTAMP, Flag
+from telemetry.streams.distance import step_lengths_m
+
+START = datetime(2025, 6, 1, 9, 0, tzinfo=UTC)
+START_US = int(START.timestamp()) * 1_000_000
+
+
+def track(
+    seconds: list[float],
+    east_m: list[float],
+    speeds: list[float | None] | None = None,
+    flags: dict[int, int] | None = None,
+) -> pa.RecordBatch:
+    """Fixes along the equator, where a degree of longitude is 111 319.49 m."""
+    count = len(seconds)
+    return pa.record_batch(
+        {
+            "timestamp": pa.array([START_US + round(second * 1e6) for second in seconds], pa.int64()).cast(TIMESTAMP),
+            "latitude_deg": pa.array([0.0] * count),
+            "longitude_deg": pa.array([east / (6378137.0 * math.pi / 180) for east in east_m]),
+            "speed_mps": pa.array(speeds or [None] * count, pa.float32()),
+            "flags": pa.array([(flags or {}).get(row, 0) for row in range(count)], pa.uint32()),
+        }
+    )
+
+
+def lap(number: int, start_s: float, end_s: float) -> GivenLap:
+    return GivenLap(number, START + timedelta(seconds=start_s), START + timedelta(seconds=end_s))
+
+
+def split(batch: pa.RecordBatch, size: int) -> list[pa.RecordBatch]:
+    return [batch.slice(begin, size) for begin in range(0, batch.num_rows, size)]
+
+
+TEN_SECONDS = track(
+    [second / 10 for second in range(101)],
+    [second * 2.0 for second in range(101)],
+    [20 + second % 10 for second in range(101)],
+)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 50, 101])
+def test_distance_speed_and_duration_do_not_depend_on_the_batches(size: int) -> None:
+    first, second = laps_of_file([lap(1, 0, 4.55), lap(2, 4.55, 10)], split(TEN_SECONDS, size))
+    assert first.distance_m == pytest.approx(91.0)
+    assert second.distance_m == pytest.approx(109.0)
+    assert (first.duration_ms, second.duration_ms) == (4550.0, 5450.0)
+    assert first.max_speed_mps == 29.0
+    assert first.duration_uncertainty_ms == pytest.approx(100 / math.sqrt(6), rel=1.01)
+    assert (first.lap_number, second.lap_number) == (1, 2)
+    assert {first.source, second.source} == {LapSource.FILE}
+
+
+def test_top_speed_is_the_laps_own() -> None:
+    speeds: list[float | None] = [1.0, 5.0, None, 2.0, 9.0]
+    found = laps_of_file([lap(1, 0, 2), lap(2, 2, 3)], [track([0, 1, 2, 3, 4], [0, 1, 2, 3, 4], speeds)])
+    assert [one.max_speed_mps for one in found] == [5.0, 2.0]
+
+
+def test_a_way_to_the_line_that_a_file_calls_lap_zero_is_out() -> None:
+    found = laps_of_file([lap(1, 3, 6), lap(0, 0, 3), lap(2, 6, 8)], [TEN_SECONDS])
+    assert [one.kind for one in found] == [LapKind.OUT, LapKind.TIMED, LapKind.TIMED]
+    assert [one.lap_number for one in found] == [1, 2, 3]
+    assert best_lap_ms(found) == 2000.0
+    assert best_lap_ms(found[:1]) is None
+
+
+def test_a_lap_off_the_track_has_no_distance_and_one_without_length_is_none() -> None:
+    found = laps_of_file([lap(1, 8, 12), lap(2, 20, 30), lap(3, 5, 5), lap(4, 6, 5)], [TEN_SECONDS])
+    assert [one.distance_m for one in found] == [None, None]
+    assert found[1].max_speed_mps is None
+    assert found[1].duration_uncertainty_ms is None
+
+
+def test_jumps_count_for_nothing() -> None:
+    spike = track([0, 1, 2, 3], [0, 10, 9000, 30], flags={2: int(Flag.POSITION_SPIKE)})
+    assert measure([spike], [Stretch(START_US, START_US + 3_000_000)])[0].distance_m == pytest.approx(10.0)
+    segment = track([0, 1, 2, 3], [0, 10, 9000, 9010], flags={2: int(Flag.SEGMENT_START)})
+    assert measure([segment], [Stretch(START_US, START_US + 3_000_000)])[0].distance_m == pytest.approx(20.0)
+
+
+def test_doubled_times_and_empty_batches_are_no_trouble() -> None:
+    batch = track([0, 1, 1, 1, 2], [0, 5, 5, 6, 10])
+    found = laps_of_file([lap(1, 0, 1), lap(2, 1, 2)], [batch.slice(0, 0), *split(batch, 2)])
+    assert sum(one.distance_m or 0 for one in found) == pytest.approx(10.0)
+    assert laps_of_file([], [batch]) == ()
+    assert laps_of_file([lap(1, 0, 1)], [])[0].distance_m is None
+
+
+@pytest.mark.parametrize(
+    ("latitude", "longitude", "metres"),
+    [
+        # A degree along the meridian at 45.5° and along the parallel at 60°, from the WGS 84 ellipsoid's series
+        # (NIMA TR8350.2, table of lengths of degrees).
+        ([45.0, 46.0], [7.0, 7.0], 111_141.5),
+        ([60.0, 60.0], [24.0, 24.001], 55.800),
+        ([0.0, 0.0], [179.999, -179.999], 222.639),
+    ],
+)
+def test_steps_are_those_of_the_ellipsoid(latitude: list[float], longitude: list[float], metres: float) -> None:
+    assert step_lengths_m(pa.array(latitude), pa.array(longitude)).to_pylist() == [pytest.approx(metres, rel=2e-5)]
+
+
+def test_fewer_than_two_positions_make_no_step() -> None:
+    assert len(step_lengths_m(pa.array([1.0]), pa.array([1.0]))) == 0
+    assert len(step_lengths_m(pa.array([], pa.float64()), pa.array([], pa.float64()))) == 0
