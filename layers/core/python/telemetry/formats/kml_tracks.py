@@ -67,7 +67,7 @@ class TrackCollector:
             self._stamped = True
         elif local == "Point":
             self._in_point = True
-        elif local in ("LineString", "LinearRing"):
+        elif local == "LineString":
             self.line_strings += 1
         self.stream.collecting = (
             (self._in_track and (local in ("when", "coord") or (local == "value" and bool(self._array))))
