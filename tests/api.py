@@ -1,6 +1,7 @@
 """Fixtures for the API's side: the committed events, changed for a test, through the real handlers."""
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -139,6 +140,16 @@ class ApiClient:
             notified.append(one)
         record["body"] = json.dumps({"Records": notified})
         return object_created.handler(event, None)
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What the functions and the modules below them log, as JSON lines."""
+    written = io.StringIO()
+    for logger in (uploads.api.logger, sessions.api.logger, object_created.logger):
+        for handler in logger.handlers:
+            monkeypatch.setattr(handler, "stream", written)
+    return written
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from aws_lambda_powertools.event_handler.api_gateway import Response
 from telemetry import sessions
 from telemetry.api import cursor, models
 from telemetry.api.resolver import PREFIX, Api, path_id
+from telemetry.domain.states import SessionStatus
 from telemetry.services import Services
 
 services = Services()
@@ -20,7 +21,12 @@ def list_sessions() -> Response[str]:
     page = sessions.list_sessions(
         services,
         owner,
-        matching=sessions.Filter(query.status, query.from_, query.to, query.device_id),
+        matching=sessions.Filter(
+            status=SessionStatus(query.status.upper()) if query.status else None,
+            from_time=query.from_,
+            to_time=query.to,
+            device_id=query.device_id,
+        ),
         after=cursor.decode(query.cursor) if query.cursor else sessions.NEWEST,
         limit=query.limit,
     )

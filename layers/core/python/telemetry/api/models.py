@@ -1,7 +1,7 @@
 """The API's JSON: camelCase names, lower-case enum values, UTC times; unknown fields refused."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import (
@@ -15,7 +15,6 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from telemetry.domain.names import LONGEST_NAME, clean_file_name, clean_name
-from telemetry.domain.states import SessionStatus
 
 _LONGEST_RAW_NAME = 4096
 MOST_ARTIFACTS = 20
@@ -43,18 +42,14 @@ def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
 
-def _upper(value: Any) -> Any:
-    # Only the lower-case form is the API's.
-    return value.upper() if isinstance(value, str) and value == value.lower() else value
-
-
 def _cleaned_file_name(value: Any) -> Any:
     # Before the text is validated as one: half a surrogate pair is no valid text, and no reason to refuse a file.
     return clean_file_name(value) if isinstance(value, str) and 0 < len(value) <= _LONGEST_RAW_NAME else value
 
 
 def _cleaned_name(value: Any) -> Any:
-    return clean_name(value) if isinstance(value, str) and len(value) <= _LONGEST_RAW_NAME else value
+    # A long one is refused rather than cut: it was written by a person, who can write a shorter one.
+    return clean_name(value) if isinstance(value, str) and len(value) <= LONGEST_NAME else value
 
 
 FileName = Annotated[
@@ -112,7 +107,7 @@ class RenameRequest(Model):
 class SessionsQuery(Model):
     """Filters and page of a list of sessions."""
 
-    status: Annotated[SessionStatus | None, BeforeValidator(_upper)] = None
+    status: Literal["processing", "ready", "failed", "cancelled"] | None = None
     from_: Annotated[AwareDatetime | None, Field(alias="from")] = None
     to: AwareDatetime | None = None
     device_id: UUID | None = None

@@ -48,9 +48,9 @@ class Api(APIGatewayHttpResolver):
     def __init__(self, services: Services, name: str) -> None:
         super().__init__()
         self._services = services
-        self._logger = Logger(service=name)
+        self.logger = Logger(service=name)
         # The service's own modules log through the standard library; this gives their lines the same JSON form.
-        copy_config_to_registered_loggers(source_logger=self._logger, include={"telemetry"})
+        copy_config_to_registered_loggers(source_logger=self.logger, include={"telemetry"})
         self._metrics = Metrics(namespace="Telemetry", service=name)
         self.exception_handler(Exception)(self._failed)
         self.not_found(self._no_route)
@@ -59,11 +59,11 @@ class Api(APIGatewayHttpResolver):
         """Answers one HTTP API event (payload 2.0)."""
         started = perf_counter()
         request = event.get("requestContext") or {}
-        self._logger.set_correlation_id(request.get("requestId"))
+        self.logger.set_correlation_id(request.get("requestId"))
         answer = self.resolve(event, context)
         answer["headers"].setdefault("X-Request-Id", str(request.get("requestId", "")))
         # Neither path nor query: the route says what was asked for, without ids and cursors.
-        self._logger.info(
+        self.logger.info(
             "answered",
             extra={
                 "route": event.get("routeKey"),
@@ -157,7 +157,7 @@ class Api(APIGatewayHttpResolver):
         if not isinstance(error, TelemetryError):
             # Type and place only: the text of an unforeseen error may quote anything.
             frames = traceback.extract_tb(error.__traceback__)
-            self._logger.error(
+            self.logger.error(
                 "unexpected error",
                 extra={
                     "error": type(error).__name__,
@@ -166,7 +166,7 @@ class Api(APIGatewayHttpResolver):
             )
             error = TelemetryError(Code.INTERNAL_ERROR)
         elif (error.entry.http_status or 500) >= 500:
-            self._logger.error("request failed", extra={"code": str(error.code), "detail": error.detail})
+            self.logger.error("request failed", extra={"code": str(error.code), "detail": error.detail})
         return self._problem(error)
 
     def _problem(self, error: TelemetryError, headers: Mapping[str, str] | None = None) -> Response[str]:

@@ -1,0 +1,282 @@
+"""What every route has in common: problem+json for all that goes wrong, tokens, and the wall between owners."""
+
+import base64
+import io
+import json
+from typing import Any
+from uuid import uuid4
+
+import pg8000.exceptions
+import pytest
+
+from functions.sessions import app as sessions
+from functions.uploads import app as uploads
+from telemetry.errors import CATALOGUE, Code, TelemetryError
+from telemetry.services import Services
+from tests.api import EVENTS, PREFIX, Answer, ApiClient, claims_of, http_event, load_event
+from tests.house import SAMPLES, with_settings
+
+CONTENT = b"time,lat,lon\n"
+CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
+HTTP_EVENTS = sorted(path.stem for path in EVENTS.glob("*.json") if path.stem.startswith(("uploads_", "sessions_")))
+WITH_ID = [name for name in HTTP_EVENTS if name not in ("uploads_create", "sessions_list", "sessions_devices")]
+
+
+def assert_problem(answer: Answer, status: int, code: str) -> None:
+    assert (answer.status, answer.json["code"]) == (status, code)
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["Cache-Control"] == "private, no-store"
+    problem = answer.json
+    assert set(problem) - {"errors"} == {"type", "title", "status", "detail", "code", "instance", "requestId"}
+    assert problem["status"] == status
+    assert problem["type"] == f"urn:telemetry:problem:{code.lower().replace('_', '-')}"
+    assert problem["title"] == CATALOGUE[Code(code)].title
+    assert problem["instance"].startswith("/")
+    assert problem["requestId"] == "JKJaXmPLvHcESHA="
+
+
+def function_of(name: str) -> str:
+    return name.partition("_")[0]
+
+
+def test_every_route_has_an_event() -> None:
+    routes = {
+        f"{route.method} {route.path}".replace("<upload_id>", "{uploadId}").replace("<session_id>", "{sessionId}")
+        for function in (uploads, sessions)
+        for route in (*function.api._static_routes, *function.api._dynamic_routes)
+    }
+    assert {load_event(name)["routeKey"] for name in HTTP_EVENTS} == routes
+
+
+# Owners
+
+
+@pytest.mark.parametrize("name", WITH_ID)
+def test_another_owners_ids_answer_like_unknown_ones(api: ApiClient, name: str) -> None:
+    upload_id = api.uploaded(CONTENT)
+    ready = api.session_of(CSV)
+    api.house.drain()
+    processing = api.session_of(CSV + b"\n")
+    finalised = str(api.house.sql("SELECT id FROM telemetry_artifacts WHERE session_id = :id", id=processing)[0]["id"])
+    before = snapshot(api)
+    stranger = api.as_owner("owner-2")
+    body = {"name": "mine now"} if name == "sessions_rename" else None
+    answers = [stranger.call(name, one, body=body) for one in (upload_id, finalised, ready, processing, str(uuid4()))]
+    for answer in answers:
+        assert_problem(answer, 404, "NOT_FOUND")
+        assert {**answer.json, "instance": ""} == {**answers[-1].json, "instance": ""}
+    assert snapshot(api) == before
+
+
+def test_another_owners_upload_is_not_taken_along(api: ApiClient) -> None:
+    theirs = api.as_owner("owner-2").uploaded(b"theirs")
+    mine = api.uploaded(CONTENT)
+    assert_problem(api.call("uploads_finalise", mine, body={"artifactIds": [theirs]}), 404, "NOT_FOUND")
+    assert api.house.sql("SELECT 1 AS one FROM telemetry_sessions") == []
+
+
+def test_lists_show_only_the_owners_own(api: ApiClient) -> None:
+    api.session_of(CONTENT)
+    stranger = api.as_owner("owner-2")
+    assert stranger.call("sessions_list", query={}).json["sessions"] == []
+    assert stranger.call("sessions_devices").json == {"devices": []}
+    own = api.call("sessions_list", query={}).json
+    assert len(own["sessions"]) == 1
+    cursor_of_another = {"cursor": api.call("sessions_list", query={"limit": "1"}).json["nextCursor"] or "x"}
+    assert stranger.call("sessions_list", query=cursor_of_another).status in (200, 422)
+
+
+def snapshot(api: ApiClient) -> dict[str, Any]:
+    names = ("sessions", "artifacts", "processing_runs", "jobs", "datasets", "laps", "devices")
+    rows = {name: api.house.sql(f"SELECT * FROM telemetry_{name} ORDER BY id") for name in names}
+    return {**rows, "raw": api.house.raw_paths(), "canonical": api.house.canonical_paths()}
+
+
+# Tokens
+
+
+UNUSABLE_CLAIMS: list[dict[str, Any]] = [
+    {},
+    {"scope": "telemetry"},
+    {**claims_of("x"), "sub": ""},
+    {**claims_of("x"), "sub": "a\0b"},
+    {**claims_of("x"), "sub": "x" * 256},
+    {**claims_of("x"), "sub": 7},
+]
+
+
+def test_no_usable_claims_no_answer(api: ApiClient) -> None:
+    for name in HTTP_EVENTS:
+        for claims in UNUSABLE_CLAIMS:
+            answer = api.call(name, claims=claims)
+            assert_problem(answer, 401, "UNAUTHENTICATED")
+            assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_no_authorizer_no_answer(api: ApiClient) -> None:
+    event = http_event("sessions_list")
+    for authorizer in (None, {}, {"jwt": None}, {"lambda": {"sub": "owner-1"}}):
+        event["requestContext"]["authorizer"] = authorizer
+        assert_problem(api.send(event, function="sessions"), 401, "UNAUTHENTICATED")
+    del event["requestContext"]["authorizer"]
+    assert_problem(api.send(event, function="sessions"), 401, "UNAUTHENTICATED")
+
+
+def test_a_token_without_the_scope_is_refused(api: ApiClient) -> None:
+    for name in HTTP_EVENTS:
+        for scope in ("", "openid", "telemetry.read", "nottelemetry"):
+            assert_problem(api.call(name, claims={"sub": "owner-1", "scope": scope}), 403, "FORBIDDEN")
+        assert_problem(api.call(name, claims={"sub": "owner-1"}), 403, "FORBIDDEN")
+
+
+def test_scopes_as_the_issuers_write_them(api: ApiClient) -> None:
+    scopes: list[dict[str, Any]] = [
+        {"scope": "telemetry"},
+        {"scope": "a telemetry b"},
+        {"scp": "[openid telemetry]"},
+        {"scp": ["telemetry"]},
+    ]
+    for scope in scopes:
+        assert api.call("sessions_list", claims={"sub": "owner-1", **scope}).status == 200
+
+
+def test_the_tenant_is_a_claim_of_the_settings(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    services = with_settings(api.house, auth_tenant_claim="custom:tenant")
+    monkeypatch.setattr(uploads, "services", services)
+    monkeypatch.setattr(uploads.api, "_services", services)
+    assert_problem(api.call("uploads_create"), 401, "UNAUTHENTICATED")
+    created = api.call("uploads_create", claims={**claims_of("owner-1"), "custom:tenant": "../team/ä"})
+    assert created.status == 201
+    path = api.house.sql("SELECT storage_path FROM telemetry_artifacts")[0]["storage_path"]
+    assert path == f"uploads/~2e.~2fteam~2f~c3~a4/{created.json['uploadId']}.bin"
+    services.database.close()
+
+
+# Requests
+
+
+def test_unknown_routes_and_methods(api: ApiClient) -> None:
+    for path, method, status, allowed in (
+        ("/nothing", "GET", 404, None),
+        (f"{PREFIX}/uploads/", "POST", 404, None),
+        (f"{PREFIX}/uploads", "GET", 405, "POST"),
+        (f"{PREFIX}/uploads/{uuid4()}", "PUT", 405, "DELETE, GET"),
+        (f"{PREFIX}/uploads/{uuid4()}/finalise", "GET", 405, "POST"),
+    ):
+        event = http_event("uploads_create")
+        event["rawPath"] = event["requestContext"]["http"]["path"] = path
+        event["requestContext"]["http"]["method"] = method
+        answer = api.send(event, function="uploads")
+        assert_problem(answer, status, "NOT_FOUND" if status == 404 else "METHOD_NOT_ALLOWED")
+        assert answer.headers.get("Allow") == allowed
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["", "{", "null", "[]", '"text"', '{"byteSize": NaN}', "[" * 60_000, '{"a": 1' + "0" * 5000 + "}", "\ud800", "\0"],
+    ids=["empty", "cut", "null", "list", "text", "nan", "deep", "huge-number", "surrogate", "nul"],
+)
+def test_bodies_that_are_no_request(api: ApiClient, body: str) -> None:
+    event = http_event("uploads_create")
+    event["body"] = body
+    assert_problem(api.send(event, function="uploads"), 422, "REQUEST_INVALID")
+    del event["body"]
+    assert_problem(api.send(event, function="uploads"), 422, "REQUEST_INVALID")
+
+
+def test_bodies_in_base64(api: ApiClient) -> None:
+    event = http_event("uploads_create")
+    event["body"], event["isBase64Encoded"] = base64.b64encode(event["body"].encode()).decode(), True
+    assert api.send(event, function="uploads").status == 201
+    for wrong in (base64.b64encode(b"\xff\xfe{}").decode(), "%%%", "abc"):
+        event["body"] = wrong
+        assert_problem(api.send(event, function="uploads"), 422, "REQUEST_INVALID")
+
+
+def test_large_bodies_are_refused_unread(api: ApiClient) -> None:
+    event = http_event("uploads_create", body=json.dumps({"fileName": "x" * 70_000}))
+    assert_problem(api.send(event, function="uploads"), 413, "REQUEST_TOO_LARGE")
+    event["body"], event["isBase64Encoded"] = base64.b64encode(event["body"].encode()).decode(), True
+    assert_problem(api.send(event, function="uploads"), 413, "REQUEST_TOO_LARGE")
+    event = http_event("uploads_create", body=json.dumps({"fileName": "ä" * 40_000}, ensure_ascii=False))
+    assert_problem(api.send(event, function="uploads"), 413, "REQUEST_TOO_LARGE")
+
+
+def test_too_many_files_for_one_session(api: ApiClient) -> None:
+    answer = api.call("uploads_finalise", str(uuid4()), body={"artifactIds": [str(uuid4()) for _ in range(21)]})
+    assert_problem(answer, 422, "REQUEST_INVALID")
+
+
+def test_unknown_query_parameters_are_refused(api: ApiClient) -> None:
+    for name in HTTP_EVENTS:
+        if load_event(name)["requestContext"]["http"]["method"] == "GET":
+            assert_problem(api.call(name, query={"colour": "red"}), 422, "REQUEST_INVALID")
+
+
+# Failures of our own
+
+
+def test_the_unexpected_tells_nothing_of_the_inside(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch, log: io.StringIO
+) -> None:
+    def explode(*_: Any, **__: Any) -> None:
+        raise pg8000.exceptions.DatabaseError({"M": "secret at 48.1374, 11.5755", "C": "XX000"})
+
+    monkeypatch.setattr(api.house.services.database, "run", explode)
+    monkeypatch.setattr(api.house.services.database, "_command", explode)
+    for name in HTTP_EVENTS:
+        answer = api.call(name)
+        assert_problem(answer, 500, "INTERNAL_ERROR")
+        assert "secret" not in answer.text
+    assert log.getvalue().count("DatabaseError") == len(HTTP_EVENTS)
+    assert "secret" not in log.getvalue()
+    assert "48.1374" not in log.getvalue()
+
+
+def test_a_database_that_is_away_is_worth_asking_again(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: Any, **__: Any) -> None:
+        raise TelemetryError(Code.DATABASE_UNAVAILABLE, "the connection was lost")
+
+    monkeypatch.setattr(api.house.services.database, "run", away)
+    monkeypatch.setattr(api.house.services.database, "_command", away)
+    for name in HTTP_EVENTS:
+        answer = api.call(name)
+        assert_problem(answer, 503, "DATABASE_UNAVAILABLE")
+        assert int(answer.headers["Retry-After"]) > 0
+        assert "connection" not in answer.text
+
+
+def test_wrong_settings_are_the_operators_matter(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch, log: io.StringIO
+) -> None:
+    for name in ("TELEMETRY_DATABASE_URL", "TELEMETRY_DATABASE_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sessions.api, "_services", Services())
+    answer = api.call("sessions_list")
+    assert_problem(answer, 500, "SETTINGS_INVALID")
+    assert "TELEMETRY_DATABASE_HOST" not in answer.text
+    assert "TELEMETRY_DATABASE_HOST" in log.getvalue()
+
+
+def test_a_code_of_a_recording_never_becomes_an_answer(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(*_: Any, **__: Any) -> None:
+        raise TelemetryError(Code.CSV_MALFORMED, "line 3")
+
+    monkeypatch.setattr(api.house.services.database, "run", wrong)
+    assert_problem(api.call("sessions_list"), 500, "INTERNAL_ERROR")
+
+
+def test_logs_hold_neither_tokens_nor_addresses_nor_ids_of_paths(api: ApiClient, log: io.StringIO) -> None:
+    upload_id = api.uploaded(CONTENT)
+    api.call("uploads_get", upload_id)
+    api.call("uploads_finalise", upload_id, body={"colour": 1})
+    logged = log.getvalue()
+    assert '"status":200' in logged
+    for secret in ("signature=", "Bearer", upload_id, "owner-1", "lap.csv"):
+        assert secret not in logged
+
+
+def test_metrics_count_requests(api: ApiClient, capsys: pytest.CaptureFixture[str]) -> None:
+    api.call("sessions_list")
+    emitted = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
+    assert [(one["Requests"], one["ServerErrors"]) for one in emitted] == [([1.0], [0.0])]
