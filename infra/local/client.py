@@ -29,7 +29,6 @@ class Sent:
     upload_id: str
     url: str
     session_id: str
-    poll_path: str
 
 
 class Client:
@@ -48,38 +47,44 @@ class Client:
         self._api.close()
         self._store.close()
 
+    def announce(self, file: Path, **more: Any) -> dict[str, Any]:
+        """POST /uploads for this file; the answer holds the signed PUT."""
+        with file.open("rb") as opened:
+            sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+        announced = {"fileName": file.name, "contentType": _content_type(file), "byteSize": file.stat().st_size}
+        return self.call("POST", "uploads", json={**announced, "sha256": sha256, **more})
+
     def send(self, file: Path, progress: Progress) -> Sent:
         """Announces the file, PUTs its bytes to the signed address and finalises."""
         progress("checksum")
-        with file.open("rb") as opened:
-            sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
-        size = file.stat().st_size
-        created = self.call(
-            "POST",
-            "uploads",
-            json={"fileName": file.name, "contentType": _content_type(file), "byteSize": size, "sha256": sha256},
-        )
+        created = self.announce(file)
         upload = created["upload"]
         progress("uploading")
-        self._put(upload, file, size, progress)
+        self._put(upload, file, file.stat().st_size, progress)
         progress("finalising")
         made = self.call("POST", f"uploads/{created['uploadId']}/finalise")
-        return Sent(created["uploadId"], upload["url"], made["sessionId"], made["pollUrl"])
+        return Sent(created["uploadId"], upload["url"], made["sessionId"])
 
     def wait(self, session_id: str, progress: Progress, *, seconds: float) -> dict[str, Any]:
         """Asks for the session until it is ready, failed or cancelled."""
-        limit = time.monotonic() + seconds
-        pause = 0.05
-        while True:
-            session: dict[str, Any] = self.call("GET", f"sessions/{session_id}")
-            if session["status"] in FINAL:
-                return session
+
+        def final(session: dict[str, Any]) -> bool:
             step = session.get("progress") or {}
             progress(f"{step.get('job', 'processing')} (attempt {step.get('attempt', 0)})")
+            return session["status"] in FINAL
+
+        return self.wait_for(f"sessions/{session_id}", final, seconds=seconds)
+
+    def wait_for(self, path: str, done: Callable[[dict[str, Any]], bool], *, seconds: float) -> dict[str, Any]:
+        """GETs `path`, ever less often, until `done` says so of the answer; raises ClientError when it takes longer."""
+        limit = time.monotonic() + seconds
+        pause = 0.05
+        while not done(body := self.call("GET", path)):
             if time.monotonic() > limit:
-                raise ClientError(f"Still {session['status']} after {seconds:.0f} s, at {step}.")
+                raise ClientError(f"{path} is still at {body.get('progress') or body['status']} after {seconds:.0f} s.")
             time.sleep(pause)
             pause = min(pause * 1.5, 2.0)
+        return body
 
     def datasets(self, session_id: str) -> list[dict[str, Any]]:
         """The session's Parquet files with the requests that fetch them."""

@@ -45,6 +45,8 @@ class Postgres:
         if named is not None:
             self.url = named
             return
+        self._keep = keep
+        self._place_note: Path | None = None
         self._user = _user_without_rights() if os.geteuid() == 0 else None
         place = self._place(directory)
         self._programs = self._reachable_programs(place)
@@ -119,6 +121,11 @@ class Postgres:
         """Ends it, unless it is not ours."""
         if self._process is not None:
             self._process.stop()
+            if not self._keep:
+                shutil.rmtree(self._data, ignore_errors=True)
+                if self._place_note is not None:
+                    shutil.rmtree(self._data.parent, ignore_errors=True)
+                    self._place_note.unlink(missing_ok=True)
 
     def _ready(self) -> bool:
         # The last line of postmaster.pid, as pg_ctl reads it.
@@ -133,7 +140,7 @@ class Postgres:
         directory.mkdir(parents=True, exist_ok=True)
         if self._user is None or _others_may_enter(directory):
             return directory
-        note = directory / _PLACE_FILE
+        self._place_note = note = directory / _PLACE_FILE
         if note.exists() and (place := Path(note.read_text())).is_dir() and place.stat().st_uid == os.geteuid():
             return place
         base = next((b for b in (tempfile.gettempdir(), "/var/tmp", "/tmp") if _others_may_enter(Path(b))), None)  # noqa: S108 mkdtemp below
