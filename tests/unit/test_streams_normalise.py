@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telemetry.streams.channels import GNSS_PVT_SCHEMA, TIMESTAMP, Flag, channel_field
-from telemetry.streams.normalise import HELD_ROWS, Judgement, Normaliser
+from telemetry.streams.judgement import Judgement
+from telemetry.streams.normalise import HELD_ROWS, Normaliser
 
 START = 1_714_557_600_000_000  # 2024-05-01T10:00:00Z
 NAN, INF = float("nan"), float("inf")
@@ -208,6 +209,27 @@ def test_out_of_order_rows_are_flagged_over_batches() -> None:
 def test_the_readers_flags_pass_through() -> None:
     streams, _ = normalise(batch([5, 1], [HERE] * 2, flags=pa.array([int(Flag.SEGMENT_START), None], pa.uint32())))
     assert flags(streams["gnss_pvt"]) == [Flag.SEGMENT_START, Flag.OUT_OF_ORDER]
+
+
+def test_a_segment_whose_first_rows_were_rejected_starts_at_its_first_kept_row() -> None:
+    start = int(Flag.SEGMENT_START)
+    first = batch(
+        [0, 1, None, 3, 4, None], [HERE, HERE, HERE, (91.0, 0.0), HERE, HERE],
+        flags=pa.array([start, 0, start, 0, 0, start], pa.uint32()),
+    )  # fmt: skip
+    # Without flags, so that it is no part of the same block.
+    streams, _ = normalise(first, batch([6, 7], [(None, None), HERE]), batch([8, 9], [HERE] * 2))
+    assert seconds(streams["gnss_pvt"]) == [0, 1, 4, 7, 8, 9]
+    assert flags(streams["gnss_pvt"]) == [start, 0, start, start, 0, 0]
+
+
+def test_tiny_batches_are_gathered() -> None:
+    normaliser = Normaliser()
+    one = batch([0], [HERE])
+    given = [streams for _ in range(40_000) for streams in normaliser.push(one)]
+    assert len(given) == 1
+    given += normaliser.finish()
+    assert sum(streams["gnss_pvt"].num_rows for streams in given) == 40_000
 
 
 def test_fast_rows_with_whole_seconds_are_spread_and_said() -> None:

@@ -18,8 +18,9 @@ from telemetry.formats.containers import ContainerLimits, Recording, open_record
 from telemetry.formats.reader import ByteSource, FileDevice, FileGate, FileLap, Findings, Origin, Reader, Tally
 from telemetry.formats.recognition import HEAD_BYTES, reader_named, recognise
 from telemetry.streams.channels import GNSS_PVT, SCHEMA_VERSION, STREAMS
+from telemetry.streams.judgement import Count, Judgement
 from telemetry.streams.memory import prefer_lean_allocator
-from telemetry.streams.normalise import Count, Judgement, Normaliser
+from telemetry.streams.normalise import Normaliser
 from telemetry.streams.ordering import OrderedStream
 from telemetry.streams.quality import ChannelQuality, Timing, TrackQuality, iso_time
 

@@ -4,9 +4,7 @@ Vectorised (Arrow compute), bounded memory, state carried from batch to batch. N
 cannot be used is counted with its reason and first source rows.
 """
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -21,6 +19,8 @@ from telemetry.streams.channels import (
     Flag,
     channel_field,
 )
+from telemetry.streams.judgement import Judgement
+from telemetry.streams.values import all_finite, as_type
 from telemetry.streams.whole_seconds import WholeSecondSpreader
 
 EARLIEST = datetime(1981, 1, 1, tzinfo=UTC)
@@ -28,7 +28,6 @@ LATEST = datetime(2099, 1, 1, tzinfo=UTC)
 """Times outside [EARLIEST, LATEST) are a clock that was never set (1970, 1980-01-06) or a damaged stamp. Fixed
 bounds rather than today's date, so that the same bytes give the same content on every day."""
 
-NAMED_ROWS = 5
 COALESCED_ROWS = 32_768
 COALESCED_BYTES = 8 << 20
 HELD_ROWS = 131_072
@@ -38,62 +37,10 @@ NEAR_ZERO_DEG = 1.0
 _CORE = ("timestamp", "latitude_deg", "longitude_deg", "source_row", "flags")
 # Marks fixes at 0°, 0° between the two steps that judge them; no source channel can be called so.
 _REFUSED = "\x00refused"
-# A receiver says "unknown" with a negative value in these.
-_NEVER_NEGATIVE = frozenset({"speed_mps", "horizontal_accuracy_m", "hdop", "satellites"})
 
 
 def _microseconds(moment: datetime) -> int:
     return int(moment.timestamp()) * 1_000_000
-
-
-@dataclass(slots=True)
-class Count:
-    """How often, and the first source rows where."""
-
-    count: int = 0
-    first_rows: list[int] = field(default_factory=list)
-
-    def add(self, count: int, rows: pa.Array | None = None) -> None:
-        """Counts `count` more, whose source rows begin with `rows`."""
-        self.count += count
-        if rows is not None and len(self.first_rows) < NAMED_ROWS:
-            fresh = rows.slice(0, NAMED_ROWS - len(self.first_rows)).to_pylist()
-            self.first_rows += [row for row in fresh if row is not None]
-
-
-@dataclass(slots=True)
-class Judgement:
-    """What became of the rows; whole after `Normaliser.finish`.
-
-    Attributes
-    ----------
-    rows : rows met, and of these the `timed` (plausible time) and `placed` (usable position) and `kept` (both) ones.
-    zero_positions : fixes at exactly 0°, 0° that were kept because no other fix lies far from there.
-    """
-
-    rows: int = 0
-    timed: int = 0
-    placed: int = 0
-    kept: int = 0
-    rejected: dict[str, Count] = field(default_factory=dict)
-    bad_cells: dict[str, Count] = field(default_factory=dict)
-    backward_times: int = 0
-    out_of_order: int = 0
-    zero_positions: int = 0
-    interpolated_times: int = 0
-    inferred: list[str] = field(default_factory=list)
-
-    def reject(self, reason: str, mask: pa.Array, rows: pa.Array) -> None:
-        """Counts the rows where `mask` is true."""
-        found = rows.filter(mask)
-        if len(found):
-            self.rejected.setdefault(reason, Count()).add(len(found), found)
-
-    def bad_cell(self, channel: str, mask: pa.Array, rows: pa.Array) -> None:
-        """Counts the cells where `mask` is true."""
-        found = rows.filter(mask)
-        if len(found):
-            self.bad_cells.setdefault(channel, Count()).add(len(found), found)
 
 
 Streams = dict[str, pa.RecordBatch]
@@ -109,12 +56,15 @@ class Normaliser:
     def __init__(self) -> None:
         self.judgement = Judgement()
         self._waiting: list[pa.RecordBatch] = []
+        self._waiting_rows = self._waiting_bytes = 0
         self._held: list[pa.RecordBatch] = []
         self._held_rows = 0
         self._last_place: tuple[float, float] | None = None
         self._latest = -(1 << 62)
         self._previous = -(1 << 62)
         self._next_row = 1
+        self._segment = 0
+        self._kept_segment = 0
         self._channels: dict[str, str] = {}
         self._spreader = WholeSecondSpreader()
 
@@ -125,10 +75,9 @@ class Normaliser:
         if self._waiting and self._waiting[0].schema != batch.schema:
             yield from self._gathered()
         self._waiting.append(batch)
-        if (
-            sum(waiting.num_rows for waiting in self._waiting) >= COALESCED_ROWS
-            or sum(waiting.nbytes for waiting in self._waiting) >= COALESCED_BYTES
-        ):
+        self._waiting_rows += batch.num_rows
+        self._waiting_bytes += batch.nbytes
+        if self._waiting_rows >= COALESCED_ROWS or self._waiting_bytes >= COALESCED_BYTES:
             yield from self._gathered()
 
     def finish(self) -> Iterator[Streams]:
@@ -143,6 +92,7 @@ class Normaliser:
 
     def _gathered(self) -> Iterator[Streams]:
         waiting, self._waiting = self._waiting, []
+        self._waiting_rows = self._waiting_bytes = 0
         if not waiting:
             return
         batch = waiting[0] if len(waiting) == 1 else pa.concat_batches(waiting)
@@ -228,11 +178,15 @@ class Normaliser:
         usable = batch if timed is None else batch.filter(timed)
         judgement.timed += usable.num_rows
         placed = self._positions(batch)
-        if placed is not None and timed is not None:
-            placed = placed.filter(timed)
+        segments = self._segments(batch)
+        if timed is not None:
+            placed = None if placed is None else placed.filter(timed)
+            segments = None if segments is None else segments.filter(timed)
         gnss = usable if placed is None else usable.filter(placed)
         streams: Streams = {}
         if gnss.num_rows:
+            if segments is not None:
+                gnss = self._with_segment_starts(gnss, segments if placed is None else segments.filter(placed))
             streams[GNSS_PVT] = self._gnss(gnss)
             judgement.kept += gnss.num_rows
         others: dict[str, list[str]] = {}
@@ -298,8 +252,34 @@ class Normaliser:
             elif column.name in _CORE:
                 columns.append(batch.column(column.name))
             else:
-                columns.append(self._values(column.name, column.type, batch.column(column.name), rows))
+                columns.append(as_type(batch.column(column.name), column.type, column.name, rows, self.judgement))
         return pa.RecordBatch.from_arrays(columns, schema=GNSS_PVT_SCHEMA)
+
+    def _segments(self, batch: pa.RecordBatch) -> pa.Array | None:
+        """The number of each row's segment, or None where no segment starts and none is pending."""
+        if "flags" not in batch.schema.names:
+            flags = None
+        else:
+            flags = pc.fill_null(batch.column("flags").cast(pa.uint32()), pa.scalar(0, pa.uint32()))
+        if flags is None or not pc.max(flags).as_py():
+            if self._segment == self._kept_segment:
+                return None
+            return pa.repeat(pa.scalar(self._segment), batch.num_rows)
+        starts = pc.not_equal(pc.bit_wise_and(flags, pa.scalar(Flag.SEGMENT_START, pa.uint32())), 0)
+        numbers = pc.add(pc.cumulative_sum(starts.cast(pa.int64())), self._segment)
+        self._segment = numbers[-1].as_py()
+        return numbers
+
+    def _with_segment_starts(self, gnss: pa.RecordBatch, segments: pa.Array) -> pa.RecordBatch:
+        """Where a segment's first rows were rejected, its first row that was kept starts it."""
+        before = pa.concat_arrays([pa.array([self._kept_segment]), segments.slice(0, len(segments) - 1)])
+        self._kept_segment = segments[-1].as_py()
+        bits = pc.multiply(pc.not_equal(segments, before).cast(pa.uint32()), pa.scalar(Flag.SEGMENT_START, pa.uint32()))
+        index = gnss.schema.get_field_index("flags")
+        if index < 0:
+            return gnss.append_column("flags", bits)
+        flags = pc.fill_null(gnss.column(index).cast(pa.uint32()), pa.scalar(0, pa.uint32()))
+        return gnss.set_column(index, "flags", pc.bit_wise_or(flags, bits))
 
     def _flags(self, batch: pa.RecordBatch) -> pa.Array:
         """The reader's flags, and `OUT_OF_ORDER` where a row is earlier than one before it in the file."""
@@ -327,7 +307,7 @@ class Normaliser:
 
     def _channel_stream(self, batch: pa.RecordBatch, names: list[str]) -> pa.RecordBatch | None:
         """The rows and channels that hold a value, or None."""
-        rows = batch.column("source_row")
+        rows, judgement = batch.column("source_row"), self.judgement
         columns: dict[str, pa.Array] = {}
         fields: dict[str, pa.Field] = {}
         filled: pa.Array | None = None
@@ -344,7 +324,7 @@ class Normaliser:
                 if len(self._channels) > MAX_CHANNELS:
                     continue
                 out = (out if out.metadata else channel_field(name)).with_type(kind)
-            array = self._values(name, kind, array, rows)
+            array = as_type(array, kind, name, rows, judgement)
             if array.null_count == batch.num_rows:
                 continue
             columns[name], fields[name] = array, out
@@ -373,66 +353,13 @@ class Normaliser:
                 self.judgement.inferred.append(f"more than {MAX_CHANNELS} further channels: the rest was left out")
         return pa.float64() if self._channels[name] == "number" else pa.string()
 
-    def _values(self, name: str, kind: pa.DataType, array: pa.Array, rows: pa.Array) -> pa.Array:
-        """`array` as `kind`; what is not finite, does not fit or cannot be is null and counted as a bad cell."""
-        if array.null_count == len(array):
-            return pa.nulls(len(array), kind)
-        if pa.types.is_floating(array.type) and not _all_finite(array):
-            finite = pc.is_finite(array)
-            self.judgement.bad_cell(name, pc.fill_null(pc.invert(finite), False), rows)
-            array = pc.if_else(finite, array, None)
-        if name in _NEVER_NEGATIVE and (pc.min(array).as_py() or 0) < 0:
-            negative = pc.less(array, pa.scalar(0, array.type))
-            self.judgement.bad_cell(name, pc.fill_null(negative, False), rows)
-            array = pc.if_else(negative, None, array)
-        if array.type == kind:
-            return array
-        return self._cast(name, kind, array, rows)
-
-    def _cast(self, name: str, kind: pa.DataType, array: pa.Array, rows: pa.Array) -> pa.Array:
-        try:
-            if pa.types.is_dictionary(kind):
-                text = array.cast(kind.value_type)
-                encoded = text.dictionary_encode()
-                return encoded.cast(kind)
-            if pa.types.is_floating(kind) and pa.types.is_floating(array.type):
-                cast = array.cast(kind, safe=False)
-                if kind.bit_width < array.type.bit_width and not _all_finite(cast):
-                    finite = pc.is_finite(cast)
-                    self.judgement.bad_cell(name, pc.fill_null(pc.invert(finite), False), rows)
-                    cast = pc.if_else(finite, cast, None)
-                return cast
-            if pa.types.is_integer(kind) and pa.types.is_floating(array.type):
-                array = pc.round(array)
-            return array.cast(kind)
-        except pa.ArrowInvalid:
-            return self._cast_cell_by_cell(name, kind, array, rows)
-
-    def _cast_cell_by_cell(self, name: str, kind: pa.DataType, array: pa.Array, rows: pa.Array) -> pa.Array:
-        """The rare block that holds a cell which cannot be cast."""
-        cells: list[object] = []
-        for cell in array:
-            try:
-                cells.append(cell.cast(kind).as_py())
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-                cells.append(None)
-        cast = pa.array(cells, kind)
-        self.judgement.bad_cell(name, pc.and_(pc.is_null(cast), pc.is_valid(array)), rows)
-        return cast
-
 
 def _within(values: pa.Array, limit: float) -> bool:
     """True when every value is there, finite and within ±`limit`."""
     if values.null_count:
         return False
     extremes = pc.min_max(values).as_py()
-    return extremes["min"] >= -limit and extremes["max"] <= limit and _all_finite(values)
-
-
-def _all_finite(values: pa.Array) -> bool:
-    """One pass: a sum is finite only if every part is; a sum that overflows is looked at cell by cell."""
-    total = pc.sum(values).as_py()
-    return total is None or math.isfinite(total) or bool(pc.all(pc.is_finite(values)).as_py())
+    return extremes["min"] >= -limit and extremes["max"] <= limit and all_finite(values)
 
 
 def _zero_mask(batch: pa.RecordBatch) -> pa.Array | None:

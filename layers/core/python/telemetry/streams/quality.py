@@ -1,8 +1,6 @@
 """The quality report of a stream, computed while its rows pass in time order, in bounded memory.
 
-Distances: each step between neighbouring fixes on the WGS 84 ellipsoid, with the radii of curvature at the step's
-mid-latitude (meridian M = a(1-e²)/w³, prime vertical N = a/w, w² = 1 - e² sin²φ; Torge, Geodesy, section 4.1.3):
-closer than the haversine's sphere for any step up to some kilometres.
+Distance is the sum of the steps between neighbouring fixes (`streams.distance`).
 """
 
 import math
@@ -14,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from telemetry.streams.channels import UNIT, Flag
+from telemetry.streams.distance import step_lengths_m
 
 SPIKE_SPEED_MPS = 150.0
 """A fix is a spike when the way in and the way out both need more than this, and together are more than twice the
@@ -24,9 +23,6 @@ LISTED_GAPS = 100
 LONGEST_COUNTED_STEP_S = 60.0
 """Steps that take longer (and longer than `GAP_PERIODS` periods) do not count as distance: nobody knows the way."""
 
-_EQUATOR_M = 6378137.0
-_E2 = 0.00669437999014
-_RADIANS = math.pi / 180
 _SECOND = 1_000_000
 _EXACT_INTERVALS = 4096
 
@@ -188,7 +184,8 @@ class TrackQuality:
         micros = micros.view(pa.int64())
         lead, count = (1 if self._carried is not None else 0), rows.num_rows
         steps = pc.subtract(micros.slice(1), micros.slice(0, len(micros) - 1))
-        metres = self._step_lengths(latitude, longitude)
+        metres = step_lengths_m(latitude, longitude)
+        self._notice_antimeridian(longitude)
         # Step i leads to row i + 1 - lead.
         into = steps.slice(0, lead + count - 1)
         self.timing.add(micros.slice(lead, count), into)
@@ -199,22 +196,11 @@ class TrackQuality:
         index = rows.schema.get_field_index("flags")
         return rows.set_column(index, rows.schema.field(index), flags) if flags is not rows.column("flags") else rows
 
-    def _step_lengths(self, latitude: pa.Array, longitude: pa.Array) -> pa.Array:
-        """Metres from each position to the next."""
-        last = len(latitude) - 1
-        before, after = latitude.slice(0, last), latitude.slice(1)
-        north = pc.multiply(pc.subtract(after, before), _RADIANS)
-        turn = pc.subtract(longitude.slice(1), longitude.slice(0, last))
-        if last and max(abs(v) for v in pc.min_max(turn).as_py().values()) > 180:
-            self.crosses_antimeridian = True
-            turn = pc.subtract(turn, pc.multiply(pc.round(pc.divide(turn, 360.0)), 360.0))
-        cosine = pc.cos(pc.multiply(pc.add(before, after), _RADIANS / 2))
-        # w² = 1 - e² sin²φ
-        w2 = pc.add(pc.multiply(pc.multiply(cosine, cosine), _E2), 1 - _E2)
-        north = pc.divide(pc.multiply(north, 1 - _E2), w2)
-        east = pc.multiply(pc.multiply(turn, _RADIANS), cosine)
-        squared = pc.add(pc.multiply(north, north), pc.multiply(east, east))
-        return pc.multiply(pc.sqrt(pc.divide(squared, w2)), _EQUATOR_M)
+    def _notice_antimeridian(self, longitude: pa.Array) -> None:
+        west_east = pc.min_max(longitude).as_py()
+        if west_east["max"] - west_east["min"] > 180:
+            turn = pc.abs(pc.subtract(longitude.slice(1), longitude.slice(0, len(longitude) - 1)))
+            self.crosses_antimeridian = self.crosses_antimeridian or bool(pc.max(turn).as_py() > 180)
 
     def _spikes(
         self, latitude: pa.Array, longitude: pa.Array, steps: pa.Array, metres: pa.Array, *, lead: int, count: int
@@ -236,9 +222,7 @@ class TrackQuality:
         ends = pa.concat_arrays([at, pc.add(at, 2)])
         order = pc.array_sort_indices(pa.concat_arrays([pc.multiply(at, 2), pc.add(pc.multiply(at, 2), 1)]))
         ends = ends.take(order)
-        crossing = self.crosses_antimeridian
-        direct = self._step_lengths(latitude.take(ends), longitude.take(ends))
-        self.crosses_antimeridian = crossing
+        direct = step_lengths_m(latitude.take(ends), longitude.take(ends))
         direct = direct.take(pc.multiply(pa.arange(0, len(at)), 2))
         way = pc.add(metres.take(at), metres.take(pc.add(at, 1)))
         found = at.filter(pc.less(pc.multiply(direct, 2.0), way))
