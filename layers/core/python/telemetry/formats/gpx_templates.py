@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 from xml.parsers import expat
 
 import pyarrow as pa
@@ -22,6 +23,7 @@ from telemetry.formats.xml_stream import MAX_TEXT_CHARACTERS, Name
 
 _ATTRIBUTE = re.compile(rb"""\s([^\s=<>"'/]+)="([^"&<>]*)\"""")
 _NUMBER = re.compile(NUMBER)
+_PLAIN = re.compile(rb"""(?:(?!\]\]>)[^<"])*""")
 _SPACE = b" \t\r\n"
 
 
@@ -59,6 +61,14 @@ class Match:
 
 class _Refused(Exception):
     """The point's shape is for expat alone."""
+
+
+class _Event(NamedTuple):
+    """A tag: whether it opens an element, the element's name as written, and where the tag begins."""
+
+    opens: bool
+    written: str
+    place: int
 
 
 class Template:
@@ -272,47 +282,47 @@ def learn(
 def _learn(
     point: bytes, gap: bytes, resolve: Callable[[str], Name], native: Callable[[str], bool], scope: object
 ) -> Template:
-    events = _events(point)
     marks = [found.start() for found in re.finditer(rb'[<"]', point)]
-    place = {position: number for number, position in enumerate(marks)}
     slots: list[Slot] = []
     taken: set[Leaf] = set()
     depth = 0
-    for number, (opens, written, begin) in enumerate(events):
-        depth += 1 if opens else -1
-        if not opens:
+    for event, behind in pairwise([*_events(point), _Event(True, "", 0)]):
+        depth += 1 if event.opens else -1
+        if not event.opens:
             continue
-        tag_end = point.index(b">", begin) + 1
-        tag = point[begin:tag_end]
-        uri, local = resolve(written)
-        attributes = list(_ATTRIBUTE.finditer(tag))
-        if tag.count(b'"') != 2 * len(attributes) or b"'" in tag:
-            raise _Refused
-        for attribute in attributes:
+        tag = point[event.place : point.index(b">", event.place) + 1]
+        uri, local = resolve(event.written)
+        mark = marks.index(event.place)
+        for attribute in _attributes(tag):
             key = attribute[1].decode()
-            if key.startswith("xmlns"):
-                raise _Refused
             if depth == 1:
                 leaf = {"lat": LATITUDE, "lon": LONGITUDE}.get(key)
             else:
                 leaf = None if ":" in key else Leaf(uri, f"{local}.{key}")
             if leaf is not None:
-                slots.append(_slot(leaf, taken, attribute[2], place[begin + attribute.start(2) - 1], 1))
-        next_opens, _, next_begin = events[number + 1] if number + 1 < len(events) else (True, "", 0)
-        if not next_opens and next_begin > begin and depth > 1:
-            text = point[tag_end:next_begin]
-            if b"<" in text or b'"' in text or b"]]>" in text:
+                quote = marks.index(event.place + attribute.start(2) - 1)
+                slots.append(_slot(leaf, taken, attribute[2], quote, 1))
+        text = point[event.place + len(tag) : behind.place]
+        if depth > 1 and not behind.opens and text.strip(_SPACE):
+            if not _PLAIN.fullmatch(text):
                 raise _Refused
-            if text.strip(_SPACE):
-                leaf = Leaf("", local, True) if depth == 2 and native(uri) else Leaf(uri, local)
-                mark = place[begin] + tag.count(b'"')
-                slots.append(_slot(leaf, taken, text, mark, tag_end - marks[mark]))
-    slots.sort(key=lambda slot: slot.mark)
+            leaf = Leaf("", local, True) if depth == 2 and native(uri) else Leaf(uri, local)
+            mark += tag.count(b'"')
+            slots.append(_slot(leaf, taken, text, mark, event.place + len(tag) - marks[mark]))
     if not {LATITUDE, LONGITUDE} <= taken or not point.startswith(b"</", marks[-1]):
         raise _Refused
+    slots.sort(key=lambda slot: slot.mark)
     if any(later.mark < earlier.mark + 2 for earlier, later in pairwise(slots)):
         raise _Refused  # an attribute and its element's text share a mark
     return Template(point, gap, slots, marks, scope)
+
+
+def _attributes(tag: bytes) -> list[re.Match[bytes]]:
+    attributes = list(_ATTRIBUTE.finditer(tag))
+    declares = any(attribute[1].startswith(b"xmlns") for attribute in attributes)
+    if declares or b"'" in tag or tag.count(b'"') != 2 * len(attributes):
+        raise _Refused
+    return attributes
 
 
 def _slot(leaf: Leaf, taken: set[Leaf], text: bytes, mark: int, offset: int) -> Slot:
@@ -329,16 +339,16 @@ def _slot(leaf: Leaf, taken: set[Leaf], text: bytes, mark: int, offset: int) -> 
     return Slot(leaf, kind, mark, offset)
 
 
-def _events(point: bytes) -> list[tuple[bool, str, int]]:
-    """Opening and closing tags of a point as expat sees them: whether it opens, name as written, place."""
-    events: list[tuple[bool, str, int]] = []
+def _events(point: bytes) -> list[_Event]:
+    """Opening and closing tags of a point, as expat sees them."""
+    events: list[_Event] = []
     parser = expat.ParserCreate("utf-8")
 
     def refuse(*_: object) -> None:
         raise _Refused
 
-    parser.StartElementHandler = lambda name, _: events.append((True, name, parser.CurrentByteIndex))
-    parser.EndElementHandler = lambda name: events.append((False, name, parser.CurrentByteIndex))
+    parser.StartElementHandler = lambda name, _: events.append(_Event(True, name, parser.CurrentByteIndex))
+    parser.EndElementHandler = lambda name: events.append(_Event(False, name, parser.CurrentByteIndex))
     parser.StartCdataSectionHandler = refuse
     parser.CommentHandler = refuse
     parser.ProcessingInstructionHandler = refuse
