@@ -24,6 +24,8 @@ from telemetry.formats.xml_stream import MAX_TEXT_CHARACTERS, Name
 _ATTRIBUTE = re.compile(rb"""\s([^\s=<>"'/]+)="([^"&<>]*)\"""")
 _NUMBER = re.compile(NUMBER)
 _PLAIN = re.compile(rb"""(?:(?!\]\]>)[^<"])*""")
+MAX_MARKS = 256
+"""A point with more is no recorder's; its template would cost more than it saves."""
 _SPACE = b" \t\r\n"
 
 
@@ -283,6 +285,8 @@ def _learn(
     point: bytes, gap: bytes, resolve: Callable[[str], Name], native: Callable[[str], bool], scope: object
 ) -> Template:
     marks = [found.start() for found in re.finditer(rb'[<"]', point)]
+    if len(marks) > MAX_MARKS:
+        raise _Refused
     slots: list[Slot] = []
     taken: set[Leaf] = set()
     depth = 0

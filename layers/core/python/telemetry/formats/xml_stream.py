@@ -137,6 +137,8 @@ class XmlStream:
             return False
         token = self._piece[offset:]
         end = self._token_end
+        if end == b">" and not token.startswith(b"<"):
+            return not token.strip(_SPACE)  # expat tells the end of `<a/>` behind it
         if end == b">" and (token.count(b">") != 1 or token.count(b"<") != 1):
             return False  # a tag may hold `>` in an attribute: where it ends is not told
         # A comment's own `-->` begins behind its `<!--`, a section's end is the token itself.
@@ -377,9 +379,11 @@ def _encoding(head: bytes) -> str:
     if head.startswith(codecs.BOM_UTF16_BE):
         return "utf-16-be"
     sample = head[:64]
-    if sample[1::2].count(0) > len(sample) // 4:
+    few, many = len(sample) // 16, len(sample) // 4
+    even, odd = sample[::2].count(0), sample[1::2].count(0)
+    if even <= few and odd > many:
         return "utf-16-le"
-    if sample[::2].count(0) > len(sample) // 4:
+    if odd <= few and even > many:
         return "utf-16-be"
     declared = _DECLARED.match(head.lstrip(_SPACE))
     if declared:
