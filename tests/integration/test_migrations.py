@@ -1,12 +1,17 @@
 """The schema: up, down to empty, and up again; its guards; and its mirror for Prisma."""
 
 import itertools
+import os
 import re
+import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pg8000.exceptions
@@ -25,6 +30,7 @@ from telemetry.domain.states import (
     JobType,
 )
 from telemetry.errors import TelemetryError
+from telemetry.services import Services
 from telemetry.settings import DatabaseSettings
 from tests.postgres import connect, environment_of
 
@@ -115,15 +121,49 @@ def test_the_function_upgrades_reports_and_downgrades(
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("TELEMETRY_OBJECT_STORAGE_RAW_BUCKET", "raw")
     monkeypatch.setenv("TELEMETRY_OBJECT_STORAGE_CANONICAL_BUCKET", "canonical")
+    monkeypatch.setattr(app, "services", Services())
+    context: Any = SimpleNamespace(
+        function_name="migrate", memory_limit_in_mb=256, invoked_function_arn="arn:migrate", aws_request_id="1"
+    )
+
+    def invoke(event: dict[str, Any]) -> dict[str, str | None]:
+        answer: dict[str, str | None] = app.handler(event, context)
+        return answer
+
     head = REVISIONS[-1]
-    assert app.handler({"action": "status"}, None) == {"current": None, "head": head}
-    assert app.handler({"action": "upgrade", "revision": REVISIONS[0]}, None)["current"] == REVISIONS[0]
-    assert app.handler({}, None) == {"current": head, "head": head}
+    assert invoke({"action": "status"}) == {"current": None, "head": head}
+    assert invoke({"action": "upgrade", "revision": REVISIONS[0]})["current"] == REVISIONS[0]
+    assert invoke({}) == {"current": head, "head": head}
     for event in ({"action": "downgrade"}, {"action": "drop"}, {"action": None}):
         with pytest.raises(TelemetryError, match="action: "):
-            app.handler(event, None)
-    assert app.handler({"action": "status"}, None)["current"] == head
-    assert app.handler({"action": "downgrade", "revision": "base"}, None) == {"current": None, "head": head}
+            invoke(event)
+    assert invoke({"action": "status"})["current"] == head
+    assert invoke({"action": "downgrade", "revision": "base"}) == {"current": None, "head": head}
+
+
+def test_the_function_finds_the_migrations_beside_itself(
+    empty_database_settings: DatabaseSettings, tmp_path: Path
+) -> None:
+    root = Path(migrations.__file__).parents[1]
+    shutil.copy(root / "functions" / "migrate" / "app.py", tmp_path)
+    shutil.copytree(root / "migrations", tmp_path / "migrations", ignore=shutil.ignore_patterns("__pycache__"))
+    script = (
+        "import app, migrations, types; print(migrations.__file__); "
+        "app.handler({}, types.SimpleNamespace(function_name='', memory_limit_in_mb=1, invoked_function_arn='', "
+        "aws_request_id=''))"
+    )
+    layer = root / "layers" / "core" / "python"
+    environment = environment_of(empty_database_settings) | {
+        "PYTHONPATH": f"{tmp_path}{os.pathsep}{layer}",
+        "TELEMETRY_OBJECT_STORAGE_RAW_BUCKET": "raw",
+        "TELEMETRY_OBJECT_STORAGE_CANONICAL_BUCKET": "canonical",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(str(tmp_path))
+    assert schema_status(empty_database_settings).current == REVISIONS[-1]
 
 
 def test_the_seven_tables_and_no_other(sql: pg8000.native.Connection) -> None:
