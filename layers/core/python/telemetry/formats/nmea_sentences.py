@@ -31,7 +31,6 @@ _MAGELLAN = b"$PMGNTRK,"
 # Printable ASCII stays; line ends stay; all else becomes `?`, so that text functions may be used and damage shows.
 _PRINTABLE = bytes(c if 32 <= c < 127 or c in b"\n\r" else ord("?") for c in range(256))
 _WIDTH = 128
-_WORDS = _WIDTH // 8
 _HEX = "0123456789ABCDEFabcdef"
 _PAIRS = ["".join(pair) for pair in product(_HEX, repeat=2)]
 _PAIR_SET = pa.array([pair.encode() for pair in _PAIRS], pa.binary())
@@ -164,15 +163,14 @@ class SentenceStream:
         self._line += ends
         if not dollars:
             return NONE.bodies, NONE.lines
-        plain = dollars == block.count(b"\n$") + block.startswith(b"$")
-        if not plain:
-            # A tab marks the line breaks that are ours; the file's own tabs have become `?`.
-            block = block.replace(b"$", b"\n\t$").replace(b"\n\n\t$", b"\n$")
-            if block.startswith(b"\n\t$"):
-                block = block[2:]
         lines = pc.split_pattern(pa.array([block.decode("ascii")], pa.string()), "\n").flatten()
-        if plain:
+        if pc.sum(pc.starts_with(lines, "$")).as_py() == dollars:
             return lines, pa.arange(first, first + len(lines))
+        # A tab marks the line breaks that are ours; the file's own tabs have become `?`.
+        block = block.replace(b"$", b"\n\t$").replace(b"\n\n\t$", b"\n$")
+        if block.startswith(b"\n\t$"):
+            block = block[2:]
+        lines = pc.split_pattern(pa.array([block.decode("ascii")], pa.string()), "\n").flatten()
         inner = pc.starts_with(lines, "\t")
         numbers = pc.add(pc.cumulative_sum(pc.invert(inner).cast(pa.int64())), first - 1)
         return pc.ascii_ltrim(lines, characters="\t"), numbers
@@ -252,8 +250,8 @@ def reject_rows(findings: Findings, reason: str, rows: pa.Int64Array) -> None:
 def checksums_right(lines: pa.StringArray) -> pa.BooleanArray:
     """For each line that ends in `*HH`: whether its checksum is right.
 
-    Lines are padded with NUL, which changes no exclusive or, to rows of sixteen 64-bit words; the words of a row are
-    folded into one, the word into one byte. Longer lines than that are folded one by one.
+    Lines are padded with NUL, which changes no exclusive or, to rows of 64-bit words; the words of a row are folded
+    into one, the word into one byte. Lines that no sentence would fill are folded one by one.
     """
     count = len(lines)
     if not count:
@@ -263,13 +261,14 @@ def checksums_right(lines: pa.StringArray) -> pa.BooleanArray:
         short = checksums_right(pc.if_else(long, "", lines))
         each = [_right(text) for text in lines.filter(long).to_pylist()]
         return pc.replace_with_mask(short, long, pa.array(each, pa.bool_()))
-    padded = pc.ascii_rpad(lines, _WIDTH, "\0")
+    words_a_row = (pc.max(pc.binary_length(lines)).as_py() + 7) // 8 or 1
+    padded = pc.ascii_rpad(lines, words_a_row * 8, "\0")
     words = pa.Array.from_buffers(
-        pa.uint64(), count * _WORDS, [None, padded.buffers()[2]], offset=padded.offset * _WORDS
+        pa.uint64(), count * words_a_row, [None, padded.buffers()[2]], offset=padded.offset * words_a_row
     )
-    rows = pa.FixedSizeListArray.from_arrays(words, _WORDS)
+    rows = pa.FixedSizeListArray.from_arrays(words, words_a_row)
     folded = pc.list_element(rows, 0)
-    for word in range(1, _WORDS):
+    for word in range(1, words_a_row):
         folded = pc.bit_wise_xor(folded, pc.list_element(rows, word))
     for shift in (32, 16, 8):
         folded = pc.bit_wise_xor(folded, pc.shift_right(folded, pa.scalar(shift, pa.uint64())))
