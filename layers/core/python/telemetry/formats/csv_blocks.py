@@ -23,12 +23,18 @@ class Block:
 
     Attributes
     ----------
-    data : UTF-8 without NUL; lines end with ``\\n`` or ``\\r\\n``.
+    data : UTF-8 without NUL; lines end with ``\\n`` or ``\\r\\n``. Only the first `size` bytes belong to the block:
+        what follows is the begin of the next one, left there to save a copy.
     overlong_before : lines that were passed over just before these.
     """
 
     data: bytes
+    size: int
     overlong_before: int = 0
+
+    def whole(self) -> bytes:
+        """The block's own bytes."""
+        return self.data if self.size == len(self.data) else self.data[: self.size]
 
 
 def read_head(source: ByteSource) -> bytes:
@@ -96,18 +102,20 @@ class LineBlocks:
                     continue
                 block, passing_over = block[end:], False
             cut = block.rfind(b"\n") + 1
-            whole, rest = (block, b"") if cut == len(block) else (block[:cut], block[cut:])
-            if skip and whole:
-                whole, skip = _after_lines(whole, skip)
-            if whole:
-                yield Block(whole, overlong)
+            rest = block[cut:]
+            if skip and cut:
+                block, skip = _after_lines(block[:cut], skip)
+                cut = len(block)
+            if cut:
+                yield Block(block, cut, overlong)
                 overlong = 0
             if len(rest) > MAX_LINE_BYTES:
                 rest, passing_over = b"", True
                 overlong += 1
         self.ends_with_line_end = not rest
         if (rest and not skip) or overlong:
-            yield Block(b"" if skip else rest, overlong)
+            last = b"" if skip else rest
+            yield Block(last, len(last), overlong)
 
     def _decoded(self) -> Iterator[bytes]:
         """UTF-8 pieces without NUL and without lone carriage returns."""

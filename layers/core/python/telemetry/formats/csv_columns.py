@@ -37,7 +37,7 @@ _KEYS: dict[str, str] = {
     ),
     "altitude_m": (
         "gps altitude; altitude; alt; gps alt; elevation; ele; elev; height; alt msl; altitude msl; msl; "
-        "altitude above mean sea level; h msl; height msl; altitude wgs84; gnss altitude; location altitude; "
+        "altitude above mean sea level; altitude above sea level; h msl; height msl; altitude wgs84; gnss altitude; location altitude; "
         "position altitude; gps height; gps elevation; alt gps; altitude gps; enhanced altitude; höhe; hoehe; "
         "altitud; altitudine; quota; hauteur; korkeus; hm vhe; alt mean sea level; gps1 altitude; osd "
         "altitude; hoyde"
@@ -45,7 +45,7 @@ _KEYS: dict[str, str] = {
     "speed_mps": (
         "gps speed; gnss speed; speed gps; speed over ground; ground speed; groundspeed; gnd spd; sog; gps "
         "speed 2d; speed 2d; speed; velocity; vel; spd; gps spd; gps velocity; gspeed; g speed; location "
-        "speed; enhanced speed; position speed; gps ground speed; speed2d; kmh; kph; mph; km h; "
+        "speed; enhanced speed; position speed; gps ground speed; speed2d; kmh; kph; mph; "
         "geschwindigkeit; vitesse; velocidad; velocita; velocità; hastighet; hastighed; snelheid; nopeus; "
         "speed 3d; gps speed 3d; gps1 speed; osd h speed; speed calc"
     ),
@@ -270,7 +270,7 @@ def _candidates(
             if index in used:
                 continue
             if key == alias or (bare[index][0] == alias and bare[index][1]):
-                yield index, layout.units[index] or bare[index][1]
+                yield index, layout.units[index] or bare[index][1] or (key if is_unit(key) else "")
 
 
 def _channel(name: str, index: int, unit: str, layout: Layout, known_unit: str) -> tuple[Column | None, str]:

@@ -88,22 +88,23 @@ class RowParser:
         for _ in range(block.overlong_before):
             self._reject("malformed_row", self._line)
             self._line += 1
-        data = block.data.rstrip() if last else block.data
-        if not data:
+        size = block.size if not last else len(block.whole().rstrip())
+        if not size:
             return None
+        buffer = pa.py_buffer(block.data).slice(0, size)
         first = self._line
-        quoted = b'"' in data
-        table, ragged = self._arrow(data)
+        table, ragged = self._arrow(buffer)
         # Without quotes every line is one row; with them a cell may hold line ends.
-        if table is not None and not ragged and (not quoted or table.num_rows == _count_lines(data)):
+        if table is not None and not ragged and (b'"' not in block.data or table.num_rows == _count_lines(block, size)):
             rows = pa.arange(first, first + table.num_rows)
             self._line += table.num_rows
         else:
-            self._line += _count_lines(data)
+            data = block.data[:size]
+            self._line += _count_lines(block, size)
             data, numbers = self._mended(data, first, cut_off=last and not ended)
             if not numbers:
                 return None
-            table, ragged = self._arrow(data)
+            table, ragged = self._arrow(pa.py_buffer(data))
             if table is None or table.num_rows + len(ragged) != len(numbers):
                 raise TelemetryError(Code.CSV_MALFORMED, f"line {first}: not a table from here on")
             for index in reversed(ragged):
@@ -114,7 +115,7 @@ class RowParser:
 
     # --- the usual path
 
-    def _arrow(self, data: bytes) -> tuple[pa.Table | None, list[int]]:
+    def _arrow(self, data: pa.Buffer) -> tuple[pa.Table | None, list[int]]:
         """The table, and the positions (from 1) of lines of another width; None where Arrow refuses the block."""
         if self._failures < _GIVE_UP_AFTER:
             try:
@@ -126,7 +127,7 @@ class RowParser:
         except pa.ArrowInvalid:
             return None, []
 
-    def _parse_as(self, data: bytes, types: dict[int, pa.DataType]) -> tuple[pa.Table, list[int]]:
+    def _parse_as(self, data: pa.Buffer, types: dict[int, pa.DataType]) -> tuple[pa.Table, list[int]]:
         ragged: list[int] = []
 
         def skip(row: pa_csv.InvalidRow) -> str:
@@ -135,8 +136,8 @@ class RowParser:
 
         names = {self._names[i]: type_ for i, type_ in types.items()}
         table = pa_csv.read_csv(
-            pa.BufferReader(pa.py_buffer(data)),
-            read_options=pa_csv.ReadOptions(use_threads=False, column_names=self._names, block_size=len(data) + 1),
+            pa.BufferReader(data),
+            read_options=pa_csv.ReadOptions(use_threads=False, column_names=self._names, block_size=data.size + 1),
             parse_options=pa_csv.ParseOptions(
                 delimiter=self._shape.delimiter, ignore_empty_lines=False, invalid_row_handler=skip
             ),
@@ -154,7 +155,8 @@ class RowParser:
         return all(table.schema.field(self._names[i]).type == t for i, t in self._types.items())
 
     def _columns(self, table: pa.Table) -> dict[int, pa.Array]:
-        return {i: table.column(self._names[i]).combine_chunks() for i in self._types}
+        columns = {i: table.column(self._names[i]) for i in self._types}
+        return {i: c.chunk(0) if c.num_chunks == 1 else c.combine_chunks() for i, c in columns.items()}
 
     # --- rows that hold nothing
 
@@ -261,8 +263,8 @@ class RowParser:
         self._findings.reject(reason, row)
 
 
-def _count_lines(data: bytes) -> int:
-    return data.count(b"\n") + (not data.endswith(b"\n"))
+def _count_lines(block: Block, size: int) -> int:
+    return block.data.count(b"\n", 0, size) + (block.data[size - 1 : size] != b"\n")
 
 
 def _quoted(cell: str, delimiter: str) -> bytes:

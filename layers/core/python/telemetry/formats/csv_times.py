@@ -18,11 +18,10 @@ from telemetry.formats.cells import blank_to_null, parse_float
 from telemetry.formats.csv_columns import key_of, unit_suffix
 from telemetry.formats.csv_dates import DateOrder, find_date, hinted_order, iso_dates, order_of
 from telemetry.formats.csv_dialect import Layout
+from telemetry.formats.day_clock import DAY_US, DayClock, epoch_us
 from telemetry.formats.iso8601 import parse_iso8601
 from telemetry.formats.reader import Findings, Origin, TimeBasis
 from telemetry.streams.channels import TIMESTAMP
-
-DAY_US = 86_400_000_000
 
 
 class Form(Enum):
@@ -51,7 +50,7 @@ class TimeColumn:
 
 
 _TIME_WORDS = frozenset({
-    "time", "timestamp", "timestamps", "datetime", "date", "utc", "epoch", "unix", "clock", "zeit", "uhrzeit",
+    "elapsed", "time", "timestamp", "timestamps", "datetime", "date", "utc", "epoch", "unix", "clock", "zeit", "uhrzeit",
     "datum", "heure", "fecha", "hora", "data", "ora", "tijd", "tid", "gpstime", "unixtime", "utctime",
     "localtime", "epochtime", "timestampms", "timems", "d", "t", "seconds", "secs", "sec", "millis",
     "milliseconds", "fecha_hora", "day", "tod", "recorded", "created", "aika", "stamp",
@@ -131,8 +130,7 @@ class TimeColumns:
         self._uploaded_at = uploaded_at
         self._zoned = any(column.zoned for column in self.columns)
         self._zoneless = 0
-        self._days_passed = 0
-        self._last_time: int | None = None
+        self._clock: DayClock | None = None
 
     @property
     def indices(self) -> tuple[int, ...]:
@@ -231,25 +229,18 @@ class TimeColumns:
         return counted.cast(TIMESTAMP)
 
     def _of_day(self, cells: pa.StringArray) -> pa.TimestampArray:
-        """Times of day on `day` and the days after it: a fall by more than half a day is a midnight."""
+        """Times of day on `day` and the days after it."""
         times = parse_iso8601(_joined(pa.scalar("1970-01-01"), cells)).times.cast(pa.int64())
         known = times.drop_null()
-        if not len(known):
-            return times.cast(TIMESTAMP)
-        previous = pa.array([known[0].as_py() if self._last_time is None else self._last_time], pa.int64())
-        steps = pc.subtract(pc.fill_null_forward(times), _shifted(times, previous))
-        half = DAY_US // 2
-        turns = pc.subtract(pc.cast(pc.less(steps, -half), pa.int64()), pc.cast(pc.greater(steps, half), pa.int64()))
-        if self._last_time is None and self._uploaded_at is not None:
-            # A recording lies before its upload: later than that on the same day means the day before.
-            moment = self._uploaded_at.astimezone(UTC)
-            if known[0].as_py() > ((moment.hour * 60 + moment.minute) * 60 + moment.second) * 1_000_000:
-                self._days_passed = -1
-        days = pc.add(pc.cumulative_sum(pc.fill_null(turns, 0)), self._days_passed)
-        self._days_passed = days[-1].as_py()
-        self._last_time = known[-1].as_py()
-        day = (self._day or date(1970, 1, 1)).toordinal() - date(1970, 1, 1).toordinal()
-        return pc.add(times, pc.multiply(pc.add(days, day), DAY_US)).cast(TIMESTAMP)
+        if self._clock is None:
+            day = epoch_us(self._day or date(1970, 1, 1))
+            if self._uploaded_at is not None and len(known):
+                # A recording lies before its upload: later than that on the same day means the day before.
+                moment = self._uploaded_at.astimezone(UTC)
+                seconds = (moment.hour * 60 + moment.minute) * 60 + moment.second
+                day -= DAY_US if known[0].as_py() > seconds * 1_000_000 else 0
+            self._clock = DayClock(day)
+        return self._clock.absolute(times).cast(TIMESTAMP)
 
     def _count_unreadable(
         self, cells: pa.Array, times: pa.TimestampArray, rows: pa.Int64Array, findings: Findings
@@ -284,11 +275,6 @@ def _offsets(cells: pa.StringArray) -> pa.Array:
         read.append(timedelta(minutes=-minutes if match and match[1] == "-" else minutes))
     found = pa.array(read, pa.duration("us")).take(encoded.indices)
     return pc.fill_null(found, pa.scalar(timedelta(), pa.duration("us")))
-
-
-def _shifted(times: pa.Int64Array, previous: pa.Int64Array) -> pa.Int64Array:
-    filled = pc.fill_null_forward(times)
-    return pa.concat_arrays([previous, filled.slice(0, len(filled) - 1)])
 
 
 def _microseconds(moment: datetime) -> int:
