@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint format lock clean
+.PHONY: help setup demo up test bench lint format lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -25,6 +25,9 @@ up: setup ## keep the local stack running and print its addresses and a token
 
 test: setup lint ## linters, then every test
 	@$(BIN)/python -m pytest $(TESTS)
+
+bench: $(VENV)/.ready ## speed and memory beside other programs (NAME=csv for one)
+	@PYTHONPATH=layers/core/python $(BIN)/python -m tests.benchmarks $(NAME)
 
 lint: $(VENV)/.ready ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
