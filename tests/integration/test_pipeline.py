@@ -289,6 +289,33 @@ def test_devices_are_one_row_per_real_device(house: House, monkeypatch: pytest.M
     assert "\x00" not in rows[0]["name"]
 
 
+def test_laps_that_the_file_brings_become_rows(house: House) -> None:
+    # As Harry's LapTimer writes it: every lap has its LAPINDEX.
+    rows = [line.split(",") for line in CSV.decode().splitlines()[1:]]
+    third = len(rows) // 3
+    lines = ["LAPINDEX,TIME_LAP,DATE,TIME,LATITUDE,LONGITUDE,SPEED_KPH"]
+    for number, (moment, latitude, longitude, _, speed) in enumerate(rows):
+        date, time = moment.removesuffix("Z").split("T")
+        index = 1 + min(number // third, 2)
+        lines.append(f"{index},0.0,{date},{time},{latitude},{longitude},{float(speed) * 3.6:.3f}")
+    made = house.finalised("\n".join([*lines, ""]).encode())
+    house.drain()
+    session = house.session(made)
+    assert session["status"] == "READY"
+    laps = house.sql("SELECT * FROM telemetry_laps WHERE run_id = :id ORDER BY lap_number", id=made.run_id)
+    assert len(laps) == 3
+    assert session["summary"]["lapCount"] == len(laps)
+    assert session["summary"]["bestLapMs"] == min(lap["duration_ms"] for lap in laps)
+    for lap in laps:
+        length = lap["end_time_utc"] - lap["start_time_utc"]
+        assert lap["duration_ms"] == pytest.approx(length.total_seconds() * 1000) == pytest.approx(third * 100, abs=200)
+        assert (lap["source"], lap["kind"]) == ("FILE", "TIMED")
+        assert 0 < lap["distance_m"] < session["summary"]["distanceM"]
+        assert lap["max_speed_mps"] > lap["distance_m"] / length.total_seconds() > 1
+        assert lap["duration_uncertainty_ms"] == pytest.approx(100 / math.sqrt(6), rel=1.01)
+    assert [lap["lap_number"] for lap in laps] == list(range(1, len(laps) + 1))
+
+
 def test_numbers_that_json_lacks_become_null(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     canonicalise = recording.canonicalise
 

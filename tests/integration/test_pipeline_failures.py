@@ -5,6 +5,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -191,9 +192,11 @@ def test_cancel_while_parsing_keeps_the_cancel(house: House, monkeypatch: pytest
 
 def test_delete_while_parsing_leaves_no_row(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     made = house.finalised(CSV)
-    before_parsing(
-        monkeypatch, lambda: house.sql("DELETE FROM telemetry_sessions WHERE id = :id", id=made.session_id) and None
-    )
+
+    def delete() -> None:
+        house.sql("DELETE FROM telemetry_sessions WHERE id = :id", id=made.session_id)
+
+    before_parsing(monkeypatch, delete)
     assert house.drain().outcomes[Outcome.LOST] == 1
     for table in ("sessions", "processing_runs", "jobs", "datasets", "laps", "artifacts"):
         assert house.sql(f"SELECT * FROM telemetry_{table}") == []
@@ -260,7 +263,7 @@ def test_out_of_time(house: House, monkeypatch: pytest.MonkeyPatch, first: bool)
     made = house.finalised(CSV)
     for _ in range(2):
         ticks = iter([LIFE_MS, LIFE_MS])
-        drain(house.services, lambda ticks=ticks: next(ticks, LIFE_MS // 3))
+        drain(house.services, partial(next, ticks, LIFE_MS // 3))
     left = iter([LIFE_MS, LIFE_MS if first else int(0.8 * LIFE_MS)])
 
     drain(house.services, lambda: next(left, 0))

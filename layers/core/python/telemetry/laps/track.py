@@ -45,6 +45,8 @@ def measure(batches: Iterable[pa.RecordBatch], stretches: Sequence[Stretch]) -> 
     fastest: list[float | None] = [None] * len(stretches)
     by_start = sorted(range(len(stretches)), key=lambda index: stretches[index].start_us)
     starts = [stretches[index].start_us for index in by_start]
+    running: list[int] = []
+    seen = 0
     previous: pa.RecordBatch | None = None
     total = 0.0
     for batch in batches:
@@ -58,10 +60,12 @@ def measure(batches: Iterable[pa.RecordBatch], stretches: Sequence[Stretch]) -> 
         for moment in moments[bisect.bisect_left(moments, first_us) : bisect.bisect_right(moments, last_us)]:
             if moment not in along:
                 along[moment], spacing[moment] = _at(times, distances, moment)
-        for index in by_start[: bisect.bisect_right(starts, last_us)]:
-            stretch = stretches[index]
-            if stretch.end_us >= first_us:
-                fastest[index] = _faster(fastest[index], times, joined.column("speed_mps"), stretch)
+        begun = bisect.bisect_right(starts, last_us)
+        # Ended stretches are dropped, so that many laps do not cost a look at each for every batch.
+        running = [index for index in (*running, *by_start[seen:begun]) if stretches[index].end_us >= first_us]
+        seen = begun
+        for index in running:
+            fastest[index] = _faster(fastest[index], times, joined.column("speed_mps"), stretches[index])
         total = distances[-1].as_py()
         previous = joined.slice(joined.num_rows - 1)
     return [

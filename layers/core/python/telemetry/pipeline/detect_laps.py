@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from telemetry import recording
 from telemetry.database.connection import Row, Transaction
 from telemetry.database.queries import load
 from telemetry.database.storable import storable_json
@@ -29,7 +30,7 @@ from telemetry.streams.channels import GNSS_PVT
 _PIPELINE = load("pipeline")
 _DATASETS = load("datasets")
 _LAPS = load("laps")
-METADATA_KEY = b"telemetry"
+
 _READ_BYTES = 1 << 20
 
 
@@ -115,14 +116,14 @@ def _download(services: Services, dataset: Row, file: Path, progress: Progress) 
 
 def _laps(file: Path, progress: Progress) -> tuple[Lap, ...]:
     with pq.ParquetFile(file) as parquet:
-        given = _given_laps(parquet.schema_arrow.metadata or {})
+        given = _given_laps(parquet.metadata.metadata or {})
         return laps_of_file(given, _batches(parquet, progress)) if given else ()
 
 
 def _given_laps(metadata: dict[bytes, bytes]) -> list[GivenLap]:
     return [
         GivenLap(lap["number"], datetime.fromisoformat(lap["startTime"]), datetime.fromisoformat(lap["endTime"]))
-        for lap in json.loads(metadata.get(METADATA_KEY, b"{}")).get("laps", [])
+        for lap in json.loads(metadata.get(recording.METADATA_KEY.encode(), b"{}")).get("laps", [])
     ]
 
 

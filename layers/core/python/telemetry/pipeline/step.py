@@ -132,13 +132,15 @@ def load_work(database: Database, job: queue.Job) -> Work:
 
     Raises
     ------
-    LeaseLost : the run is gone (its session was deleted).
+    LeaseLost : the run is gone (its session was deleted), or was ended meanwhile.
     TelemetryError : INTERNAL_ERROR when the payload names an artifact that is not of this session.
     """
     rows = database.run(_QUERIES["run_of_job"], run_id=job.run_id)
     if not rows:
         raise queue.LeaseLost(f"job {job.id}: its run is gone")
     run = rows[0]
+    if run["status"] in (RunStatus.FAILED, RunStatus.CANCELLED):
+        raise queue.LeaseLost(f"job {job.id}: its run has ended")
     if run["status"] == RunStatus.QUEUED:
         database.run(_QUERIES["start_run"], run_id=job.run_id)
     wanted = [str(artifact_id) for artifact_id in job.payload.get("artifactIds", [])]
