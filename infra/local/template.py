@@ -107,6 +107,11 @@ def read_template(path: Path = ROOT / "template.yaml") -> Template:
     )
 
 
+def read_outputs(path: Path = ROOT / "infra" / "storage.yaml") -> set[str]:
+    """Names of the storage stack's outputs."""
+    return set(yaml.load(path.read_text(), Loader=_Loader)["Outputs"])  # noqa: S506 as above
+
+
 def _function(name: str, properties: Mapping[str, Any], authorizer: Mapping[str, Any], root: Path) -> Function:
     routes, queues, schedules = [], [], []
     for event_name, event in properties.get("Events", {}).items():

@@ -36,7 +36,7 @@ def main() -> int:
         console.print("Ended.")
         return 0
     except StackError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]{error}[/red]")
+        Console(stderr=True, highlight=False, soft_wrap=True).print(str(error), style="red", markup=False)
         return 1
 
 
@@ -65,7 +65,8 @@ def _introduce(console: Console, stack: Stack, seconds: float) -> None:
 
   export TOKEN={stack.token()}
   curl -H "Authorization: Bearer $TOKEN" {stack.api_url}/sessions
-"""
+""",
+        markup=False,
     )
 
 

@@ -1,0 +1,134 @@
+"""`make up` from the outside: what it says, that it is alone, and that nothing outlives it however it ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from infra.local.process import ROOT
+from infra.local.stack import Stack
+
+
+def _command(directory: Path, module: str = "infra.local.up", **more: str) -> dict[str, object]:
+    environment = {**os.environ, "STACK_DIRECTORY": str(directory), "STACK_API_PORT": "0", **more}
+    return {"args": [sys.executable, "-m", module], "cwd": ROOT, "env": environment, "text": True}
+
+
+@contextmanager
+def _up(directory: Path) -> Iterator[tuple[psutil.Popen, str]]:
+    """`make up` in a process of its own, once it says that it is up; and what it said."""
+    process = psutil.Popen(**_command(directory), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    said: list[str] = []
+    try:
+        for line in process.stdout:
+            said.append(line)
+            if "curl" in line:
+                break
+        else:
+            pytest.fail("".join(said))
+        yield process, "".join(said)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.wait(20)
+        process.stdout.close()
+
+
+def _gone(processes: list[psutil.Process], *, seconds: float) -> bool:
+    _, alive = psutil.wait_procs(processes, timeout=seconds)
+    return not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_up_says_how_to_call_it_is_alone_and_ends_with_ctrl_c(tmp_path: Path) -> None:
+    directory = tmp_path / "stack"
+    with _up(directory) as (process, said):
+        words = said.split()
+        token = next(word for word in words if word.startswith("TOKEN=")).removeprefix("TOKEN=")
+        url = next(line.split()[1] for line in said.splitlines() if line.startswith("  API "))
+        answer = httpx.get(f"{url}/sessions", headers={"authorization": f"Bearer {token}"}, trust_env=False)
+        assert answer.status_code == 200
+        parameters = json.loads((directory / "sam-env.json").read_text())["Parameters"]
+        assert parameters["TELEMETRY_NUDGE_QUEUE_URL"].startswith("http://127.0.0.1:")
+        assert (directory / "sam-env.json").stat().st_mode & 0o077 == 0
+
+        for module in ("infra.local.up", "infra.local.demo"):
+            second = subprocess.run(**_command(directory, module), capture_output=True, check=False, timeout=30)
+            assert second.returncode == 1
+            for expected in ("A local stack is running already", str(directory), "make up", str(process.pid), url):
+                assert expected in second.stderr
+
+        children = process.children(recursive=True)
+        assert len(children) >= 4  # LocalStack, PostgreSQL, gateway, poller
+        process.send_signal(signal.SIGINT)
+        assert process.wait(15) == 0
+        assert _gone(children, seconds=2)
+        assert not (directory / "lock").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children when their parent is killed outright")
+def test_kill_9_leaves_no_process_and_no_lock(tmp_path: Path) -> None:
+    directory = tmp_path / "stack"
+    with _up(directory) as (process, _):
+        children = process.children(recursive=True)
+        process.kill()
+        process.wait(5)
+        assert _gone(children, seconds=10)
+    started = time.monotonic()
+    with Stack(directory=directory, purpose="tests") as again:
+        assert httpx.get(again.api_url + "/sessions", trust_env=False).status_code == 401
+    assert time.monotonic() - started < 60
+
+
+def test_a_part_that_dies_ends_the_rest_and_says_which(tmp_path: Path) -> None:
+    with _up(tmp_path / "stack") as (process, _):
+        children = process.children(recursive=True)
+        next(child for child in children if "infra.local.poller" in child.cmdline()).kill()
+        assert process.wait(15) == 1
+        assert "poller ended with code" in process.stdout.read()
+        assert _gone(children, seconds=2)
+
+
+def test_local_recordings_outlive_a_restart(tmp_path: Path) -> None:
+    directory = tmp_path / "stack"
+
+    def sessions(stack: Stack) -> list[str]:
+        headers = {"authorization": f"Bearer {stack.token()}"}
+        body = httpx.get(f"{stack.api_url}/sessions", headers=headers, trust_env=False).json()
+        return [session["sessionId"] for session in body["sessions"]]
+
+    from infra.local.demo import FIXTURES, process
+
+    with Stack(directory=directory, backend="local", keep=True) as first:
+        made = process(first, FIXTURES / "sample_track.gpx", lambda _: None)
+    with Stack(directory=directory, backend="local", keep=True) as second:
+        assert sessions(second) == [made.session["sessionId"]]
+        assert Path(made.parquet[0]).is_file()
+    with Stack(directory=directory, backend="local") as fresh:
+        assert sessions(fresh) == []
+
+
+def test_a_taken_port_is_said(stack: Stack, tmp_path: Path) -> None:
+    port = stack.api_url.split(":")[2].split("/")[0]
+    taken = subprocess.run(
+        **_command(tmp_path / "stack", STACK_API_PORT=port), capture_output=True, check=False, timeout=30
+    )
+    assert taken.returncode == 1
+    assert f"Port {port} is taken" in taken.stderr
+    assert "STACK_API_PORT" in taken.stderr
+
+
+def test_a_wrong_backend_is_said(tmp_path: Path) -> None:
+    wrong = subprocess.run(
+        **_command(tmp_path / "stack", TELEMETRY_STORAGE_BACKEND="tape"), capture_output=True, check=False, timeout=30
+    )
+    assert wrong.returncode == 1
+    assert "it takes s3 or local" in wrong.stderr
