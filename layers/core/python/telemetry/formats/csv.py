@@ -181,6 +181,8 @@ class _BatchBuilder:
     def _channel(self, cells: Cells, column: Column) -> pa.Array:
         values = cells.columns[column.index]
         if pa.types.is_string(values.type):
+            if column.index in self._plan.layout.units_in_cells:
+                values = pc.replace_substring_regex(values, r"\s*[A-Za-z°/²%]+$", "")
             values, unreadable = parse_float(values, decimal_comma=self._plan.layout.decimal_comma)
             self._count(column.field.name, unreadable, cells)
         if not column.conversion.is_identity:

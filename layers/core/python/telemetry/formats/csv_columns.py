@@ -37,7 +37,8 @@ _KEYS: dict[str, str] = {
     ),
     "altitude_m": (
         "gps altitude; altitude; alt; gps alt; elevation; ele; elev; height; alt msl; altitude msl; msl; "
-        "altitude above mean sea level; altitude above sea level; h msl; height msl; altitude wgs84; gnss altitude; location altitude; "
+        "altitude above mean sea level; altitude above sea level; "
+        "h msl; hmsl; height msl; altitude wgs84; gnss altitude; location altitude; "
         "position altitude; gps height; gps elevation; alt gps; altitude gps; enhanced altitude; höhe; hoehe; "
         "altitud; altitudine; quota; hauteur; korkeus; hm vhe; alt mean sea level; gps1 altitude; osd "
         "altitude; hoyde"
@@ -323,6 +324,8 @@ def _by_words(keys: list[str], words: frozenset[str]) -> int | None:
 def _is_numeric(layout: Layout, index: int) -> bool:
     """True where most of the sample's cells are numbers, or it has none to judge by."""
     cells = layout.column(index)
+    if index in layout.units_in_cells:
+        return True
     numbers = sum(is_number(cell) and not cell[-1:].isalpha() for cell in cells)
     return 2 * numbers >= len(cells)
 

@@ -18,6 +18,7 @@ MAX_COLUMNS = 4096
 
 _NUMERIC = re.compile(r"[+-]?(\d[\d.,]*|[.,]\d+)([eE][+-]?\d+)?[NSEWnsew]?\Z")
 _HAS_DIGITS = re.compile(r"\d")
+_WITH_UNIT = re.compile(r"[+-]?[\d.,]+\s*([A-Za-z°/²%]{1,5})\Z")
 _TIME_LIKE = re.compile(r"\d{1,4}[-/.:]\d{1,2}[-/.:]\d{1,4}")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d{1,3},\d+\Z")
 _GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?\Z")
@@ -40,6 +41,7 @@ class Layout:
     preamble : lines before the header, as they are.
     header : column names as written, without surrounding blanks and quotes, without their unit.
     units : unit by column, from the name or from a units row; empty where none is given.
+    units_in_cells : columns whose cells carry the unit: `34.5 M`.
     notes : further rows between header and data (sources), cell by cell.
     first_data_line : line number of the first row of data.
     width : cells in a row of data.
@@ -56,6 +58,7 @@ class Layout:
     width: int
     sample: tuple[tuple[str, ...], ...] = field(repr=False)
     decimal_comma: bool = False
+    units_in_cells: frozenset[int] = frozenset()
 
     def column(self, index: int) -> list[str]:
         """The sample's cells of one column that are not blank."""
@@ -168,6 +171,7 @@ def _layout(lines: list[str], delimiter: str, header_index: int) -> Layout:
         if line.strip() and not line.lstrip().startswith("#")
     ]
     width = _usual_width(rows, len(header))
+    in_cells = [_unit_in_cells([row[i] for row in rows if i < len(row)]) for i in range(len(header))]
     names, own_units = zip(*(split_unit(name) for name in header), strict=True)
     padded = [*units, *[""] * (len(header) - len(units))]
     layout = Layout(
@@ -175,13 +179,26 @@ def _layout(lines: list[str], delimiter: str, header_index: int) -> Layout:
         preamble=tuple(lines[:header_index]),
         header_line=header_index + 1,
         header=_fitted(names, width),
-        units=_fitted([own or below for own, below in zip(own_units, padded, strict=False)], width),
+        units=_fitted(
+            [own or below or inside for own, below, inside in zip(own_units, padded, in_cells, strict=False)], width
+        ),
+        units_in_cells=frozenset(index for index, unit in enumerate(in_cells) if unit),
         notes=tuple(_fitted(note, width) for note in notes),
         first_data_line=position + 1,
         width=width,
         sample=tuple(rows),
     )
     return replace(layout, decimal_comma=_has_decimal_comma(layout))
+
+
+def _unit_in_cells(cells: list[str]) -> str:
+    """The unit that every filled cell ends in, or nothing."""
+    filled = [cell for cell in cells if cell]
+    match = _WITH_UNIT.match(filled[0]) if filled else None
+    if match is None or not is_unit(match[1]):
+        return ""
+    same = all((other := _WITH_UNIT.match(cell)) and other[1] == match[1] for cell in filled)
+    return match[1] if same else ""
 
 
 def _logical_lines(lines: list[str]) -> Iterator[str]:

@@ -16,7 +16,8 @@ from telemetry.formats.csv_columns import Column, Columns, count_essential, map_
 from telemetry.formats.csv_coordinates import Coordinate, find_coordinates
 from telemetry.formats.csv_dialect import Layout, find_layout
 from telemetry.formats.csv_dialects import GENERIC, Program, find_program
-from telemetry.formats.csv_times import TimeColumns, TimeHints, find_times
+from telemetry.formats.csv_time_columns import find_times
+from telemetry.formats.csv_times import TimeColumns, TimeHints
 from telemetry.formats.reader import Findings, Origin
 from telemetry.streams.units import conversion
 

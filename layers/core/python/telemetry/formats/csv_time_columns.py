@@ -1,0 +1,265 @@
+"""Which columns of a text table tell time, and in which form: decided from their names and the first rows. Pure."""
+
+import re
+
+from telemetry.errors import Code, TelemetryError
+from telemetry.formats.csv_columns import key_of, unit_suffix
+from telemetry.formats.csv_dates import DateOrder, find_date, hinted_order, order_of
+from telemetry.formats.csv_dialect import Layout
+from telemetry.formats.csv_times import Form, TimeColumn, TimeColumns, TimeHints
+from telemetry.formats.reader import Origin, TimeBasis
+
+_TIME_WORDS = frozenset({
+    "time", "timestamp", "timestamps", "datetime", "date", "utc", "epoch", "unix", "clock", "zeit", "uhrzeit",
+    "elapsed",
+    "datum", "heure", "fecha", "hora", "data", "ora", "tijd", "tid", "gpstime", "unixtime", "utctime",
+    "localtime", "epochtime", "timestampms", "timems", "d", "t", "seconds", "secs", "sec", "millis",
+    "milliseconds", "fecha_hora", "day", "tod", "recorded", "created", "aika", "stamp",
+})  # fmt: skip
+_NOT_TIME = frozenset({
+    "lap", "predicted", "best", "sector", "split", "delta", "since", "last", "fix", "delay", "interval",
+    "pause", "diff", "moving", "zone", "offset", "ofst", "utcofst", "accuracy", "update", "age", "sample",
+    "duration", "remaining", "ago", "total", "cpu",
+})  # fmt: skip
+_OFFSET_KEYS = frozenset(
+    {"utcofst", "utc ofst", "utc offset", "utcoffset", "time zone", "timezone", "zone", "gmt offset", "tz"}
+)
+_OFFSET = re.compile(r"[+-]\d{1,2}(:?\d{2})?(:00)?\Z")
+_ZONE = re.compile(r"(Z|[+-]\d{2}(:?\d{2})?)\s*\Z", re.IGNORECASE)
+_ISO = re.compile(r"\d{4}-\d{2}-\d{2}([Tt]|\s+)\d{2}:\d{2}(:\d{2}([.,]\d*)?)?\s*([Zz]|[+-]\d{2}(:?\d{2})?)?\Z")
+_TIME = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,:]\d*)?)?\s*([AaPp]\.?[Mm]\.?)?\s*([Zz]|UTC|GMT|[+-]\d{2}(:?\d{2})?)?\Z")
+_NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\Z")
+_COMPACT = re.compile(
+    r"(19|20)\d{2}(0[1-9]|1[0-2])([0-2]\d|3[01])[T_ -]?([01]\d|2[0-3])[0-5]\d[0-5]\d([.,]?\d{1,6})?Z?\Z"
+)
+_COMPACT_TIME = re.compile(r"([01]?\d|2[0-3])[0-5]\d[0-5]\d([.,]\d+)?Z?\Z")
+_SCALES = {
+    "s": 1e6, "sec": 1e6, "secs": 1e6, "second": 1e6, "seconds": 1e6, "unix time": 1e6,
+    "ms": 1e3, "msec": 1e3, "millis": 1e3, "milliseconds": 1e3, "millisecond": 1e3,
+    "us": 1.0, "µs": 1.0, "μs": 1.0, "usec": 1.0, "micros": 1.0, "microseconds": 1.0,
+    "ns": 1e-3, "nsec": 1e-3, "nanos": 1e-3, "nanoseconds": 1e-3,
+    "min": 6e7, "mins": 6e7, "minutes": 6e7, "h": 3.6e9, "hours": 3.6e9,
+}  # fmt: skip
+_PARTS = ("year", "month", "day", "hour", "minute", "second")
+_FRACTIONS = {
+    "millisecond": 1e3,
+    "milliseconds": 1e3,
+    "ms": 1e3,
+    "millis": 1e3,
+    "centisecond": 1e4,
+    "hundredths": 1e4,
+    "microsecond": 1.0,
+    "us": 1.0,
+}
+_PART_NAMES = {
+    "hours": "hour",
+    "minutes": "minute",
+    "min": "minute",
+    "seconds": "second",
+    "sec": "second",
+    "mon": "month",
+    "hr": "hour",
+}
+
+
+def find_times(layout: Layout, origin: Origin, hints: TimeHints | None = None) -> TimeColumns | None:
+    """The columns that tell time, the surest first; None where there is none.
+
+    Raises
+    ------
+    TelemetryError : NO_TIME_DATA where times count from a start that the file does not give.
+    """
+    hints = hints or TimeHints()
+    found = [column for index in range(layout.width) if (column := _classified(layout, index, hints.order)) is not None]
+    # Columns that the program is known to write come first; `sorted` keeps the file's order otherwise.
+    found = sorted(found, key=lambda c: (c.name not in hints.keys, "utc" not in c.name.split(), c.form is Form.ELAPSED))
+    return _chosen(found, layout, origin, hints)
+
+
+def _chosen(found: list[TimeColumn], layout: Layout, origin: Origin, hints: TimeHints) -> TimeColumns | None:
+    comma = layout.decimal_comma
+    by_form = {form: [c for c in found if c.form is form] for form in Form}
+
+    def basis(column: TimeColumn) -> TimeBasis:
+        utc = hints.utc or hints.gps_time or column.says_utc
+        return TimeBasis.GNSS_UTC if utc else TimeBasis.DEVICE_LOCAL
+
+    for column in found:
+        if column.zoned or column.form is Form.EPOCH:
+            return TimeColumns([column], basis=TimeBasis.GNSS_UTC, decimal_comma=comma, gps_time=hints.gps_time)
+    offset = _offset_column(layout)
+    inferred: list[str] = []
+    if hints.gps_time:
+        inferred.append("The file's clock is GPS time: its leap seconds were taken off.")
+    for column in found:
+        if column.form in (Form.ISO, Form.DATE_TIME, Form.COMPACT):
+            if column.form is Form.DATE_TIME:
+                inferred.append(f"Dates were read as {column.order.value}.")
+            return TimeColumns(
+                [column],
+                basis=TimeBasis.GNSS_UTC if offset is not None else basis(column),
+                inferred=inferred,
+                offset=offset,
+                gps_time=hints.gps_time,
+            )
+    clocks, days = by_form[Form.TIME_OF_DAY], by_form[Form.DATE]
+    if days and clocks:
+        day = min(days, key=lambda c: (c.says_utc != clocks[0].says_utc, abs(c.index - clocks[0].index)))
+        inferred.append(f"Dates were read as {day.order.value}.")
+        zoned = offset is not None and not clocks[0].says_utc
+        return TimeColumns(
+            [day, clocks[0]],
+            basis=TimeBasis.GNSS_UTC if zoned or clocks[0].zoned else basis(clocks[0]),
+            inferred=inferred,
+            offset=offset if zoned else None,
+            gps_time=hints.gps_time,
+        )
+    if clocks:
+        date_, sentence = find_date(layout.preamble, origin)
+        if date_ is None:
+            raise TelemetryError(Code.NO_TIME_DATA, "times of day without any date")
+        return TimeColumns(
+            [clocks[0]],
+            basis=TimeBasis.INFERRED_DATE,
+            day=date_,
+            inferred=[*inferred, sentence],
+            uploaded_at=origin.uploaded_at if "upload" in sentence else None,
+            gps_time=hints.gps_time,
+        )
+    parts = _parts(layout) or _gps_week(layout)
+    if parts:
+        utc = parts[0].form is Form.GPS_WEEK or hints.utc or hints.gps_time or any("utc" in c.name for c in parts)
+        return TimeColumns(
+            parts,
+            basis=TimeBasis.GNSS_UTC if utc else TimeBasis.DEVICE_LOCAL,
+            inferred=[f"Times were put together from {parts[0].form.value}."],
+            decimal_comma=comma,
+            gps_time=hints.gps_time and parts[0].form is Form.PARTS,
+        )
+    for column in by_form[Form.ELAPSED]:
+        if hints.start is None:
+            name = layout.header[column.index][:40]
+            raise TelemetryError(Code.NO_TIME_DATA, f"column {name!r} counts from a start that the file does not give")
+        return TimeColumns(
+            [column],
+            basis=TimeBasis.GNSS_UTC if hints.start_is_utc else TimeBasis.DEVICE_LOCAL,
+            start=hints.start,
+            inferred=["Times count from the date and time in the file's header."],
+            decimal_comma=comma,
+        )
+    return _unreadable(layout)
+
+
+def _unreadable(layout: Layout) -> TimeColumns | None:
+    """A column that is called a time but has no cell to judge by: read as ISO 8601, so that its rows are counted."""
+    for index, name in enumerate(layout.header):
+        words = set(key_of(name).split())
+        if words & _TIME_WORDS and not words & _NOT_TIME and not layout.sample:
+            return TimeColumns([TimeColumn(index, Form.ISO, key_of(name))], basis=TimeBasis.GNSS_UTC)
+    return None
+
+
+def _parts(layout: Layout) -> list[TimeColumn]:
+    """Columns for year, month, day, hour, minute, second and perhaps a fraction; empty where one is missing."""
+    found: dict[str, TimeColumn] = {}
+    for index, name in enumerate(layout.header):
+        key = key_of(name)
+        for prefix in ("gps ", "utc ", "gnss "):
+            key = key.removeprefix(prefix)
+        part = _PART_NAMES.get(key, key)
+        if part in _FRACTIONS:
+            found.setdefault("fraction", TimeColumn(index, Form.PARTS, key, scale=_FRACTIONS[part]))
+        elif part in _PARTS:
+            found.setdefault(part, TimeColumn(index, Form.PARTS, key_of(name)))
+    if not all(part in found for part in _PARTS):
+        return []
+    return [found[part] for part in (*_PARTS, "fraction") if part in found]
+
+
+def _gps_week(layout: Layout) -> list[TimeColumn]:
+    """GPS week number and time of week."""
+    keys = [key_of(name) for name in layout.header]
+    week = next((i for i, key in enumerate(keys) if key in ("week", "gps week", "gpsweek", "week number", "wn")), None)
+    if week is None:
+        return []
+    for index, key in enumerate(keys):
+        bare, _, unit = key.partition(" ") if key.split()[-1:] and key.split()[-1] in _SCALES else (key, "", "")
+        if bare in ("tow", "itow", "i tow", "gps tow", "time of week", "gps seconds", "gps sow", "sow"):
+            values = [float(cell) for cell in layout.column(index) if _NUMBER.match(cell) and "," not in cell]
+            # A week has 604 800 seconds.
+            scale = _SCALES.get(layout.units[index].lower() or unit) or (
+                1e3 if max(values, default=0) > 604_800 else 1e6
+            )
+            return [TimeColumn(week, Form.GPS_WEEK, keys[week]), TimeColumn(index, Form.GPS_WEEK, key, scale=scale)]
+    return []
+
+
+def _offset_column(layout: Layout) -> int | None:
+    """The column that gives each row's offset from UTC, where there is one."""
+    for index, name in enumerate(layout.header):
+        cells = layout.column(index)
+        if key_of(name) in _OFFSET_KEYS and cells and all(_OFFSET.match(cell) for cell in cells):
+            return index
+    return None
+
+
+def _classified(layout: Layout, index: int, known_order: DateOrder | None) -> TimeColumn | None:
+    """The form of one column, or None where it tells no time."""
+    key = key_of(layout.header[index])
+    words = set(key.split())
+    if not words & _TIME_WORDS or words & _NOT_TIME:
+        return None
+    cells = layout.column(index)
+    if not cells:
+        return None
+    note = layout.units[index].lower()
+    unit = note or unit_suffix(key)[1]
+    says_utc = bool(words & {"utc", "gmt", "zulu", "utctime"}) or note in ("utc", "gmt", "z")
+    most = 0.6 * len(cells)
+
+    def mostly(pattern: re.Pattern[str]) -> bool:
+        return sum(bool(pattern.match(cell)) for cell in cells) >= most
+
+    if mostly(_ISO):
+        return TimeColumn(
+            index, Form.ISO, key, zoned=all(map(_ZONE.search, filter(_ISO.match, cells))), says_utc=says_utc
+        )
+    if mostly(_COMPACT):
+        return TimeColumn(index, Form.COMPACT, key, zoned=all(c.endswith("Z") for c in cells), says_utc=says_utc)
+    if mostly(_TIME) and not words & {"elapsed"}:
+        return TimeColumn(index, Form.TIME_OF_DAY, key, says_utc=says_utc or all(c.endswith("Z") for c in cells))
+    if mostly(_NUMBER):
+        return _classified_number(index, key, unit, cells, known_order, says_utc=says_utc)
+    order = known_order or hinted_order(note) or order_of(cells)
+    if order is None:
+        return None
+    with_time = sum(":" in cell for cell in cells) >= most
+    zoned = with_time and all(re.search(r"(Z|UTC|GMT|:\d\d\s*[+-]\d\d:?\d\d)\Z", c) for c in cells)
+    return TimeColumn(
+        index, Form.DATE_TIME if with_time else Form.DATE, key, zoned=zoned, says_utc=says_utc, order=order
+    )
+
+
+def _classified_number(
+    index: int, key: str, unit: str, cells: list[str], known_order: DateOrder | None, *, says_utc: bool
+) -> TimeColumn | None:
+    words = set(key.split())
+    values = sorted(float(c.replace(",", ".")) for c in cells if _NUMBER.match(c))
+    middle = abs(values[len(values) // 2])
+    if words & {"date", "datum", "fecha", "data", "day", "d"} and len(str(int(middle))) in (5, 6, 8):
+        order = known_order or hinted_order(unit) or order_of(cells)
+        if order is not None:
+            if order in (DateOrder.YMD, DateOrder.DMY) and len(str(int(middle))) < 8:
+                order = DateOrder.YYMMDD if order is DateOrder.YMD else DateOrder.DDMMYY
+            return TimeColumn(index, Form.DATE, key, says_utc=says_utc, order=order)
+    if not words & {"millis", "elapsed"}:
+        for low, high, scale in ((3e8, 1e11, 1e6), (1e11, 1e14, 1e3), (1e14, 1e17, 1.0), (1e17, 1e19, 1e-3)):
+            if low <= middle < high:
+                return TimeColumn(index, Form.EPOCH, key, scale=scale, says_utc=True)
+    clock = all(_COMPACT_TIME.match(c) and len(re.split("[.,]", c)[0]) >= 5 for c in cells)
+    if clock and unit not in _SCALES and not words & {"elapsed"}:
+        return TimeColumn(index, Form.TIME_OF_DAY, key, says_utc=says_utc)
+    if words & {"epoch", "unix", "date"}:
+        return None
+    scale = _SCALES.get(unit) or next((_SCALES[w] for w in reversed(key.split()) if w in _SCALES), 1e6)
+    return TimeColumn(index, Form.ELAPSED, key, scale=scale)
