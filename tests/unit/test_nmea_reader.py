@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fixtures.generator import Recipe, write
 from telemetry.errors import Code, TelemetryError
-from telemetry.formats import nmea_epochs
+from telemetry.formats import nmea_epochs, nmea_fields
 from telemetry.formats.nmea import READER
 from telemetry.formats.reader import Findings, Origin, TimeBasis
 from tests.unit.test_nmea_sentences import Trickle, sentence
@@ -402,6 +402,39 @@ def test_any_fields_end_in_rows_or_a_code(parts: list[tuple[str, list[str]]]) ->
         read(text, Origin("x"))
     except TelemetryError as error:
         assert error.code in (Code.NO_POSITION_DATA, Code.NO_TIME_DATA)
+
+
+def columns(fields: nmea_fields.Fields) -> list[object]:
+    """All that was read, for comparing."""
+    given = [fields.time_us, fields.day, fields.usable, fields.fix, *(fields.columns or {}).values()]
+    return [None if array is None else array.to_pylist() for array in given]
+
+
+VALUE = st.one_of(
+    FIELD,
+    st.floats(0, 1e6).map(lambda value: f"{value:.4f}"),
+    st.sampled_from([" 12.5 ", "+1", "1_0", "0x1", "1e5", "1e400", "-0", ".5", "5.", "1,5", "\u00bd", '"', "12 ", "T"]),
+)
+
+
+@given(st.sampled_from(range(9)), st.data())
+@settings(max_examples=200, deadline=None)
+def test_the_fast_way_reads_what_the_strict_one_reads(kind: int, data: st.DataObject) -> None:
+    width = data.draw(st.integers(1, 18))
+    rows = data.draw(st.lists(st.lists(VALUE, min_size=width, max_size=width), min_size=1, max_size=4))
+    bodies = pa.array([",".join(row).encode("ascii", "replace").decode() for row in rows], pa.string())
+    assert columns(nmea_fields.parse(kind, bodies)) == columns(nmea_fields.parse(kind, bodies, strict=True))
+
+
+def test_the_fast_way_is_taken_for_usual_sentences_and_left_for_odd_ones() -> None:
+    def fast(*bodies: str) -> bool:
+        needed, numbers, _ = nmea_fields._PARSERS[0]
+        return nmea_fields._table_cells(pa.array([body[6:] for body in bodies]), needed, numbers) is not None
+
+    assert fast(rmc("120000"), rmc("120001").replace("90.0", ""))
+    assert not fast(rmc("120000"), rmc("120001") + ",V")
+    assert not fast(rmc("120000"), rmc("12000x"))
+    assert not fast(rmc("120000"), rmc("nan"))
 
 
 def test_a_bytesio_is_a_source() -> None:
