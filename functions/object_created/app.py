@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools import Logger
 from aws_lambda_powertools.logging.utils import copy_config_to_registered_loggers
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
@@ -14,7 +14,7 @@ from telemetry.storage.object_events import created_objects
 
 services = Services()
 logger = Logger(service="object_created")
-metrics = Metrics(namespace="Telemetry", service="object_created")
+metrics = EphemeralMetrics(namespace="Telemetry", service="object_created")
 # One bad message of ten fails alone, also when it comes alone.
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
@@ -24,7 +24,7 @@ copy_config_to_registered_loggers(source_logger=logger, include={"telemetry"})
 
 def record_handler(record: SQSRecord) -> None:
     """One message; an exception leaves it in the queue to come again, and in the end to the dead letters."""
-    logger.append_keys(message_id=record.message_id)
+    logger.thread_safe_append_keys(message_id=record.message_id)
     for created in created_objects(record.body):
         finalised = uploads.record_receipt(services, created.path)
         logger.info("object created", extra={"finalised": str(finalised.session_id) if finalised else None})

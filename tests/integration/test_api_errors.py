@@ -3,6 +3,8 @@
 import base64
 import io
 import json
+import re
+import threading
 from typing import Any
 from uuid import uuid4
 
@@ -11,6 +13,8 @@ import pytest
 
 from functions.sessions import app as sessions
 from functions.uploads import app as uploads
+from telemetry.api.resolver import Api
+from telemetry.database.queries import load
 from telemetry.errors import CATALOGUE, Code, TelemetryError
 from telemetry.services import Services
 from tests.api import EVENTS, PREFIX, Answer, ApiClient, claims_of, http_event, load_event
@@ -86,6 +90,25 @@ def test_lists_show_only_the_owners_own(api: ApiClient) -> None:
     assert stranger.call("sessions_list", query=cursor_of_another).status in (200, 422)
 
 
+def test_no_query_trusts_another_to_have_looked_at_the_owner(api: ApiClient) -> None:
+    upload_id = api.uploaded(CONTENT)
+    session_id = api.session_of(CSV)
+    api.house.drain()
+    before = snapshot(api)
+    tried = 0
+    for topic in ("uploads", "sessions"):
+        for query in load(topic).values():
+            if ":owner_user_id" not in query.sql or query.name in ("create_upload", "create_session", "list_sessions"):
+                continue
+            for one in (upload_id, session_id):
+                given = {"id": one, "ids": [one], "session_id": one, "name": "mine now", "owner_user_id": "owner-2"}
+                used = {name: value for name, value in given.items() if re.search(rf":{name}\b", query.sql)}
+                assert api.house.database.run(query, **used) == [], query.name
+                tried += 1
+    assert tried >= 20
+    assert snapshot(api) == before
+
+
 def snapshot(api: ApiClient) -> dict[str, Any]:
     names = ("sessions", "artifacts", "processing_runs", "jobs", "datasets", "laps", "devices")
     rows = {name: api.house.sql(f"SELECT * FROM telemetry_{name} ORDER BY id") for name in names}
@@ -150,6 +173,31 @@ def test_the_tenant_is_a_claim_of_the_settings(api: ApiClient, monkeypatch: pyte
     path = api.house.sql("SELECT storage_path FROM telemetry_artifacts")[0]["storage_path"]
     assert path == f"uploads/~2e.~2fteam~2f~c3~a4/{created.json['uploadId']}.bin"
     services.database.close()
+
+
+def test_environments_of_one_process_do_not_see_each_others_events(api: ApiClient) -> None:
+    together = threading.Barrier(2, timeout=10)
+    seen: dict[str, str] = {}
+
+    def serve(owner: str) -> None:
+        environment = Api(api.house.services, "uploads")
+
+        @environment.post(f"{PREFIX}/uploads")
+        def create() -> Any:
+            together.wait()  # both have their event
+            seen[owner] = environment.owner.user_id
+            together.wait()
+            return environment.answer(204)
+
+        answer = environment.handle(http_event("uploads_create", claims=claims_of(owner)), None)
+        assert answer["statusCode"] == 204
+
+    threads = [threading.Thread(target=serve, args=(owner,)) for owner in ("owner-1", "owner-2")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == {"owner-1": "owner-1", "owner-2": "owner-2"}
 
 
 # Requests

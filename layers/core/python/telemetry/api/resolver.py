@@ -3,8 +3,8 @@
 A handler decodes with `owner`, `path_id`, `body` and `query`, makes one call, and encodes with `answer`. Everything
 that goes wrong on the way, foreseen or not, becomes problem+json here.
 
-Powertools keeps the event at hand in one place for all resolvers of a process, so a process handles one event at a
-time, as a Lambda environment does.
+One `Api` answers one event at a time, as a Lambda environment does. Several in one process, as in the local stack, do
+not see each other's: what Powertools keeps for the whole process (event, metrics, log keys) is kept by each here.
 """
 
 import hashlib
@@ -16,11 +16,12 @@ from time import perf_counter
 from typing import Any, TypeVar
 from uuid import UUID
 
-from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler.api_gateway import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.logging.utils import copy_config_to_registered_loggers
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEventV2
 from pydantic import ValidationError
 
 from telemetry.api.models import Model
@@ -51,7 +52,7 @@ class Api(APIGatewayHttpResolver):
         self.logger = Logger(service=name)
         # The service's own modules log through the standard library; this gives their lines the same JSON form.
         copy_config_to_registered_loggers(source_logger=self.logger, include={"telemetry"})
-        self._metrics = Metrics(namespace="Telemetry", service=name)
+        self._metrics = EphemeralMetrics(namespace="Telemetry", service=name)
         self.exception_handler(Exception)(self._failed)
         self.not_found(self._no_route)
 
@@ -59,7 +60,9 @@ class Api(APIGatewayHttpResolver):
         """Answers one HTTP API event (payload 2.0)."""
         started = perf_counter()
         request = event.get("requestContext") or {}
-        self.logger.set_correlation_id(request.get("requestId"))
+        self.logger.thread_safe_append_keys(correlation_id=request.get("requestId"))
+        # On the instance, where it hides the one that `resolve` sets for all resolvers of the process.
+        self.current_event = APIGatewayProxyEventV2(event)
         answer = self.resolve(event, context)
         answer["headers"].setdefault("X-Request-Id", str(request.get("requestId", "")))
         # Neither path nor query: the route says what was asked for, without ids and cursors.
