@@ -84,6 +84,8 @@ class GpxReader:
         _conclude(collector, table, findings)
         if reading.damage is not None:
             raise reading.damage
+        if collector.stream.mistaken_encoding:
+            findings.inferred.append("bytes that are not in the encoding the document declares were read as Latin-1")
         if findings.rows_read == 0:
             raise TelemetryError(Code.GPX_NO_TRACK_POINTS)
         if table.timed == 0:
@@ -96,8 +98,6 @@ def _conclude(collector: PointCollector, table: ChannelTable, findings: Findings
     findings.dialect = f"{version} by {creator}" if creator else version
     findings.device = device(creator)
     findings.inferred += table.remarks()
-    if collector.stream.mistaken_encoding:
-        findings.inferred.append("bytes that are not in the encoding the document declares were read as Latin-1")
 
 
 def clean_creator(creator: str) -> str:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from telemetry.errors import TelemetryError
 from telemetry.formats.gpx_channels import ChannelTable, PointColumns
 from telemetry.formats.gpx_points import Leaf, PointCollector, Row
-from telemetry.formats.gpx_templates import Match, Template, learn
+from telemetry.formats.gpx_templates import Match, Setting, Template, learn
 from telemetry.formats.reader import Findings
 
 MAX_TEMPLATES = 16
@@ -210,13 +210,9 @@ class PointBlocks:
 
     def _learn(self, point_and_gap: bytes) -> Template | None:
         end = point_and_gap.rfind(b">") + 1
-        return learn(
-            point_and_gap[:end],
-            point_and_gap[end:],
-            self._stream.resolve,
-            self._collector.native,
-            self._stream.scope,
-        )
+        collector, stream = self._collector, self._stream
+        setting = Setting(collector.point_tag, stream.resolve, collector.native, stream.scope)
+        return learn(point_and_gap[:end], point_and_gap[end:], setting)
 
     def _match(self, template: Template, points: "_Points", left: pa.Int64Array, gathered: _Gathered) -> pa.Int64Array:
         """Compares the points that are left with a template; answers those still left."""

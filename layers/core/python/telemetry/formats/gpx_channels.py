@@ -284,6 +284,8 @@ def _rank(leaf: Leaf) -> tuple[int, Leaf]:
 
 def _canonical_column(name: str, values: list[pa.Array], count: int) -> pa.Array:
     target = CHANNELS[name].type
+    if not values and name == "fix_type":
+        values = [pa.nulls(count, pa.string())]
     if not values:
         return pa.nulls(count, target)
     merged = pc.coalesce(*values) if len(values) > 1 else values[0]

@@ -269,33 +269,42 @@ def _wordy(strings: pa.StringArray) -> pa.BooleanArray:
     return pc.if_else(doubtful, pa.scalar(None, pa.bool_()), pa.scalar(True))
 
 
-def learn(
-    point: bytes, gap: bytes, resolve: Callable[[str], Name], native: Callable[[str], bool], scope: object
-) -> Template | None:
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Where points stand: how the document writes their tag, and what its prefixes mean there."""
+
+    point_tag: str
+    resolve: Callable[[str], Name]
+    native: Callable[[str], bool]
+    scope: object
+
+
+def learn(point: bytes, gap: bytes, setting: Setting) -> Template | None:
     """The template of a point, from its opening to its closing tag; None when its shape is for expat alone."""
     if not point.isascii() or b"&" in point or gap.strip(_SPACE):
         return None
     try:
-        return _learn(point, gap, resolve, native, scope)
+        return _learn(point, gap, setting)
     except (_Refused, expat.ExpatError):
         return None
 
 
-def _learn(
-    point: bytes, gap: bytes, resolve: Callable[[str], Name], native: Callable[[str], bool], scope: object
-) -> Template:
+def _learn(point: bytes, gap: bytes, setting: Setting) -> Template:
     marks = [found.start() for found in re.finditer(rb'[<"]', point)]
     if len(marks) > MAX_MARKS:
         raise _Refused
     slots: list[Slot] = []
     taken: set[Leaf] = set()
     depth = 0
-    for event, behind in pairwise([*_events(point), _Event(True, "", 0)]):
+    events = _events(point)
+    if events[0] != _Event(True, setting.point_tag, 0):
+        raise _Refused
+    for event, behind in pairwise([*events, _Event(True, "", 0)]):
         depth += 1 if event.opens else -1
         if not event.opens:
             continue
         tag = point[event.place : point.index(b">", event.place) + 1]
-        uri, local = resolve(event.written)
+        uri, local = setting.resolve(event.written)
         mark = marks.index(event.place)
         for attribute in _attributes(tag):
             key = attribute[1].decode()
@@ -310,7 +319,7 @@ def _learn(
         if depth > 1 and not behind.opens and text.strip(_SPACE):
             if not _PLAIN.fullmatch(text):
                 raise _Refused
-            leaf = Leaf("", local, True) if depth == 2 and native(uri) else Leaf(uri, local)
+            leaf = Leaf("", local, True) if depth == 2 and setting.native(uri) else Leaf(uri, local)
             mark += tag.count(b'"')
             slots.append(_slot(leaf, taken, text, mark, event.place + len(tag) - marks[mark]))
     if not {LATITUDE, LONGITUDE} <= taken or not point.startswith(b"</", marks[-1]):
@@ -318,7 +327,7 @@ def _learn(
     slots.sort(key=lambda slot: slot.mark)
     if any(later.mark < earlier.mark + 2 for earlier, later in pairwise(slots)):
         raise _Refused  # an attribute and its element's text share a mark
-    return Template(point, gap, slots, marks, scope)
+    return Template(point, gap, slots, marks, setting.scope)
 
 
 def _attributes(tag: bytes) -> list[re.Match[bytes]]:
