@@ -154,7 +154,8 @@ def abandon_upload(services: Services, owner: Owner, upload_id: UUID) -> None:
         if row["session_id"] is not None:
             raise TelemetryError(Code.UPLOAD_ALREADY_FINALISED)
         abandoned = [row]
-    services.raw.delete(abandoned[0]["storage_path"])
+    if abandoned[0]["storage_path"] is not None:
+        services.raw.delete(abandoned[0]["storage_path"])
 
 
 def finalise(
