@@ -292,6 +292,8 @@ def test_torn_epochs_become_one_row_again() -> None:
     )
     assert [t.microsecond for t in times(table) if t] == [0, 200000, 100000]
     assert table["altitude_m"].null_count == 0
+    apart, _ = read(log(rmc("120000"), rmc("120001"), gga("120000", "5000.0100,N,00100.0000,E")))
+    assert apart.num_rows == 3
     days, _ = read(log(rmc("120000"), *(gga(f"{h % 24:02d}0000") for h in range(13, 37))))
     assert [b - a for a, b in pairwise(t for t in times(days) if t)] == [timedelta(hours=1)] * 24
 

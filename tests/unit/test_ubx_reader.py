@@ -169,7 +169,13 @@ def test_without_nav_pvt_the_nmea_is_read(most: int, monkeypatch: pytest.MonkeyP
     data = NAV_SAT.join(parts)
     table, findings = read(data, most)
     assert table.num_rows == 40
-    assert (findings.format, findings.dialect) == ("ubx", "no NAV-PVT; NMEA: RMC, GGA")
+    assert (findings.format, findings.dialect) == ("ubx", "no NAV-PVT with a fix; NMEA: RMC, GGA")
+
+
+def test_nmea_stands_in_where_no_nav_pvt_has_a_fix() -> None:
+    table, findings = read(pvt(0, flags=0) + log(rmc("120000")).encode() + pvt(1, flags=0))
+    assert table["timestamp"].to_pylist() == [datetime(2024, 1, 1, 12, tzinfo=UTC)]
+    assert findings.rejected["no_fix"].count == 2
 
 
 @pytest.mark.parametrize("data", [NAV_SAT * 3, pvt(flags=0), NAV_SAT + log(rmc("120000", status="V")).encode()])

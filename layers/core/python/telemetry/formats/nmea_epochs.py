@@ -28,8 +28,9 @@ ROLLOVER_DAYS = 1024 * 7
 MAX_OPEN_SENTENCES = 4096
 """Sentences kept for the next block; an epoch that does not end (a clock that stands still) is cut there."""
 TORN_EPOCHS = 24
-TORN_US = 10_000_000
-"""How far apart parts of a torn epoch may lie: in epochs, and in the times of those between."""
+TORN_US = 3_000_000
+TORN_DEG = 2e-5
+"""How far apart parts of a torn epoch may lie: in epochs, in the times of those between, in position (2 m)."""
 
 # Which sentence types give a column, the best first.
 _SOURCES: dict[str, tuple[int, ...]] = {
@@ -116,7 +117,7 @@ def merge(sentences: Sentences, *, final: bool) -> tuple[Epochs | None, Sentence
     epoch_of = pc.subtract(pc.cumulative_sum(starts.cast(pa.int64())), 1)
     times, lines = times.filter(starts), sentences.lines.filter(starts)
     if pc.count_distinct(times, mode="all").as_py() < len(times):
-        epoch_of, firsts = _mended(epoch_of, sentences.kinds, times)
+        epoch_of, firsts = _mended(kinds, epoch_of, sentences.kinds, times)
         times, lines = times.take(firsts), lines.take(firsts)
     epochs, rest = len(times), NONE
     if not final:
@@ -154,12 +155,24 @@ def _repeated(kinds: dict[int, _Kind], sentences: Sentences, starts: pa.BooleanA
     return pc.or_(starts, pc.replace_with_mask(pa.repeat(pa.scalar(False), len(starts)), found.mask, repeated))
 
 
-def _mended(epoch_of: pa.Int64Array, kinds: pa.Int32Array, times: pa.Int64Array) -> tuple[pa.Int64Array, pa.Int64Array]:
+def _mended(
+    kinds: dict[int, _Kind], epoch_of: pa.Int64Array, kind_of: pa.Int32Array, times: pa.Int64Array
+) -> tuple[pa.Int64Array, pa.Int64Array]:
     """New epoch of each sentence where parts of torn epochs are put together, and the first part of each epoch."""
+    latitude = longitude = pa.nulls(len(epoch_of), pa.float64())
+    for kind in _POSITION:
+        if kind in kinds:
+            mask, columns = kinds[kind].mask, kinds[kind].fields.columns or {}
+            latitude = pc.replace_with_mask(latitude, mask, columns["latitude_deg"])
+            longitude = pc.replace_with_mask(longitude, mask, columns["longitude_deg"])
     present = [0] * len(times)
-    for epoch, kind in zip(epoch_of.to_pylist(), kinds.to_pylist(), strict=True):
+    places: list[tuple[float, float] | None] = [None] * len(times)
+    sentences = (epoch_of, kind_of, latitude, longitude)
+    for epoch, kind, north, east in zip(*(values.to_pylist() for values in sentences), strict=True):
         if kind not in (GSA, VTG):
             present[epoch] |= 1 << kind
+        if north is not None and east is not None and places[epoch] is None:
+            places[epoch] = (north, east)
     clock = times.to_pylist()
     target, firsts = list(range(len(clock))), []
     for part, time in enumerate(clock):
@@ -167,7 +180,8 @@ def _mended(epoch_of: pa.Int64Array, kinds: pa.Int32Array, times: pa.Int64Array)
             other = clock[earlier]
             if time is None or other is None or abs(other - time) > TORN_US:
                 break
-            if other == time and not present[target[earlier]] & present[part]:
+            overlap = present[target[earlier]] & present[part]
+            if other == time and not overlap and _near(places[target[earlier]], places[part]):
                 target[part] = target[earlier]
                 present[target[part]] |= present[part]
                 break
@@ -176,6 +190,10 @@ def _mended(epoch_of: pa.Int64Array, kinds: pa.Int32Array, times: pa.Int64Array)
     dense = {part: number for number, part in enumerate(firsts)}
     mapping = pa.array([dense[part] for part in target], pa.int64())
     return mapping.take(epoch_of), pa.array(firsts, pa.int64())
+
+
+def _near(a: tuple[float, float] | None, b: tuple[float, float] | None) -> bool:
+    return a is None or b is None or (abs(a[0] - b[0]) < TORN_DEG and abs(a[1] - b[1]) < TORN_DEG)
 
 
 def _placed(fields: Fields) -> pa.BooleanArray:

@@ -18,7 +18,7 @@ from telemetry.streams.channels import CHANNELS, TIMESTAMP, channel_field
 
 BATCH_ROWS = 8192
 MAX_NMEA_BYTES = 8 << 20
-"""NMEA that waits for the first NAV-PVT: at most this much, then the stream is read as NMEA."""
+"""NMEA that waits for the first fix of NAV-PVT: at most this much, then the stream is read as NMEA."""
 
 # year, month, day, hour, minute, second, valid, (tAcc), nano, fixType, flags, (flags2), numSV, lon, lat, (height),
 # hMSL, hAcc, vAcc, (velN, velE), velD, gSpeed, headMot, sAcc, headAcc, pDOP, flags3
@@ -91,7 +91,7 @@ class _Messages:
 
     findings: Findings
     count: int = 0
-    kept: int = 0
+    fixes: int = 0
     _rows: list[Row] = field(default_factory=list)
 
     def push(self, frames: list[Frame]) -> Iterator[pa.RecordBatch]:
@@ -104,6 +104,7 @@ class _Messages:
             if isinstance(row, str):
                 self.findings.reject(row, self.count)
             else:
+                self.fixes += 1
                 self._rows.append((*row, self.count))
         if len(self._rows) >= BATCH_ROWS:
             yield from self.finish()
@@ -111,7 +112,6 @@ class _Messages:
     def finish(self) -> Iterator[pa.RecordBatch]:
         if self._rows:
             rows, self._rows = self._rows, []
-            self.kept += len(rows)
             yield _batch(rows)
 
 
@@ -153,7 +153,7 @@ class UbxReader:
         return Recognition(self.name, 0.96 if len(kinds) > 1 else 0.7, f"u-blox UBX{beside}")
 
     def read(self, source: ByteSource, origin: Origin, findings: Findings) -> Iterator[pa.RecordBatch]:
-        """One row for each NAV-PVT with date, time and fix; from a stream without NAV-PVT, its NMEA.
+        """One row for each NAV-PVT with date, time and fix; from a stream without any such, its NMEA.
 
         Raises
         ------
@@ -167,29 +167,34 @@ class UbxReader:
         for frames in blocks:
             yield from messages.push(frames)
             between = stream.take_between()
-            if not messages.count:
+            if not messages.fixes:
                 waiting.append(between)
                 if sum(map(len, waiting)) > MAX_NMEA_BYTES:
                     break
-        if not messages.count:
-            yield from self._nmea(_Outside(stream, blocks, b"".join(waiting)), origin, findings)
-        yield from messages.finish()
+            else:
+                waiting.clear()
+        if messages.fixes:
+            findings.dialect = "NAV-PVT"
+            findings.device = FileDevice(manufacturer="u-blox")
+            yield from messages.finish()
+        else:
+            yield from self._nmea(_Outside(stream, blocks, b"".join(waiting)), origin, findings, messages.count)
         if stream.damaged_count:
             findings.inferred.append(
                 f"{stream.damaged_count} damaged frames were passed over, the first at byte {stream.damaged[0]}."
             )
-        if messages.count:
-            findings.dialect = "NAV-PVT"
-            findings.device = FileDevice(manufacturer="u-blox")
-            if not messages.kept:
-                raise TelemetryError(
-                    Code.NO_POSITION_DATA, f"none of {messages.count} NAV-PVT messages has a date, a time and a fix"
-                )
 
-    def _nmea(self, source: ByteSource, origin: Origin, findings: Findings) -> Iterator[pa.RecordBatch]:
-        yield from NMEA.read(source, origin, findings)
+    def _nmea(self, source: ByteSource, origin: Origin, findings: Findings, messages: int) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from NMEA.read(source, origin, findings)
+        except TelemetryError as error:
+            if not messages or error.code is not Code.NO_POSITION_DATA:
+                raise
+            raise TelemetryError(
+                Code.NO_POSITION_DATA, f"none of {messages} NAV-PVT messages has a date, a time and a fix"
+            ) from None
         findings.format = self.name
-        findings.dialect = f"no NAV-PVT; NMEA: {findings.dialect}"
+        findings.dialect = f"no NAV-PVT with a fix; NMEA: {findings.dialect}"
 
 
 class _Bytes:
