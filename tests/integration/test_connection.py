@@ -317,7 +317,7 @@ def test_an_iam_token_is_signed_for_this_host_and_user(
 
 
 def test_a_rotated_secret_is_read_again(database_settings: DatabaseSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    passwords = iter(["old", "new"])
+    passwords = iter(["old", database_settings.password])
     read: list[str] = []
 
     class Secrets:
