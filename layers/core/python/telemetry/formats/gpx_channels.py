@@ -165,14 +165,22 @@ class ChannelTable:
             for leaf in row:
                 places.setdefault(leaf, []).append(index)
         cells = {}
+        unreadable: dict[str, list[int]] = {}
         for leaf, indices in places.items():
             if leaf.native and leaf.name in NATIVE_TEXTS:
                 continue
             values = self._read(leaf, pa.array([rows[index][leaf] for index in indices], pa.string()))
-            if values.null_count:
-                self._count_unreadable(leaf, values, [source_rows[index] for index in indices])
+            channel = canonical_channel(leaf)
+            if values.null_count and channel is None:
+                self.note_text(leaf)
+            elif values.null_count and channel is not None:
+                bad = pc.indices_nonzero(pc.is_null(values)).to_pylist()
+                unreadable.setdefault(channel, []).extend(source_rows[indices[index]] for index in bad)
             if values.null_count < len(values):
                 cells[leaf] = (indices, values)
+        for name, bad_rows in unreadable.items():
+            for source_row in sorted(bad_rows):
+                self._findings.bad_cell(name, source_row)
         return PointCells(pa.array(source_rows, pa.int64()), pa.array(starts, pa.bool_()), cells)
 
     def register(self, firsts: Mapping[Leaf, int]) -> None:
@@ -257,14 +265,6 @@ class ChannelTable:
         parsed = parse_iso8601(strings)
         self.zoneless += parsed.zoneless
         return parsed.times
-
-    def _count_unreadable(self, leaf: Leaf, values: pa.Array, source_rows: list[int]) -> None:
-        channel = canonical_channel(leaf)
-        if channel is None:
-            self.note_text(leaf)
-            return
-        for index in pc.indices_nonzero(pc.is_null(values)).to_pylist():
-            self._findings.bad_cell(channel, source_rows[index])
 
     def _free_name(self, name: str) -> str:
         free, number = name, 1
