@@ -1,6 +1,8 @@
 """The sessions routes: real events through the real handler, on a real database and a directory, with the worker."""
 
 import json
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -8,11 +10,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from telemetry import queue
+from telemetry import queue, sessions
 from telemetry.database.queries import load
+from telemetry.domain.owner import Owner
 from telemetry.domain.states import JobType
 from telemetry.errors import Code, TelemetryError, user_message
 from telemetry.pipeline.failure import record_failure
+from telemetry.services import Services
 from telemetry.storage.local_path import serve_get
 from tests.api import ApiClient
 from tests.house import SAMPLES
@@ -380,3 +384,50 @@ def test_files_that_cannot_be_deleted_now_do_not_keep_the_session(
     monkeypatch.setattr(api.house.services.raw, "delete", unavailable)
     assert api.call("sessions_delete", session_id).status == 204
     assert set(tables(api).values()) == {0}
+
+
+@pytest.mark.parametrize("verb", ["cancel", "delete"])
+def test_a_completion_under_way_is_waited_for(api: ApiClient, verb: str) -> None:
+    """The worker has its job's row; cancel and delete come, wait, and end the successor that it enqueues."""
+    house = api.house
+    session_id = UUID(api.session_of(CSV))
+    owner = Owner("owner-1", "owner-1")
+    job = queue.claim(house.database, "test")
+    assert job is not None
+    others = Services(house.services.settings)
+    errors: list[Exception] = []
+
+    def come_between() -> None:
+        try:
+            if verb == "cancel":
+                sessions.cancel_session(others, owner, session_id)
+            else:
+                sessions.delete_session(others, owner, session_id)
+        except Exception as error:
+            errors.append(error)
+
+    comer = threading.Thread(target=come_between)
+    with house.database.transaction() as transaction:
+        queue.complete(transaction, job)
+        comer.start()
+        deadline = time.monotonic() + 10
+        waiting = (
+            "SELECT 1 AS one FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        while not house.sql(waiting):
+            assert time.monotonic() < deadline, "nobody waits for the worker's row"
+        transaction.run(load("pipeline")["start_run"], run_id=job.run_id)
+        queue.enqueue(transaction, job.run_id, JobType.ARTIFACT_CLASSIFY, dict(job.payload))
+    comer.join()
+    others.database.close()
+    assert errors == []
+    if verb == "delete":
+        assert set(tables(api).values()) == {0}
+    else:
+        states = house.sql("SELECT job_type, status FROM telemetry_jobs ORDER BY created_at")
+        assert [(row["job_type"], row["status"]) for row in states] == [
+            ("artifact_validate", "SUCCEEDED"),
+            ("artifact_classify", "CANCELLED"),
+        ]
+        assert api.call("sessions_get", str(session_id)).json["status"] == "cancelled"
+    assert house.drain().outcomes == {}
