@@ -143,7 +143,10 @@ def _find(layout: Layout, index: int, letters: str) -> Coordinate:
     elif middle > limit and whole and middle > 1e5:
         form, scale = Form.SCALED, 1e7
     elif (
-        middle > limit and not whole and middle < limit * 100 + 60 and all(math.fmod(abs(n), 100) < 60 for n in numbers)
+        middle > limit
+        and any("." in c or "," in c for c in cells)
+        and middle < limit * 100 + 60
+        and all(math.fmod(abs(n), 100) < 60 for n in numbers)
     ):
         form = Form.DEGREES_MINUTES
     return Coordinate(index, form, scale, hemisphere, lettered, comma)

@@ -48,9 +48,11 @@ class DateOrder(Enum):
 
 
 _PARTS = re.compile(r"^\D*?(\d{1,4})[-/. ](\d{1,2})[-/. ](\d{2,4})(?!\d)")
-_NAMED = re.compile(
-    r"(?:(?P<d>\d{1,2})\.?[-/. ]+(?:de )?)?(?P<m>[A-Za-zäéûÄÉ]{3,10})\.?[-/. ,]+"
-    r"(?:de )?(?:(?P<d2>\d{1,2})(?:st|nd|rd|th)?,?[ ]+)?(?P<y>\d{4}|\d{2})(?![\d:])"
+_MONTH = r"(?P<m>[A-Za-zäéûÄÉ]{3,10})\.?"
+_YEAR = r"(?P<y>\d{4}|\d{2})(?![\d:])"
+_NAMED = (
+    re.compile(rf"(?<!\d)(?P<d>\d{{1,2}})\.?[-/. ]+(?:de )?{_MONTH}[-/. ,]+(?:de )?{_YEAR}"),
+    re.compile(rf"{_MONTH}[-/. ]+(?P<d>\d{{1,2}})(?:st|nd|rd|th)?,?[-/ ]+{_YEAR}"),
 )
 _DIGITS6 = re.compile(r"^\d{6}$")
 _DIGITS8 = re.compile(r"^(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$")
@@ -85,10 +87,11 @@ def read_date(text: str, order: DateOrder) -> date | None:
         one, two, three = int(digits[:2]), int(digits[2:4]), int(digits[4:])
         return _date(one, two, three) if order is DateOrder.YYMMDD else _date(three, two, one)
     if order is DateOrder.NAMED:
-        for named in _NAMED.finditer(text):
-            day, month = named["d"] or named["d2"], _month(named["m"])
-            if day is not None and month is not None:
-                return _date(int(named["y"]), month, int(day))
+        for pattern in _NAMED:
+            named = pattern.search(text)
+            month = _month(named["m"]) if named else None
+            if named is not None and month is not None:
+                return _date(int(named["y"]), month, int(named["d"]))
         return None
     if _DIGITS8.match(text[:8]) and order is DateOrder.YMD:
         return _date(int(text[:4]), int(text[4:6]), int(text[6:8]))

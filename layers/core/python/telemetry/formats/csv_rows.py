@@ -76,6 +76,7 @@ class RowParser:
         self._on_comment = on_comment
         self._failures = 0
         self._delimiter = shape.delimiter.encode()
+        self._spaced_quote = self._delimiter + b' "'
         self._names = [str(i) for i in range(shape.width)]
         self._line = first_line
 
@@ -88,6 +89,10 @@ class RowParser:
         for _ in range(block.overlong_before):
             self._reject("malformed_row", self._line)
             self._line += 1
+        if self._spaced_quote in block.data:
+            # A quote counts only at the very begin of a cell.
+            data = block.whole().replace(self._spaced_quote, self._delimiter + b'"')
+            block = Block(data, len(data))
         size = block.size if not last else len(block.whole().rstrip())
         if not size:
             return None

@@ -1,0 +1,203 @@
+"""Known programs' files: what they are called, their units, laps and devices."""
+
+import io
+from datetime import timedelta
+
+import pyarrow as pa
+import pytest
+
+from telemetry.formats.csv import READER
+from telemetry.formats.reader import Findings, Origin, TimeBasis
+
+RACECHRONO_3 = """This file is created using RaceChrono Pro v9.1.3 ( http://racechrono.com/ ).
+Format,3
+Created,31/12/2025,02:54
+Note,
+
+timestamp,fragment_id,lap_number,elapsed_time,coordinate_precision,fix_type,latitude,longitude,speed,speed,speed
+unix time,,,s,DOP,,deg,deg,m/s,m/s,m/s
+,,,,100: gps,100: gps,100: gps,100: gps,100: gps,calc,200: obd
+"""
+RACECHRONO_2 = """This file is created using RaceChrono Pro v7.0.0 ( http://racechrono.com/ ).
+Format,2
+Created,13/05/2021,10:21
+
+Time (s),Session fragment #,Lap #,Trap name,Speed (m/s),Latitude (deg),Longitude (deg),Speed (m/s) *calc
+1620901277.100,0,,,10.0,52.1,13.2,9.9
+1620901277.200,0,1,Start,10.5,52.1,13.2,9.9
+"""
+TRACKADDICT = """# RaceRender Data: TrackAddict 4.3.5 on Android 9 [samsung SM-N960F] (Mode: 0)
+"Time","UTC Time","Lap","GPS_Update","Latitude","Longitude","Altitude (m)","Altitude (ft)","Speed (Km/h)","Accel X"
+0.000,1559734111.000,0,1,51.9993282,13.6881675,91.1,299,36.0,1.00
+9.900,1559734120.900,0,0,51.9993282,13.6881675,91.1,299,36.0,0.00
+# Lap 0: 00:00:09.950
+# Pit Lane Entry
+10.000,1559734121.000,1,1,51.9993283,13.6881679,91.1,299,36.0,0.00
+40.000,1559734151.000,1,1,51.9993283,13.6881679,91.1,299,36.0,0.00
+# Lap 1: 00:00:30.000
+# Session End
+"""
+HARRYS = """Harry's GPS LapTimer
+INDEX,LAPINDEX,DATE,TIME,LATITUDE,LONGITUDE,SPEED_KPH,SPEED_MPH,HEIGHT_M,GPSFIX[NOFIX/2D/3D/UNKNOWN],LATERALG
+1,381,14-AUG-16,16:57:02.65,34.874742,-118.258734,36.0,22.4,740.0,3,0.15
+2,381,14-AUG-16,16:57:02.75,34.874752,-118.258734,36.0,22.4,740.0,3,0.15
+"""
+AIM = """"Format","AiM CSV File"
+"Session","X"
+"Date","Saturday, June 15, 2024"
+"Time","2:30 PM"
+"Sample Rate","20"
+"Beacon Markers","0.05","0.1","900.0"
+
+"Time","GPS Speed","GPS Latitude","GPS Longitude","GPS PosAccuracy","RPM"
+"s","km/h","deg","deg","mm","rpm"
+
+"0.000","36","52.1","13.2","1630","5000"
+"0.050","36","52.1","13.2","1630","5000"
+"0.100","36","52.1","13.2","1630","5000"
+"""
+RACEBOX = """Format,RaceBox CSV
+Data Source,RaceBox Mini 1234567890
+Laps,1
+
+Record,Time,Latitude,Longitude,Altitude,Speed,GForceX,GForceY,GForceZ,Lap,GyroX,GyroY,GyroZ
+1,2026-08-02T01:16:08.240Z,49.1839609,-123.1451008,6.8,36.0,1.0,-0.038,0.997,0,180,-0.68,-2.78
+2,2026-08-02T01:16:08.280Z,49.1839610,-123.1451008,6.8,36.0,1.0,-0.064,1.000,1,180,-1.11,-5.39
+3,2026-08-02T01:16:09.280Z,49.1839610,-123.1451008,6.8,36.0,1.0,-0.064,1.000,2,180,-1.11,-5.39
+"""
+GPSLOGGER = """time,lat,lon,elevation,accuracy,bearing,speed,satellites,provider,hdop,timestamp_ms,starttimestamp_ms
+2024-06-15T10:00:00.000Z,52.1,13.2,34.0,5.0,12.0,1.5,8,gps,0.8,1718445600000,1718445600000
+"""
+OBS = """OBSDataFormat=2&DeviceId=387c&TimeZone=GPS
+Date;Time;Millis;Latitude;Longitude;Speed
+26.06.2021;14:39:39;5537;48;9;36
+"""
+G1000 = """#airframe_info, log_version="1.00", airframe_name="Cessna T182T"
+#yyy-mm-dd, hh:mm:ss,   hh:mm,      degrees,      degrees,  ft msl,     kt,    deg
+  Lcl Date, Lcl Time, UTCOfst,     Latitude,    Longitude,  AltMSL, GndSpd,    TRK
+2014-03-29, 22:50:22,  -07:00,   40.2171326, -111.7177124,  1000.0,  10.00,  180.0
+"""
+COLUMBUS = """INDEX,TAG,DATE,TIME,LATITUDE N/S,LONGITUDE E/W,HEIGHT,SPEED,HEADING
+1\0\0,T,090204,063821,31.769598N,035.208829E,787\0\0,36\0\0,318
+2\0\0,T,090204,063822,31.769621N,035.208773E,787\0\0,36\0\0,295
+"""
+MTK = """INDEX,RCR,DATE,TIME,VALID,LATITUDE,N/S,LONGITUDE,E/W,HEIGHT,SPEED,DISTANCE,
+1,T,2005/05/01,10:12:47,SPS,51.311770,N,12.413179,E,146,36.0,0.000000
+"""
+FORCES = "acceleration_x_mps2"
+
+
+def read(text: str) -> tuple[pa.Table, Findings, str, float]:
+    data = text.encode()
+    claim = READER.recognise(data, Origin())
+    assert claim is not None
+    findings = Findings()
+    table = pa.Table.from_batches(list(READER.read(io.BytesIO(data), Origin(), findings)))
+    return table, findings, claim.reason, claim.confidence
+
+
+def racechrono_3(laps: str) -> str:
+    rows = [
+        f"{1767150797.44 + i / 10:.2f},0,{'' if lap == '-' else lap},{i / 10},1.1,3.0,31.0,121.0,{10 + i},99.0,99.0"
+        for i, lap in enumerate(laps)
+    ]
+    return RACECHRONO_3 + "\n".join(rows) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "title", "first", "mps"),
+    [
+        (racechrono_3("-11"), "RaceChrono CSV v3", "2025-12-31 03:13:17.440000", 10.0),
+        (RACECHRONO_2, "RaceChrono CSV v2", "2021-05-13 10:21:17.100000", 10.0),
+        (TRACKADDICT, "TrackAddict CSV", "2019-06-05 11:28:31", 10.0),
+        (HARRYS, "Harry's LapTimer CSV", "2016-08-14 16:57:02.650000", 10.0),
+        (AIM, "AiM CSV", "2024-06-15 14:30:00", 10.0),
+        (RACEBOX, "RaceBox CSV", "2026-08-02 01:16:08.240000", 10.0),
+        (GPSLOGGER, "GPSLogger CSV", "2024-06-15 10:00:00", 1.5),
+        (OBS, "OpenBikeSensor CSV", "2021-06-26 14:39:21", 10.0),
+        (G1000, "Garmin avionics log", "2014-03-30 05:50:22", 5.144444),
+        (COLUMBUS, "Columbus logger CSV", "2009-02-04 06:38:21", 10.0),
+        (MTK, "MTK logger CSV", "2005-05-01 10:12:47", 10.0),
+    ],
+    ids=lambda value: value if isinstance(value, str) and len(value) < 30 else "",
+)
+def test_each_program_is_known_by_its_file(text: str, title: str, first: str, mps: float) -> None:
+    table, findings, reason, confidence = read(text)
+    assert reason.startswith(title)
+    assert findings.dialect == reason
+    assert confidence > 0.9
+    assert str(table["timestamp"][0].as_py().replace(tzinfo=None)) == first
+    assert table["speed_mps"][0].as_py() == pytest.approx(mps, rel=1e-6)
+    assert findings.rejected == {}
+    assert findings.bad_cells == {}
+
+
+def test_racechrono_tells_repeated_names_apart_by_their_source() -> None:
+    table, _, _, _ = read(racechrono_3("-11"))
+    assert {"speed (calc)", "speed (200: obd)"} <= set(table.schema.names)
+    assert table["hdop"][0].as_py() == pytest.approx(1.1)
+    assert table["fix_type"][0].as_py() == "3d"
+
+
+@pytest.mark.parametrize(
+    ("laps", "numbers"),
+    [("--111222--", [1, 2]), ("8889999aaa", [9]), ("5555", [5]), ("---", []), ("-11-33-", [1, 3])],
+    ids=["blank around", "parts at both ends", "one lap", "none", "a gap"],
+)
+def test_racechrono_laps_are_those_that_the_file_shows_whole(laps: str, numbers: list[int]) -> None:
+    _, findings, _, _ = read(racechrono_3(laps.replace("a", "7")))
+    assert [lap.number for lap in findings.laps] == numbers
+
+
+def test_a_lap_lasts_until_the_next_row_with_another_number() -> None:
+    _, findings, _, _ = read(racechrono_3("--111222--"))
+    assert findings.laps[0].end_time == findings.laps[1].start_time
+    assert findings.laps[0].end_time - findings.laps[0].start_time == timedelta(milliseconds=300)
+
+
+def test_trackaddict_ends_laps_by_comments() -> None:
+    table, findings, _, _ = read(TRACKADDICT)
+    assert [(lap.number, lap.end_time - lap.start_time) for lap in findings.laps] == [
+        (0, timedelta(seconds=9.95)),
+        (1, timedelta(seconds=30)),
+    ]
+    assert table["source_row"].to_pylist() == [3, 4, 7, 8]
+    assert table[FORCES][0].as_py() == pytest.approx(9.80665)
+    assert findings.device is not None
+    assert (findings.device.manufacturer, findings.device.model) == ("samsung", "SM-N960F")
+
+
+def test_aim_marks_end_laps_as_far_as_the_rows_reach() -> None:
+    table, findings, _, _ = read(AIM)
+    assert [lap.number for lap in findings.laps] == [1, 2]
+    assert table["horizontal_accuracy_m"][0].as_py() == pytest.approx(1.63)
+    assert findings.time_basis is TimeBasis.DEVICE_LOCAL
+
+
+def test_racebox_gives_forces_rates_laps_and_its_device() -> None:
+    table, findings, _, _ = read(RACEBOX)
+    assert table[FORCES][0].as_py() == pytest.approx(9.80665)
+    assert table["rotation_rate_x_radps"][0].as_py() == pytest.approx(3.14159265, rel=1e-6)
+    assert [(lap.number, lap.end_time - lap.start_time) for lap in findings.laps] == [(1, timedelta(seconds=1))]
+    assert findings.device is not None
+    assert (findings.device.model, findings.device.serial_number) == ("RaceBox Mini", "1234567890")
+
+
+def test_gps_time_loses_its_leap_seconds_and_says_so() -> None:
+    _, findings, _, _ = read(OBS)
+    assert any("GPS time" in sentence for sentence in findings.inferred)
+    assert findings.time_basis is TimeBasis.GNSS_UTC
+
+
+def test_avionics_give_feet_knots_and_an_offset() -> None:
+    table, findings, _, _ = read(G1000)
+    assert table["altitude_m"][0].as_py() == pytest.approx(304.8)
+    assert table["course_deg"][0].as_py() == 180.0
+    assert findings.device is not None
+    assert findings.device.name == "Cessna T182T"
+
+
+def test_a_last_lap_still_being_driven_is_none() -> None:
+    lines = [f"{1718445600 + i},52.1,13.2,{lap}" for i, lap in enumerate("000111222")]
+    _, findings, _, _ = read("time,lat,lon,lap\n" + "\n".join(lines) + "\n")
+    assert [lap.number for lap in findings.laps] == [1]

@@ -1,0 +1,200 @@
+"""The forms in which CSV files tell time and place, and what is said of the inferred ones."""
+
+import io
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pytest
+
+from telemetry.errors import Code, TelemetryError
+from telemetry.formats.csv import READER
+from telemetry.formats.csv_dates import DateOrder, date_in_name, find_start, order_of, read_date
+from telemetry.formats.reader import Findings, Origin, TimeBasis
+
+UTC_BASIS, LOCAL, INFERRED = TimeBasis.GNSS_UTC, TimeBasis.DEVICE_LOCAL, TimeBasis.INFERRED_DATE
+T = "2024-06-15 10:00:00"
+
+
+def read(text: str, origin: Origin | None = None) -> tuple[pa.Table, Findings]:
+    findings = Findings()
+    batches = list(READER.read(io.BytesIO(text.encode()), origin or Origin(), findings))
+    return pa.Table.from_batches(batches), findings
+
+
+def iso(value: datetime) -> str:
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "first", "basis"),
+    [
+        ("timestamp", "2024-06-15T10:00:00Z", T, UTC_BASIS),
+        ("timestamp", "2024-06-15T10:00:00.1234567Z", T + ".123456", UTC_BASIS),
+        ("time", "2024-06-15T12:00:00+02:00", T, UTC_BASIS),
+        ("time", "2024-06-15 10:00:00", T, LOCAL),
+        ("datetime(utc)", "2024-06-15 10:00:00", T, UTC_BASIS),
+        ("timestamp", "1718445600", T, UTC_BASIS),
+        ("timestamp", "1718445600.123456", T + ".123456", UTC_BASIS),
+        ("utc (ms)", "1718445600123", T + ".123000", UTC_BASIS),
+        ("Timestamp (us)", "1718445600123456", T + ".123456", UTC_BASIS),
+        ("time", "1718445600123456789", T + ".123456", UTC_BASIS),
+        ("Date,Time", "2024/06/15,10:00:00", T, LOCAL),
+        ("utc_d,utc_t", "2024/06/15,10:00:00.200", T + ".200000", UTC_BASIS),
+        ("Date,Time", "15.06.2024,10:00:00", T, LOCAL),
+        ("Date,Time", "06/15/2024,10:00:00 PM", "2024-06-15 22:00:00", LOCAL),
+        ("Date,Time", "15-Jun-24,12:00:00 AM", "2024-06-15 00:00:00", LOCAL),
+        ("Date,Time", "05/06/2024,10:00:00", "2024-06-05 10:00:00", LOCAL),
+        ("Date (MM/DD/YYYY),Time", "05/06/2024,10:00:00", "2024-05-06 10:00:00", LOCAL),
+        ("DATE[DD-MON-YY],TIME[HH:MM:SS.hh]", "14-AUG-16,16:57:02.65", "2016-08-14 16:57:02.650000", LOCAL),
+        ("Date,Time", "20240615,100000", T, LOCAL),
+        ("utc date,utc time", "150624,100000.25", T + ".250000", UTC_BASIS),
+        ("Date Time", "15/06/2024 10:00:00.5", T + ".500000", LOCAL),
+        ("datetime", "20240615100000.250", T + ".250000", LOCAL),
+        ("Date,Time,UTC Offset", "2024-06-15,12:00:00,+02:00", T, UTC_BASIS),
+        ("year,month,day,hour,minute,second,ms", "2024,6,15,10,0,0,250", T + ".250000", LOCAL),
+        ("gps week,tow (s)", "2318,554418.1", T + ".100000", UTC_BASIS),
+    ],
+)
+def test_forms_of_time(header: str, cells: str, first: str, basis: TimeBasis) -> None:
+    table, findings = read(f"{header},lat,lon\n{cells},52.1,13.2\n{cells},52.1,13.2\n")
+    assert iso(table["timestamp"][0].as_py()) == first
+    assert findings.time_basis is basis
+
+
+def test_a_time_of_day_takes_the_date_from_the_header_and_passes_midnight() -> None:
+    rows = "23:59:59.5,1,2\n00:00:00.5,1,2\n23:59:59.9,1,2\n00:00:01,1,2\n"
+    table, findings = read(f"# Date: 15/06/2024\nTime,Latitude,Longitude\n{rows}")
+    assert [iso(t) for t in table["timestamp"].to_pylist()] == [
+        "2024-06-15 23:59:59.500000",
+        "2024-06-16 00:00:00.500000",
+        "2024-06-15 23:59:59.900000",
+        "2024-06-16 00:00:01",
+    ]
+    assert findings.time_basis is INFERRED
+    assert "The date is that of the file's header." in findings.inferred
+
+
+@pytest.mark.parametrize(
+    ("origin", "first"),
+    [
+        (Origin("run_2024-06-15.csv", datetime(2024, 7, 1, 9, tzinfo=UTC)), T),
+        (Origin("run.csv", datetime(2024, 6, 15, 12, tzinfo=UTC)), T),
+        (Origin("run.csv", datetime(2024, 6, 16, 9, tzinfo=UTC)), T),
+    ],
+    ids=["file name", "upload", "upload on the day after"],
+)
+def test_without_any_date_inside_the_name_and_then_the_upload_give_it(origin: Origin, first: str) -> None:
+    table, findings = read("Time,Latitude,Longitude\n10:00:00,1,2\n", origin)
+    assert iso(table["timestamp"][0].as_py()) == first
+    assert findings.time_basis is INFERRED
+
+
+def test_a_time_of_day_without_any_date_is_refused() -> None:
+    with pytest.raises(TelemetryError) as caught:
+        read("Time,Latitude,Longitude\n10:00:00,1,2\n")
+    assert caught.value.code is Code.NO_TIME_DATA
+
+
+@pytest.mark.parametrize(
+    ("preamble", "start"),
+    [
+        (["Created,31/12/2025,02:54"], "2025-12-31 02:54:00"),
+        (['Date,"Sunday, December 15, 2024",,', "Time,1:34 PM,,", "Segment Times,01:02.8"], "2024-12-15 13:34:00"),
+        (['"Log Date","15/06/2024"', '"Log Time","14:30:00"'], "2024-06-15 14:30:00"),
+        (["Date,sabato 15 giugno 2024", "Time,09:05"], "2024-06-15 09:05:00"),
+        (["Start time: 2024-06-15 10:00:00"], T),
+        (["# 2024-06-15T12:00:00+02:00"], T),
+        (["Duration,535.9", "Time,1:34 PM"], None),
+    ],
+)
+def test_the_start_in_a_preamble(preamble: list[str], start: str | None) -> None:
+    found = find_start(preamble)
+    assert (found and iso(found)) == start
+
+
+def test_elapsed_seconds_count_from_the_preamble() -> None:
+    table, findings = read("Start time: 2024-06-15 10:00:00\nElapsed (ms),lat,lon\n0,1,2\n250,1,2\n")
+    assert iso(table["timestamp"][1].as_py()) == T + ".250000"
+    assert findings.time_basis is LOCAL
+
+
+def test_one_late_date_decides_the_order_of_all() -> None:
+    assert order_of(["05/06/2024", "06/13/2024"]) is DateOrder.MDY
+    assert order_of(["05/06/2024", "13/06/2024"]) is DateOrder.DMY
+    assert order_of(["05/06/2024"]) is DateOrder.DMY
+    assert order_of(["hello"]) is None
+
+
+def test_dates_that_the_calendar_lacks_are_none() -> None:
+    assert read_date("31/02/2024", DateOrder.DMY) is None
+    assert date_in_name("20241301_x.csv") is None
+
+
+@pytest.mark.parametrize(
+    ("names", "cells", "place"),
+    [
+        ("lat,lon", "52.5,-13.25", (52.5, -13.25)),
+        ("lat,lon", "0,0", (0.0, 0.0)),
+        ("latitudeE7,longitudeE7", "525000000,-132500000", (52.5, -13.25)),
+        ("lat,lon", "525000000,132500000", (52.5, 13.25)),
+        ("lat,lon", "52.5N,13.25W", (52.5, -13.25)),
+        ("lat,lon", "S52.5,E13.25", (-52.5, 13.25)),
+        ("LATITUDE,N/S,LONGITUDE,E/W", "52.5,S,13.25,W", (-52.5, -13.25)),
+        ("LATITUDE,N/S,LONGITUDE,E/W", "5230.0,N,01315.0,W", (52.5, -13.25)),
+        ("lat (ddmm.mmmm),lon (dddmm.mmmm)", "5230.0,-1315.0", (52.5, -13.25)),
+        ("lat,lon", "52°30'00.0\"N,13°15'0\"W", (52.5, -13.25)),
+        ("lat,lon", "52° 30.0' S,13 15 0 E", (-52.5, 13.25)),
+        ("position_lat (semicircles),position_long (semicircles)", "626349397,-158078657", (52.5, -13.25)),
+        ("GPS_Latitude[deg],GPS_Longitude[deg]", "52.5,-13.25", (52.5, -13.25)),
+        ("Breite,Länge", "52.5,-13.25", (52.5, -13.25)),
+    ],
+)
+def test_forms_of_coordinates(names: str, cells: str, place: tuple[float, float]) -> None:
+    table, _ = read(f"timestamp,{names}\n" + f"2024-06-15T10:00:00Z,{cells}\n" * 2)
+    assert table["latitude_deg"][0].as_py() == pytest.approx(place[0], abs=1e-7)
+    assert table["longitude_deg"][0].as_py() == pytest.approx(place[1], abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("name", "cell", "mps"),
+    [
+        ("Speed (km/h)", "36", 10.0),
+        ("Speed (MPH)", "36", 16.09344),
+        ("SPEED[kn]", "36", 18.52),
+        ("speed_kmh", "36", 10.0),
+        ("speed_kph", "36", 10.0),
+        ("gpsSpeed (m/s)", "36", 36.0),
+        ("GPS Speed (Meters/second)", "36", 36.0),
+        ("kph", "36", 10.0),
+        ("Geschwindigkeit (km/h)", "36", 10.0),
+        ("speed", "36 km/h", 10.0),
+        ("velocity", "36", 36.0),
+    ],
+)
+def test_units_of_speed(name: str, cell: str, mps: float) -> None:
+    table, findings = read(f"timestamp,lat,lon,{name}\n" + f"2024-06-15T10:00:00Z,1,2,{cell}\n" * 2)
+    assert table["speed_mps"][0].as_py() == pytest.approx(mps, rel=1e-6)
+    assert any("No unit" in s for s in findings.inferred) == (name == "velocity")
+
+
+def test_a_units_row_below_the_names_and_one_above() -> None:
+    below, _ = read("time,lat,lon,alt,speed\ns,deg,deg,ft,kt\n1718445600,1,2,100,10\n")
+    above, _ = read("#s,deg,deg,ft,kt\ntime,lat,lon,alt,speed\n1718445600,1,2,100,10\n")
+    for table in (below, above):
+        assert table["altitude_m"][0].as_py() == pytest.approx(30.48)
+        assert table["speed_mps"][0].as_py() == pytest.approx(5.144444, rel=1e-6)
+
+
+def test_an_unlabelled_speed_is_told_by_the_positions() -> None:
+    """0.0001° of latitude a second are 11.12 m/s or 40.03 km/h."""
+    lines = [f"{1718445600 + i},{52 + i * 0.0001:.7f},13.0,40.03" for i in range(60)]
+    table, findings = read("time,lat,lon,speed\n" + "\n".join(lines) + "\n")
+    assert table["speed_mps"][0].as_py() == pytest.approx(11.12, abs=0.01)
+    assert any("the positions say km/h" in sentence for sentence in findings.inferred)
+
+
+def test_other_numbers_keep_their_name_and_unit() -> None:
+    table, findings = read("time,lat,lon,Oil Temp (C),rpm,rpm,note\n1718445600,1,2,90,5000,5001,x\n")
+    assert table.schema.names[4:] == ["Oil Temp", "rpm", "rpm (2)"]
+    assert table.schema.field("Oil Temp").metadata[b"unit"] == b"C"
+    assert any("note" in sentence for sentence in findings.inferred)
