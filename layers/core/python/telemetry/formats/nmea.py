@@ -37,7 +37,7 @@ class NmeaReader:
         right = pc.sum(checksums_right(pa.array(lines, pa.string()))).as_py()
         types = {(m["type"] or b"GNT").decode() for m in matches if not m["maker"]}
         talkers = sorted({m["talker"].decode() for m in matches if m["talker"]})
-        known = [kind for kind in KINDS if kind in types and kind != "GNT"]
+        known = ["PMGNTRK" if kind == KINDS[TRK] else kind for kind in KINDS if kind in types]
         if right:
             confidence = 0.95 if types & _POSITIONS else 0.8
         elif len(matches) > 1 and types & set(KINDS):
