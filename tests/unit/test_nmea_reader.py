@@ -300,7 +300,8 @@ def test_torn_epochs_become_one_row_again() -> None:
 
 def test_a_clock_that_stands_still_stays_bounded() -> None:
     table, _ = read(log(*[rmc("120000")] * 20_000), most=50_000)
-    assert 1 <= table.num_rows < 100
+    # Cut about every MAX_OPEN_SENTENCES: otherwise all of them would have waited for the end, as one row.
+    assert 3 <= table.num_rows < 100
 
 
 def test_the_size_of_reads_changes_nothing() -> None:
