@@ -87,6 +87,12 @@ def test_rows_that_cannot_be_used_are_counted_by_reason() -> None:
     assert judgement.kept == 2
 
 
+def test_a_block_that_is_only_not_finite_here_and_there() -> None:
+    streams, judgement = normalise(batch(range(3), [HERE, (52.0, NAN), HERE]))
+    assert seconds(streams["gnss_pvt"]) == [0, 2]
+    assert rejected(judgement) == {"position_not_finite": (1, [2])}
+
+
 @pytest.mark.parametrize(
     ("moment", "kept"),
     [("1970-01-01", 0), ("1980-01-06", 0), ("1981-01-01", 1), ("1999-08-22", 1), ("2098-12-31", 1), ("2099-06-01", 0)],

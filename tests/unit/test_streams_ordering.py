@@ -120,9 +120,19 @@ def test_any_order(times: list[int], size: int, tmp_path_factory: pytest.TempPat
 @pytest.mark.usefixtures("small")
 def test_disorder_within_the_window_costs_no_second_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OrderedStream, "_reorder", lambda self: pytest.fail("second pass"))
-    times = [t ^ 1 for t in range(1000)]
+    # Neighbours swapped, also across the edges of row groups.
+    times = [((t + 1) ^ 1) for t in range(1000)]
     table, _ = written(tmp_path / "a.parquet", in_batches(times, 37))
     assert table["source_row"].to_pylist() == expected(times)
+
+
+@pytest.mark.usefixtures("small")
+def test_few_runs_are_merged_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    merged, seen = ordering._merged, []
+    monkeypatch.setattr(ordering, "_merged", lambda runs, schema: seen.append(len(runs)) or merged(runs, schema))
+    written(tmp_path / "a.parquet", in_batches(SHUFFLED, 100))
+    assert len(seen) > 10
+    assert max(seen) <= ordering.MERGED_RUNS
 
 
 @pytest.mark.usefixtures("small")

@@ -184,6 +184,11 @@ def test_an_aircraft_and_a_new_place_are_no_spikes() -> None:
     assert not any(flags)
 
 
+def test_a_step_without_time_cannot_be_judged() -> None:
+    _, flags = observed(rows([0, 1, 1, 2], [(52.0, -1.0), (52.005, -1.0), (52.0, -1.0), (52.0, -1.0)]))
+    assert not any(flag & Flag.POSITION_SPIKE for flag in flags)
+
+
 def test_flags_of_an_earlier_pass_are_judged_anew() -> None:
     stale = int(Flag.POSITION_SPIKE | Flag.DUPLICATE_TIME | Flag.OUT_OF_ORDER)
     times, positions = circle(5)
