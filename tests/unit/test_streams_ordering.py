@@ -122,7 +122,7 @@ def test_disorder_within_the_window_costs_no_second_pass(tmp_path: Path, monkeyp
     monkeypatch.setattr(OrderedStream, "_reorder", lambda self: pytest.fail("second pass"))
     # Neighbours swapped, also across the edges of row groups.
     times = [((t + 1) ^ 1) for t in range(1000)]
-    table, _ = written(tmp_path / "a.parquet", in_batches(times, 37))
+    table, _ = written(tmp_path / "a.parquet", in_batches(times, 32))
     assert table["source_row"].to_pylist() == expected(times)
 
 
