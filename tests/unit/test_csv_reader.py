@@ -198,6 +198,17 @@ def test_the_strict_path_reads_what_the_fast_one_reads() -> None:
         assert strict[name].combine_chunks().equals(fast[name].combine_chunks()), name
 
 
+def test_stray_quotes_at_row_starts_join_no_rows() -> None:
+    table, findings = read(TABLE + b"".join(b'"' + line + b"\n" for line in ROWS))
+    assert table["source_row"].to_pylist() == list(range(2, 22))
+    assert findings.rejected == {}
+
+
+def test_a_huge_quoted_cell_among_odd_lines_is_a_malformed_row() -> None:
+    _, findings = read(TABLE + b'"' + b"x" * 200_000 + b'",1,2,3,4\n' + b"1,2\n" + ROWS[0] + b"\n")
+    assert findings.rejected["malformed_row"].first_rows == [12, 13]
+
+
 class Endless:
     """`first`, then so many mebibytes of x without a line end, then `last`."""
 

@@ -14,6 +14,7 @@ from telemetry.errors import Code, TelemetryError
 from telemetry.formats.cells import parse_float
 from telemetry.formats.csv_blocks import LineBlocks, decode_head, detect_encoding, read_head
 from telemetry.formats.csv_columns import LATITUDE, LONGITUDE, Column, count_essential
+from telemetry.formats.csv_dialect import Layout
 from telemetry.formats.csv_dialects import GENERIC, find_program
 from telemetry.formats.csv_laps import LapColumn, LapComments, laps_of_beacons
 from telemetry.formats.csv_plan import Plan, find_table, make_plan
@@ -23,6 +24,8 @@ from telemetry.streams.channels import CHANNELS, FIX_TYPE, TIMESTAMP
 
 _FOREIGN = ("<", "{", "[", "$GP", "$GN", "$GL", "$GA", "$BD", "$PM", "!AI", "AXXX", "HFDTE", "\ufffd")
 """How other formats begin: XML, JSON, VBO, NMEA, IGC."""
+_POSITION = 4
+"""`count_essential` of a header with latitude and longitude."""
 _FIX_TYPES = {"0": "none", "1": "none", "2": "2d", "3": "3d", "4": "3d", "no fix": "none", "nofix": "none"}
 
 
@@ -50,9 +53,9 @@ class CsvReader:
             described = f"{program.title}, {error.detail}"
         if program is not GENERIC:
             return Recognition(self.name, 0.95, described)
-        if not essential and len(layout.sample) < 2:
+        if essential < _POSITION and not _is_regular(layout):
             return None
-        return Recognition(self.name, 0.8 if essential >= 4 else 0.4, described)
+        return Recognition(self.name, 0.8 if essential >= _POSITION else 0.4, described)
 
     def read(self, source: ByteSource, origin: Origin, findings: Findings) -> Iterator[pa.RecordBatch]:
         """See `formats.reader.Reader.read`; `source_row` is the number of the line that a row begins on.
@@ -91,6 +94,14 @@ class CsvReader:
                 yield laps.follow(builder.batch(cells), cells)
         findings.laps += laps.found()
         plan.times.finish(findings)
+
+
+def _is_regular(layout: Layout) -> bool:
+    """A header of names, and rows nearly all of which are as wide: text that is no table seldom looks so."""
+    names = [name for name in layout.header if name]
+    same = sum(abs(len(row) - len(layout.header)) <= 1 for row in layout.sample)
+    named = all(name[0].isalpha() and "*" not in name[-3:] for name in names)
+    return named and len(names) >= 2 and len(layout.sample) > 0 and 10 * same >= 9 * len(layout.sample)
 
 
 def _is_binary(text: str) -> bool:

@@ -183,6 +183,11 @@ def count_essential(names: Sequence[str]) -> int:
     return 2 * sum(place is not None for place in found) + time + known
 
 
+def find_positions(layout: Layout, aliases: Mapping[str, tuple[str, ...]] = _NOTHING) -> tuple[int | None, int | None]:
+    """The columns of latitude and longitude; None where there is none."""
+    return _position([key_of(name) for name in layout.header], aliases)
+
+
 def map_columns(
     layout: Layout,
     *,
@@ -206,9 +211,12 @@ def map_columns(
     keys = [key_of(name) for name in layout.header]
     latitude, longitude = _position(keys, aliases)
     used = taken | {i for i in (latitude, longitude) if i is not None}
-    fix_type = next((i for i, _ in _candidates(ALIASES["fix_type"], keys, layout, used) if layout.column(i)), None)
+    by_key = _by_key(keys, layout)
+    fix_type = next(
+        (i for a in ALIASES["fix_type"] for i, _ in by_key.get(a, ()) if i not in used and layout.column(i)), None
+    )
     used |= {i for i in (fix_type,) if i is not None}
-    canonical, inferred = _canonical(layout, keys, used, aliases, units)
+    canonical, inferred = _canonical(layout, by_key, used, aliases, units)
     used |= {column.index for column in canonical}
     others, dropped = _others(layout, used, {column.field.name for column in canonical}, own_names)
     lap = next((keys.index(key) for key in lap_keys if key in keys and _is_numeric(layout, keys.index(key))), None)
@@ -219,7 +227,7 @@ def map_columns(
 
 def _canonical(
     layout: Layout,
-    keys: list[str],
+    by_key: Mapping[str, list[tuple[int, str]]],
     used: frozenset[int],
     aliases: Mapping[str, tuple[str, ...]],
     units: Mapping[str, str],
@@ -231,12 +239,13 @@ def _canonical(
         if name in (LATITUDE, LONGITUDE, "fix_type"):
             continue
         wanted = (*aliases.get(name, ()), *general)
-        for index, unit in _candidates(wanted, keys, layout, used | {c.index for c in found}):
-            if not _is_numeric(layout, index):
+        for index, unit in (candidate for alias in wanted for candidate in by_key.get(alias, ())):
+            if index in used or not _is_numeric(layout, index):
                 continue
             column, sentence = _channel(name, index, unit, layout, units.get(name, ""))
             if column is not None:
                 found.append(column)
+                used = used | {index}
                 inferred += [sentence] if sentence else []
                 break
     return found, inferred
@@ -261,17 +270,15 @@ def _others(
     return found, dropped
 
 
-def _candidates(
-    wanted: Sequence[str], keys: list[str], layout: Layout, used: frozenset[int]
-) -> Iterable[tuple[int, str]]:
-    """Columns whose name fits, the more certain first, with the unit that their name ends in."""
-    bare = [unit_suffix(key) for key in keys]
-    for alias in wanted:
-        for index, key in enumerate(keys):
-            if index in used:
-                continue
-            if key == alias or (bare[index][0] == alias and bare[index][1]):
-                yield index, layout.units[index] or bare[index][1] or (key if is_unit(key) else "")
+def _by_key(keys: list[str], layout: Layout) -> dict[str, list[tuple[int, str]]]:
+    """Columns by their key, and by it without the unit that it ends in; each with its unit."""
+    found: dict[str, list[tuple[int, str]]] = {}
+    for index, key in enumerate(keys):
+        bare, unit = unit_suffix(key)
+        found.setdefault(key, []).append((index, layout.units[index] or unit or (key if is_unit(key) else "")))
+        if unit:
+            found.setdefault(bare, []).append((index, layout.units[index] or unit))
+    return found
 
 
 def _channel(name: str, index: int, unit: str, layout: Layout, known_unit: str) -> tuple[Column | None, str]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.csv_blocks import decode_head, detect_encoding
-from telemetry.formats.csv_columns import Column, Columns, count_essential, map_columns
+from telemetry.formats.csv_columns import Column, Columns, count_essential, find_positions, map_columns
 from telemetry.formats.csv_coordinates import Coordinate, find_coordinates
 from telemetry.formats.csv_dialect import Layout, find_layout
 from telemetry.formats.csv_dialects import GENERIC, Program, find_program
@@ -69,8 +69,8 @@ def make_plan(head: bytes, origin: Origin) -> Plan:
         raise TelemetryError(Code.CSV_MALFORMED, "line 1: no header row followed by rows of cells")
     encoding, layout = table
     program = find_program(layout)
-    positions = map_columns(layout, aliases=program.aliases)
-    if positions.latitude is None or positions.longitude is None:
+    north, east = find_positions(layout, program.aliases)
+    if north is None or east is None:
         raise TelemetryError(Code.CSV_NO_POSITION_COLUMNS, _described_columns(layout))
     hints = TimeHints(
         keys=program.time_keys,
@@ -83,7 +83,7 @@ def make_plan(head: bytes, origin: Origin) -> Plan:
     times = find_times(layout, origin, hints)
     if times is None:
         raise TelemetryError(Code.CSV_NO_TIME_COLUMN, _described_columns(layout))
-    latitude, longitude, inferred = find_coordinates(layout, positions.latitude, positions.longitude)
+    latitude, longitude, inferred = find_coordinates(layout, north, east)
     hemispheres = [c.hemisphere for c in (latitude, longitude) if c.hemisphere is not None]
     columns = map_columns(
         layout,

@@ -240,9 +240,12 @@ class RowParser:
         """How many lines the row takes that starts at `position`, and the row on one line with sound quotes."""
         text = b""
         for taken, line in enumerate(lines[position : position + MAX_QUOTED_LINES], 1):
+            if taken == 2 and self._is_full(text) and self._is_full(line):
+                # Two whole rows, not one cell over two lines.
+                break
             text += (b" " if text else b"") + line.rstrip(b"\r")
             if text.count(b'"') % 2 == 0:
-                cells = next(csv.reader([text.decode("utf-8", "replace")], delimiter=self._shape.delimiter), [])
+                cells = self._split(text)
                 if taken > 1 and len(cells) != self._shape.width:
                     break
                 return taken, self._mended_width([_quoted(c, self._shape.delimiter) for c in cells])
@@ -252,6 +255,16 @@ class RowParser:
             for c in lines[position].rstrip(b"\r").decode("utf-8", "replace").split(self._shape.delimiter)
         ]
         return 1, self._mended_width([_quoted(c, self._shape.delimiter) for c in cells])
+
+    def _is_full(self, line: bytes) -> bool:
+        return line.count(self._delimiter) == self._shape.width - 1
+
+    def _split(self, text: bytes) -> list[str]:
+        try:
+            return next(csv.reader([text.decode("utf-8", "replace")], delimiter=self._shape.delimiter), [])
+        except csv.Error:
+            # A cell of more than 128 KiB is none of a recording.
+            return []
 
     def _mended_width(self, cells: list[bytes]) -> bytes | None:
         """The row at its right width, or None where cells are missing or left over that matter."""
