@@ -1,0 +1,38 @@
+"""The README's tables say what the code says."""
+
+import re
+from pathlib import Path
+
+from telemetry import settings
+from telemetry.errors import CATALOGUE
+from telemetry.formats import recognition
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def test_every_error_code_stands_there_as_the_catalogue_has_it() -> None:
+    rows = [
+        f"| `{code}` | {entry.http_status or ''} | {'yes' if entry.retryable else ''} | {entry.title}. {entry.remedy} |"
+        for code, entry in CATALOGUE.items()
+    ]
+    assert [row for row in rows if row not in README.splitlines()] == []
+    assert len(re.findall(r"^\| `[A-Z_]+` \| \d* \|", README, re.MULTILINE)) == len(rows)
+
+
+def test_every_setting_stands_there_and_no_other() -> None:
+    read = set(re.findall(r'"(TELEMETRY_[A-Z_]+)"', Path(settings.__file__).read_text("utf-8")))
+    section = README.partition("## Settings")[2].partition("\n## ")[0]
+    assert set(re.findall(r"TELEMETRY_[A-Z_]+", section)) == read
+
+
+def test_every_format_is_named() -> None:
+    section = README.partition("## What it reads")[2].partition("\n## ")[0]
+    for reader in recognition.readers():
+        assert reader.title.split()[0] in section
+
+
+def test_every_command_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    for target in set(re.findall(r"\bmake ([a-z]+)", README)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target}"
