@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -18,7 +19,7 @@ from infra.local.process import ROOT
 from infra.local.stack import Stack
 
 
-def _command(directory: Path, module: str = "infra.local.up", **more: str) -> dict[str, object]:
+def _command(directory: Path, module: str = "infra.local.up", **more: str) -> dict[str, Any]:
     environment = {**os.environ, "STACK_DIRECTORY": str(directory), "STACK_API_PORT": "0", **more}
     return {"args": [sys.executable, "-m", module], "cwd": ROOT, "env": environment, "text": True}
 

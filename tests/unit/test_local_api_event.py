@@ -32,7 +32,7 @@ def _event(**changes: Any) -> dict[str, Any]:
         "protocol": "HTTP/1.1",
     }
     return event_of(
-        Request(**{**request, **changes}),  # type: ignore[arg-type]
+        Request(**{**request, **changes}),
         route=ROUTE,
         path_parameters={"sessionId": "a b"},
         claims={"sub": "user", "exp": 1583348638, "aud": ["one", "two"], "email_verified": True},
