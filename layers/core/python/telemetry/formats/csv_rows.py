@@ -89,7 +89,9 @@ class RowParser:
         for _ in range(block.overlong_before):
             self._reject("malformed_row", self._line)
             self._line += 1
-        if self._spaced_quote in block.data:
+        # One byte is found far faster than three, and most files have no quote at all.
+        quoted = b'"' in block.data
+        if quoted and self._spaced_quote in block.data:
             # A quote counts only at the very begin of a cell.
             data = block.whole().replace(self._spaced_quote, self._delimiter + b'"')
             block = Block(data, len(data))
@@ -100,7 +102,7 @@ class RowParser:
         first = self._line
         table, ragged = self._arrow(buffer)
         # Without quotes every line is one row; with them a cell may hold line ends.
-        if table is not None and not ragged and (b'"' not in block.data or table.num_rows == _count_lines(block, size)):
+        if table is not None and not ragged and (not quoted or table.num_rows == _count_lines(block, size)):
             rows = pa.arange(first, first + table.num_rows)
             self._line += table.num_rows
         else:
