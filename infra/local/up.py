@@ -11,6 +11,7 @@ from infra.local.process import StackError
 from infra.local.stack import Stack, backend_from_environment, ends_on_signals
 
 DEFAULT_API_PORT = 8321
+SAM_EVENT = "fixtures/events/worker_nudge.json"
 
 
 def main() -> int:
@@ -61,7 +62,7 @@ def _introduce(console: Console, stack: Stack, seconds: float) -> None:
   S3 and SQS   {stack.s3_url}   AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1
   PostgreSQL   {stack.database_url}
   Logs         {stack.logs}
-  SAM          sam local invoke WorkerFunction -e fixtures/events/worker_nudge.json --docker-network host --env-vars {sam}
+  SAM          sam local invoke WorkerFunction -e {SAM_EVENT} --docker-network host --env-vars {sam}
 
   export TOKEN={stack.token()}
   curl -H "Authorization: Bearer $TOKEN" {stack.api_url}/sessions
