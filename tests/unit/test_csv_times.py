@@ -198,3 +198,12 @@ def test_other_numbers_keep_their_name_and_unit() -> None:
     assert table.schema.names[4:] == ["Oil Temp", "rpm", "rpm (2)"]
     assert table.schema.field("Oil Temp").metadata[b"unit"] == b"C"
     assert any("note" in sentence for sentence in findings.inferred)
+
+
+def test_forms_are_told_by_the_first_fix_however_late() -> None:
+    waiting = "".join(f"2024-06-15T09:{i // 60:02d}:{i % 60:02d}Z,,,\n" for i in range(600))
+    table, findings = read(f"timestamp,lat,lon,speed\n{waiting}2024-06-15T10:00:00Z,52.5N,13.25W,36 km/h\n")
+    assert table["latitude_deg"].null_count == 600
+    assert (table["latitude_deg"][600].as_py(), table["longitude_deg"][600].as_py()) == (52.5, -13.25)
+    assert table["speed_mps"][600].as_py() == pytest.approx(10.0)
+    assert findings.bad_cells == {}

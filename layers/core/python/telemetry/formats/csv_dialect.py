@@ -14,6 +14,7 @@ DELIMITERS = (",", ";", "\t", "|")
 MAX_HEADER_LINES = 400
 """The header is looked for in so many lines."""
 SAMPLE_ROWS = 200
+LATER_ROWS = 50
 MAX_COLUMNS = 4096
 
 _NUMERIC = re.compile(r"[+-]?(\d[\d.,]*|[.,]\d+)([eE][+-]?\d+)?[NSEWnsew]?\Z")
@@ -165,11 +166,7 @@ def _layout(lines: list[str], delimiter: str, header_index: int) -> Layout:
         above = split(_uncommented(lines[header_index - 1]), delimiter)
         if abs(len(above) - len(header)) <= 1 and _reads_as_units(above):
             units = above
-    rows = [
-        tuple(split(line, delimiter))
-        for line in _logical_lines(lines[position : position + SAMPLE_ROWS])
-        if line.strip() and not line.lstrip().startswith("#")
-    ]
+    rows = _sample(lines[position:], delimiter)
     width = _usual_width(rows, len(header))
     in_cells = [_unit_in_cells([row[i] for row in rows if i < len(row)]) for i in range(len(header))]
     names, own_units = zip(*(split_unit(name) for name in header), strict=True)
@@ -189,6 +186,21 @@ def _layout(lines: list[str], delimiter: str, header_index: int) -> Layout:
         sample=tuple(rows),
     )
     return replace(layout, decimal_comma=_has_decimal_comma(layout))
+
+
+def _sample(lines: list[str], delimiter: str) -> list[tuple[str, ...]]:
+    """The first rows, and some from where a column fills that was blank in these: receivers start without a fix."""
+    rows = [
+        tuple(split(line, delimiter))
+        for line in _logical_lines(lines)
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
+    first, later = rows[:SAMPLE_ROWS], rows[SAMPLE_ROWS:]
+    blank = {i for i in range(max(map(len, first), default=0)) if not any(i < len(row) and row[i] for row in first)}
+    for index, row in enumerate(later):
+        if any(i < len(row) and row[i] for i in blank):
+            return first + later[index : index + LATER_ROWS]
+    return first
 
 
 def _unit_in_cells(cells: list[str]) -> str:
