@@ -1,1 +1,1 @@
-"""Pure rules: states, transitions, the order of jobs, backoff. Standard library only; clock and chance are given."""
+"""Pure rules: states, transitions, the order of jobs, names, backoff. Clock and chance are parameters. Stdlib only."""
