@@ -5,7 +5,9 @@ all tracks, segments and extensions are read.
 """
 
 import re
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -19,6 +21,8 @@ from telemetry.formats.xml_root import root_element
 from telemetry.formats.xml_stream import blocks
 
 BLOCK_BYTES = 1 << 20
+AHEAD_BLOCKS = 6
+"""Blocks that may be parsed before the caller asks for them: it works in bursts, every few blocks."""
 MAX_CREATOR_CHARACTERS = 60
 
 # Creators that name a device rather than a program or a site. Without the maker's name only what is nothing else.
@@ -66,6 +70,9 @@ class GpxReader:
     def read(self, source: ByteSource, origin: Origin, findings: Findings) -> Iterator[pa.RecordBatch]:
         """See `Reader.read`. Points in front of a damage come out first, then the error.
 
+        Parsing goes on in a thread of its own while the caller works on earlier batches; the order of the blocks, and
+        so the result, does not depend on how the two take turns. `source` is read by the caller's thread alone.
+
         Raises
         ------
         TelemetryError : GPX_NO_TRACK_POINTS, GPX_NO_TIME, XML_MALFORMED or XML_FORBIDDEN.
@@ -75,15 +82,31 @@ class GpxReader:
         findings.format = self.name
         findings.time_basis = TimeBasis.GNSS_UTC
         reading = PointBlocks(collector, table, findings, self.fast)
-        for block in blocks(source, self.block_bytes):
-            yield from reading.feed(block)
-            if reading.damage is not None:
-                break
-        else:
-            yield from reading.close()
+        cut_short: TelemetryError | None = None
+        pieces = blocks(source, self.block_bytes)
+        pool = ThreadPoolExecutor(1, thread_name_prefix="gpx")
+        ahead: deque[Future[list[pa.RecordBatch]]] = deque()
+        try:
+            while reading.damage is None:
+                try:
+                    block = next(pieces, None)
+                except TelemetryError as error:
+                    # What was read before comes out first, and a damage in it is the one that counts.
+                    cut_short = error
+                    break
+                if block is None:
+                    ahead.append(pool.submit(reading.close))
+                    break
+                ahead.append(pool.submit(reading.feed, block))
+                if len(ahead) > AHEAD_BLOCKS:
+                    yield from ahead.popleft().result()
+            while ahead:
+                yield from ahead.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
         _conclude(collector, table, findings)
-        if reading.damage is not None:
-            raise reading.damage
+        if damage := reading.damage or cut_short:
+            raise damage
         if collector.stream.mistaken_encoding:
             findings.inferred.append("bytes that are not in the encoding the document declares were read as Latin-1")
         if findings.rows_read == 0:

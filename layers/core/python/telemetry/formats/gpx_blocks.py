@@ -5,7 +5,6 @@ only right inside a segment, with everything before understood. That state is as
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -74,24 +73,28 @@ class PointBlocks:
         self._tail = b""
         self._templates: list[Template] = []
 
-    def feed(self, block: bytes) -> Iterator[pa.RecordBatch]:
+    def feed(self, block: bytes) -> list[pa.RecordBatch]:
         """Takes the next block, and gives the batch of the points that are whole by now, if any."""
         gathered = _Gathered()
+        if self.damage is not None:
+            return []
         try:
             self._read(self._tail + block if self._tail else block, gathered)
         except TelemetryError as error:
             self.damage = error
-        yield from self._batch(gathered)
+        return self._batch(gathered)
 
-    def close(self) -> Iterator[pa.RecordBatch]:
+    def close(self) -> list[pa.RecordBatch]:
         """Ends the document."""
         gathered = _Gathered()
+        if self.damage is not None:
+            return []
         try:
             self._stream.feed(self._tail)
             self._stream.close()
         except TelemetryError as error:
             self.damage = error
-        yield from self._batch(gathered)
+        return self._batch(gathered)
 
     def _read(self, data: bytes, gathered: _Gathered) -> None:
         self._tail = b""
@@ -263,7 +266,7 @@ class PointBlocks:
             gathered.begins.append(source_row)
         gathered.accepted.append((first, stop, source_row))
 
-    def _batch(self, gathered: _Gathered) -> Iterator[pa.RecordBatch]:
+    def _batch(self, gathered: _Gathered) -> list[pa.RecordBatch]:
         """One batch of everything gathered, in the order of the document."""
         self._drain(gathered)
         table = self._table
@@ -278,8 +281,9 @@ class PointBlocks:
         table.register(firsts)
         if cells is not None:
             parts.append(table.spread(cells))
-        if parts:
-            yield table.batch(parts[0] if len(parts) == 1 else _merged(parts, table))
+        if not parts:
+            return []
+        return [table.batch(parts[0] if len(parts) == 1 else _merged(parts, table))]
 
     def _columns(self, group: _Group, gathered: _Gathered) -> PointColumns | None:
         """The points of a group that were passed over; None when the parser took them all."""
