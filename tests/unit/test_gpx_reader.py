@@ -2,6 +2,9 @@
 
 import io
 import math
+import threading
+import time
+import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from telemetry.errors import Code, TelemetryError
-from telemetry.formats.gpx import READER, clean_creator, device
+from telemetry.formats.gpx import READER, GpxReader, clean_creator, device
 from telemetry.formats.reader import FileDevice, Findings, Origin, TimeBasis
 from telemetry.streams.channels import CHANNELS, SOURCE_NAME, UNIT, Flag
 
@@ -299,3 +302,62 @@ def test_point_by_point_with_gpxpy(path: Path) -> None:
         assert bool(mine["flags"] & Flag.SEGMENT_START) == begins
         if speed is not None:
             assert math.isclose(mine["speed_mps"], speed, rel_tol=1e-6)
+
+
+class Interrupted:
+    """A source that fails after its bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = io.BytesIO(data)
+
+    def read(self, size: int, /) -> bytes:
+        if piece := self._data.read(size):
+            return piece
+        raise TelemetryError(Code.ARCHIVE_TOO_LARGE, "byte 1")
+
+
+def test_what_was_read_before_the_source_failed_comes_out_first() -> None:
+    reader = GpxReader(block_bytes=4096)
+    cut = track(*[point()] * 500)[:-1000]
+    for data, code in ((cut, Code.ARCHIVE_TOO_LARGE), (cut + b"<<", Code.XML_MALFORMED)):
+        batches = reader.read(Interrupted(data + b" " * 4096 * 20), Origin(), Findings())
+        count = 0
+        with pytest.raises(TelemetryError) as caught:
+            for batch in batches:
+                count += batch.num_rows
+        assert caught.value.code is code
+        assert count > 480
+
+
+def test_a_reading_given_up_leaves_no_thread() -> None:
+    before = threading.active_count()
+    batches = GpxReader(block_bytes=4096).read(io.BytesIO(track(*[point()] * 5000)), Origin(), Findings())
+    next(batches)
+    batches.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
+
+
+HUGE = {
+    "comment of points": (HEAD + "<trk><trkseg>" + point() + "<!--" + point() * 12_000 + "-->", Code.XML_MALFORMED),
+    "section of points": (HEAD + "<trk><trkseg>" + point() + "<x><![CDATA[" + point() * 60_000, Code.XML_MALFORMED),
+    "attribute": (HEAD + f'<trk><trkseg>{point()}<trkpt lat="{"1" * (8 << 20)}"/>', Code.XML_MALFORMED),
+    "value": (HEAD + f"<trk><trkseg>{point()}<trkpt lat='1' lon='2'><ele>{'1' * (8 << 20)}", Code.XML_MALFORMED),
+    "point": (HEAD + f"<trk><trkseg>{point()}<trkpt lat='1' lon='2'>{'<ele>1</ele>' * 600_000}", Code.XML_MALFORMED),
+    "openings": (HEAD + f"<trk><trkseg>{point()}{'<trkpt ' * 200_000}", Code.XML_MALFORMED),
+    "names": (HEAD + f"<trk><trkseg>{point()}" + "".join(f"<n{n}/>" for n in range(600_000)), Code.XML_MALFORMED),
+    "white space": (" " * (8 << 20), Code.XML_MALFORMED),
+}
+
+
+@pytest.mark.parametrize(("document", "code"), HUGE.values(), ids=HUGE.keys())
+def test_huge_constructs_end_soon_in_little_memory(document: str, code: Code) -> None:
+    data = document.encode()
+    began = time.process_time()
+    tracemalloc.start()
+    _, _, error = read(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert error is not None
+    assert error.code is code
+    assert time.process_time() - began < 10
+    assert peak < 48 << 20
