@@ -153,8 +153,12 @@ def process_all(stack: Stack, files: Iterable[Path], console: Console) -> list[O
             progress.update(task, completed=1)
             return outcome
 
-        with ThreadPoolExecutor(max_workers=4) as pool:
+        pool = ThreadPoolExecutor(max_workers=4)
+        try:
             return list(pool.map(one, files))
+        finally:
+            # After Ctrl-C nobody waits for the others: they end when the stack does.
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def show(console: Console, outcomes: Iterable[Outcome]) -> None:

@@ -138,6 +138,9 @@ class ChildProcess:
 
     def stop(self, *, patience_s: float = 8.0) -> None:
         """Ends it and everything it started; safe to repeat."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()  # what still waits for its settings ends by this
         if self.exit_code is None:
             self._process.send_signal(self._stop_signal)
             try:
@@ -147,6 +150,3 @@ class ChildProcess:
                 self._process.wait()
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        if self._process.stdin is not None:
-            with contextlib.suppress(OSError):
-                self._process.stdin.close()
