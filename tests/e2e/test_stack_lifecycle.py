@@ -75,6 +75,22 @@ def test_up_says_how_to_call_it_is_alone_and_ends_with_ctrl_c(tmp_path: Path) ->
         assert not (directory / "lock").exists()
 
 
+def test_ctrl_c_while_it_starts_ends_at_once(tmp_path: Path) -> None:
+    directory = tmp_path / "stack"
+    process = psutil.Popen(
+        **_command(directory, "infra.local.demo"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    limit = time.monotonic() + 30
+    while len(children := process.children()) < 4 and time.monotonic() < limit:
+        time.sleep(0.01)
+    children = process.children(recursive=True)
+    assert len(children) >= 4
+    process.send_signal(signal.SIGINT)
+    assert process.wait(6) == 130  # less than the patience with a part that does not listen
+    assert _gone(children, seconds=2)
+    assert not (directory / "lock").exists()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children when their parent is killed outright")
 def test_kill_9_leaves_no_process_and_no_lock(tmp_path: Path) -> None:
     directory = tmp_path / "stack"
