@@ -1,0 +1,154 @@
+"""Which passages of a line count: on the line, in the direction of travel, once a lap. Pure."""
+
+import math
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from telemetry.laps.motion import MOVING_MPS, Frame, Motion, around, difference, span
+
+COURSE_TOLERANCE_RAD = math.radians(60)
+LEAST_LAP_M = 150.0
+LEAST_LAP_S = 8.0
+SLACK_M = 4.0
+"""How far beyond the ends of a line a passage still counts: what a receiver may be off."""
+_LEAST_SHARE = 0.3
+"""Of the usual lap, below which a passage is the bounce of another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A start/finish or sector line.
+
+    Attributes
+    ----------
+    frame : its middle, and the course at a right angle to it.
+    half_width_m : from the middle to either end.
+    """
+
+    frame: Frame
+    half_width_m: float
+
+    @classmethod
+    def between(cls, latitude_1: float, longitude_1: float, latitude_2: float, longitude_2: float) -> "Line":
+        """The line between two points, in degrees. Which way it is passed shows on the track only."""
+        turn = (longitude_2 - longitude_1 + 180) % 360 - 180
+        middle = Frame((latitude_1 + latitude_2) / 2, (longitude_1 + turn / 2 + 180) % 360 - 180, 0.0)
+        north = (latitude_2 - latitude_1) * middle.north_m_per_deg
+        east = turn * middle.east_m_per_deg
+        course = math.atan2(east, north) - math.pi / 2
+        return cls(Frame(middle.latitude_deg, middle.longitude_deg, course), math.hypot(north, east) / 2)
+
+    def ends(self) -> tuple[float, float, float, float]:
+        """Latitude and longitude of the left end, then of the right end."""
+        return (*self.frame.place(0.0, -self.half_width_m), *self.frame.place(0.0, self.half_width_m))
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """A passage that may count: about when, how fast, the course against the line's, the distance so far."""
+
+    time_s: float
+    speed_mps: float
+    course_rad: float
+    across_m: float
+    distance_m: float
+
+
+def find_crossings(motion: Motion, line: Line) -> list[Crossing]:
+    """Every passage of the line from behind, while moving, in order of time; bounces not yet taken out."""
+    along, across = line.frame.along_across(motion.latitude_deg, motion.longitude_deg)
+    last = len(motion) - 1
+    behind = pc.less(along, 0.0)
+    rows = pc.indices_nonzero(pc.and_(behind.slice(0, last), pc.invert(behind.slice(1)))).cast(pa.int64())
+    if len(rows):
+        g0, g1 = along.take(rows), along.take(pc.add(rows, 1))
+        share = pc.divide(g0, pc.subtract(g0, g1))
+        at = pc.add(across.take(rows), pc.multiply(share, span(across, rows, pc.add(rows, 1))))
+        near = pc.less_equal(pc.abs(at), line.half_width_m + SLACK_M)
+        rows, share, at = rows.filter(near), share.filter(near), at.filter(near)
+    found = []
+    if len(rows):
+        times = pc.add(motion.time_s.take(rows), pc.multiply(share, span(motion.time_s, rows, pc.add(rows, 1))))
+        found = _moving_over(motion, line, times, at, along, across)
+    # A recording that begins on the line has no fix behind it.
+    reach = _first_step_m(motion)
+    if not behind[0].as_py() and along[0].as_py() < reach and abs(across[0].as_py()) <= line.half_width_m + SLACK_M:
+        first = _moving_over(motion, line, motion.time_s.slice(0, 1), across.slice(0, 1), along, across)
+        found = [*(one for one in first if not found or found[0].time_s > 1.0), *found]
+    return found
+
+
+def _first_step_m(motion: Motion) -> float:
+    coarse = motion.coarse
+    ahead = min(2, len(coarse.time_s) - 1)
+    dt = coarse.time_s[ahead].as_py()
+    dx = coarse.x_m[ahead].as_py() - coarse.x_m[0].as_py()
+    dy = coarse.y_m[ahead].as_py() - coarse.y_m[0].as_py()
+    return math.hypot(dx, dy) / dt * motion.period_s * 0.5 if dt else 0.0
+
+
+def _moving_over(
+    motion: Motion, line: Line, times: pa.Array, at: pa.Array, along: pa.Array, across: pa.Array
+) -> list[Crossing]:
+    before, after = around(motion.time_s, times, 1.0)
+    dt = pc.max_element_wise(span(motion.time_s, before, after), 1e-3)
+    dg, dl = span(along, before, after), span(across, before, after)
+    speed = pc.divide(pc.sqrt(pc.add(pc.multiply(dg, dg), pc.multiply(dl, dl))), dt)
+    kept = pc.and_(pc.greater(speed, MOVING_MPS), pc.greater(dg, 0.0))
+    times = times.filter(kept)
+    moments = times.to_pylist()
+    return [
+        Crossing(*values)
+        for values in zip(
+            moments,
+            speed.filter(kept).to_pylist(),
+            pc.atan2(dl, dg).filter(kept).to_pylist(),
+            at.filter(kept).to_pylist(),
+            motion.coarse.distance_at(moments),
+            strict=True,
+        )
+    ]
+
+
+def once_a_lap(found: list[Crossing]) -> list[Crossing]:
+    """The crossings that begin or end laps: of one course, and of each bounce the fastest."""
+    found = [one for one in _same_course(found) if abs(one.course_rad) < math.radians(80)]
+    kept = _debounced(found, LEAST_LAP_M)
+    gaps = sorted(b.distance_m - a.distance_m for a, b in zip(kept, kept[1:], strict=False))
+    if not gaps:
+        return kept
+    return _debounced(found, max(LEAST_LAP_M, _LEAST_SHARE * gaps[len(gaps) // 2]))
+
+
+def _same_course(found: list[Crossing]) -> list[Crossing]:
+    """Those that pass in about the course that most take; of two equal crowds the one that meets the line squarest."""
+    if not found:
+        return []
+    bins: dict[int, list[Crossing]] = {}
+    for one in found:
+        bins.setdefault(math.floor(one.course_rad / math.radians(15) + 0.5), []).append(one)
+
+    def crowd(key: int) -> tuple[int, int]:
+        return sum(len(bins.get(key + step, ())) for step in (-1, 0, 1)), -abs(key)
+
+    middle = max(bins, key=crowd) * math.radians(15)
+    return [one for one in found if abs(one.course_rad - middle) < math.radians(40)]
+
+
+def _debounced(found: list[Crossing], least_m: float) -> list[Crossing]:
+    kept: list[Crossing] = []
+    for one in found:
+        if kept and (one.distance_m - kept[-1].distance_m < least_m or one.time_s - kept[-1].time_s < LEAST_LAP_S):
+            # The same passage again: noise at the line, or a push back over it. The one at speed is the lap's.
+            if one.speed_mps > 1.5 * kept[-1].speed_mps:
+                kept[-1] = one
+        else:
+            kept.append(one)
+    return kept
+
+
+def usual_gaps_m(crossings: list[Crossing]) -> list[float]:
+    """Distances from each crossing to the next."""
+    return difference(pa.array([one.distance_m for one in crossings], pa.float64())).to_pylist() if crossings else []

@@ -1,0 +1,259 @@
+"""A track as arrays to find laps in: fixes with strictly rising times, and its coarse course. Pure; Arrow in and out."""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from telemetry.streams.channels import Flag
+
+COLUMNS = ("timestamp", "latitude_deg", "longitude_deg", "speed_mps", "horizontal_accuracy_m", "flags")
+"""Columns of `gnss_pvt` that lap detection needs."""
+
+COARSE_S = 0.5
+MOVING_MPS = 1.0
+"""Slower than this over two seconds is standing: noise and drift of a parked receiver stay below it."""
+
+_EQUATOR_M = 6378137.0
+_E2 = 0.00669437999014
+_LEAST_SPEEDS = 0.9
+_LONGEST_STEP_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A local plane through a point, one axis along a course.
+
+    Degrees become metres by the WGS 84 radii of curvature at the point (NIMA TR8350.2): linear, and good to
+    millimetres over the hundred metres around it where crossings are measured.
+    """
+
+    latitude_deg: float
+    longitude_deg: float
+    course_rad: float
+
+    @property
+    def north_m_per_deg(self) -> float:
+        """Metres north a degree of latitude."""
+        w2 = 1 - _E2 * math.sin(math.radians(self.latitude_deg)) ** 2
+        return math.radians(_EQUATOR_M * (1 - _E2) / w2**1.5)
+
+    @property
+    def east_m_per_deg(self) -> float:
+        """Metres east a degree of longitude."""
+        w2 = 1 - _E2 * math.sin(math.radians(self.latitude_deg)) ** 2
+        return math.radians(_EQUATOR_M / math.sqrt(w2) * math.cos(math.radians(self.latitude_deg)))
+
+    def along_across(self, latitude_deg: pa.Array, longitude_deg: pa.Array) -> tuple[pa.Array, pa.Array]:
+        """Metres along the course past the point, and metres to the right of it."""
+        sin, cos = math.sin(self.course_rad), math.cos(self.course_rad)
+        north = pc.subtract(latitude_deg, self.latitude_deg)
+        east = pc.subtract(longitude_deg, self.longitude_deg)
+        if pc.max(pc.abs(east)).as_py() > 180:  # the short way across the antimeridian
+            east = pc.subtract(east, pc.multiply(pc.round(pc.divide(east, 360.0)), 360.0))
+        n, e = self.north_m_per_deg, self.east_m_per_deg
+        along = pc.add(pc.multiply(north, n * cos), pc.multiply(east, e * sin))
+        return along, pc.subtract(pc.multiply(east, e * cos), pc.multiply(north, n * sin))
+
+    def place(self, along_m: float, across_m: float) -> tuple[float, float]:
+        """Latitude and longitude of a point of the plane, in degrees."""
+        sin, cos = math.sin(self.course_rad), math.cos(self.course_rad)
+        north, east = along_m * cos - across_m * sin, along_m * sin + across_m * cos
+        longitude = self.longitude_deg + east / self.east_m_per_deg
+        return self.latitude_deg + north / self.north_m_per_deg, (longitude + 180) % 360 - 180
+
+    def turned(self) -> "Frame":
+        """The same place, looked at the other way."""
+        return Frame(self.latitude_deg, self.longitude_deg, self.course_rad + math.pi)
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Fixes in order of time, spikes and repeated times left out.
+
+    Attributes
+    ----------
+    start_us : microseconds UTC of the first fix.
+    time_s : seconds since then, strictly rising.
+    speed_mps : None where the recording has none that agrees with its positions.
+    accuracy_m : horizontal accuracy as the receiver states it; None where it does not.
+    """
+
+    start_us: int
+    time_s: pa.DoubleArray
+    latitude_deg: pa.DoubleArray
+    longitude_deg: pa.DoubleArray
+    speed_mps: pa.DoubleArray | None
+    accuracy_m: pa.DoubleArray | None
+
+    def __len__(self) -> int:
+        return len(self.time_s)
+
+    @property
+    def end_s(self) -> float:
+        """Time of the last fix."""
+        last: float = self.time_s[-1].as_py()
+        return last
+
+    @cached_property
+    def period_s(self) -> float:
+        """The usual time between fixes."""
+        return median(difference(self.time_s)) or 1.0
+
+    @cached_property
+    def coarse(self) -> "Coarse":
+        """The first fix of every half second."""
+        return coarse_course(self)
+
+
+def motion_of(batches: Iterable[pa.RecordBatch]) -> Motion | None:
+    """The track of batches of `COLUMNS`, ordered by time; None without two fixes that a track needs."""
+    table = pa.Table.from_batches(list(batches)).select(list(COLUMNS)) if (batches := list(batches)) else None
+    if table is None or table.num_rows < 3:
+        return None
+    spike = pc.not_equal(pc.bit_wise_and(table["flags"], pa.scalar(Flag.POSITION_SPIKE, pa.uint32())), 0)
+    if pc.any(spike).as_py():
+        table = table.filter(pc.invert(spike))
+    time_us = _whole(table["timestamp"].cast(pa.int64()))
+    rises = pc.greater(difference(time_us), 0)
+    if not pc.all(rises).as_py():
+        table = table.filter(pa.concat_arrays([pa.array([True]), rises]))
+        time_us = _whole(table["timestamp"].cast(pa.int64()))
+    if table.num_rows < 3:
+        return None
+    start_us = time_us[0].as_py()
+    time_s = pc.divide(pc.subtract(time_us, start_us).cast(pa.float64()), 1e6)
+    motion = Motion(
+        start_us,
+        time_s,
+        _whole(table["latitude_deg"]),
+        _whole(table["longitude_deg"]),
+        _filled(table["speed_mps"]),
+        _filled(table["horizontal_accuracy_m"]),
+    )
+    if motion.speed_mps is not None and not _agrees(motion):
+        motion = Motion(start_us, time_s, motion.latitude_deg, motion.longitude_deg, None, motion.accuracy_m)
+    return motion
+
+
+@dataclass(frozen=True)
+class Coarse:
+    """A fix every half second: enough to see where a track goes, and little.
+
+    Attributes
+    ----------
+    row : of the motion.
+    x_m, y_m : east and north of the first fix.
+    speed_mps, course_rad : over the second before and the second after.
+    moving : False while it stands.
+    distance_m : along the track since its start; standing adds nothing.
+    """
+
+    row: pa.Array
+    time_s: pa.DoubleArray
+    x_m: pa.DoubleArray
+    y_m: pa.DoubleArray
+    speed_mps: pa.DoubleArray
+    course_rad: pa.DoubleArray
+    moving: pa.BooleanArray
+    distance_m: pa.DoubleArray
+
+    def distance_at(self, moments_s: list[float]) -> list[float]:
+        """Distance along the track at some moments."""
+        values: list[float] = interpolate(self.time_s, self.distance_m, pa.array(moments_s, pa.float64())).to_pylist()
+        return values
+
+
+def coarse_course(motion: Motion) -> Coarse:
+    """The track's coarse course."""
+    bucket = pc.floor(pc.divide(motion.time_s, COARSE_S))
+    changes = pc.indices_nonzero(pc.not_equal(difference(bucket), 0.0))
+    row = pa.concat_arrays([pa.array([0], pa.uint64()), pc.add(changes, pa.scalar(1, pa.uint64()))])
+    time_s = motion.time_s.take(row)
+    origin = Frame(motion.latitude_deg[0].as_py(), motion.longitude_deg[0].as_py(), 0.0)
+    y_m, x_m = origin.along_across(motion.latitude_deg.take(row), motion.longitude_deg.take(row))
+    reach = 1.0 + 1e-6
+    before, after = around(time_s, time_s, reach)
+    dx, dy = span(x_m, before, after), span(y_m, before, after)
+    dt = pc.max_element_wise(span(time_s, before, after), 1e-3)
+    speed = pc.divide(pc.sqrt(pc.add(pc.multiply(dx, dx), pc.multiply(dy, dy))), dt)
+    moving = pc.and_(pc.greater(speed, MOVING_MPS), pc.less(dt, _LONGEST_STEP_S * 4))
+    sx, sy = difference(x_m), difference(y_m)
+    step = pc.sqrt(pc.add(pc.multiply(sx, sx), pc.multiply(sy, sy)))
+    last = max(len(row) - 1, 0)
+    step = pc.if_else(pc.or_(moving.slice(0, last), moving.slice(1)), step, 0.0)
+    return Coarse(
+        row, time_s, x_m, y_m, speed, pc.atan2(dx, dy), moving, pc.cumulative_sum(pa.concat_arrays([zero(), step]))
+    )
+
+
+def zero() -> pa.Array:
+    """One 0."""
+    return pa.array([0.0])
+
+
+def difference(values: pa.Array) -> pa.Array:
+    """Each value less the one before, one fewer than values."""
+    return pc.subtract(values.slice(1), values.slice(0, max(len(values) - 1, 0)))
+
+
+def median(values: pa.Array) -> float | None:
+    """The median, exact; None of nothing."""
+    found: float | None = pc.quantile(values, 0.5)[0].as_py()
+    return found
+
+
+def around(times: pa.Array, moments: pa.Array, reach_s: float) -> tuple[pa.Array, pa.Array]:
+    """Rows of the fixes just outside `reach_s` before and after each moment, as far as there are any."""
+    before = pc.subtract(pc.search_sorted(times, pc.subtract(moments, reach_s), side="right").cast(pa.int64()), 1)
+    after = pc.search_sorted(times, pc.add(moments, reach_s)).cast(pa.int64())
+    # Fixes exactly at the reach count as reached: one period further would blur the course.
+    return pc.max_element_wise(before, 0), pc.min_element_wise(after, len(times) - 1)
+
+
+def span(values: pa.Array, begin: pa.Array, end: pa.Array) -> pa.Array:
+    """The difference of values between pairs of rows."""
+    return pc.subtract(values.take(end), values.take(begin))
+
+
+def interpolate(times: pa.Array, values: pa.Array, moments: pa.Array) -> pa.Array:
+    """Values at moments, linear between fixes and constant beyond the ends."""
+    after = pc.min_element_wise(pc.max_element_wise(pc.search_sorted(times, moments).cast(pa.int64()), 1), len(times) - 1)
+    before = pc.subtract(after, 1)
+    begin = times.take(before)
+    share = pc.divide(pc.subtract(moments, begin), pc.subtract(times.take(after), begin))
+    share = pc.max_element_wise(pc.min_element_wise(share, 1.0), 0.0)
+    low = values.take(before)
+    return pc.add(low, pc.multiply(share, pc.subtract(values.take(after), low)))
+
+
+def rows_of(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The batches that hold rows."""
+    return (batch for batch in batches if batch.num_rows)
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    whole = column.combine_chunks()
+    return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
+
+
+def _filled(column: pa.ChunkedArray) -> pa.Array | None:
+    """A channel as it is where few values lack, those taken from their neighbours; None where it is hardly there."""
+    if column.null_count > (1 - _LEAST_SPEEDS) * len(column):
+        return None
+    values = _whole(column).cast(pa.float64())
+    return pc.fill_null_backward(pc.fill_null_forward(values)) if values.null_count else values
+
+
+def _agrees(motion: Motion) -> bool:
+    """Whether the speed channel is this track's speed: another unit or a stuck channel is none."""
+    coarse = motion.coarse
+    given = motion.speed_mps.take(coarse.row).filter(coarse.moving) if motion.speed_mps is not None else None
+    seen = coarse.speed_mps.filter(coarse.moving)
+    if given is None or len(given) < 4:
+        return False
+    share = (median(given) or 0.0) / max(median(seen) or 0.0, 1e-9)
+    return 0.8 < share < 1.25
