@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -225,6 +225,44 @@ def test_time_that_runs_out_ends_it_between_batches(house: House) -> None:
     left = iter([1000])
     assert clean(house.services, lambda: next(left, 100)) == {}
     assert clean(house.services, life, [Task.EXPIRE_UPLOADS]) == {Task.EXPIRE_UPLOADS: 1}
+
+
+@pytest.mark.parametrize("begin", ["first", "last", "beyond"])
+def test_a_sweep_goes_once_around_from_any_place(any_house: House, monkeypatch: pytest.MonkeyPatch, begin: str) -> None:
+    house = any_house
+    monkeypatch.setattr(janitor, "_LISTED", 2)
+    known = sorted(house.upload(CSV) for _ in range(3))
+    orphans = {house.services.raw.upload_path(TENANT, str(UUID(int=number))) for number in (1, 2**128 - 1)}
+    for path in orphans:
+        house.store(path, b"nobody knows")
+    begin_at = {"first": UUID(int=0), "last": known[-1], "beyond": UUID(int=2**128 - 1)}[begin]
+    assert janitor.sweep_uploads(house.services, NO_AGE, lambda: True, begin_at) == 2
+    assert house.raw_paths() == {house.artifact(one)["storage_path"] for one in known}
+
+
+def test_sweeps_too_short_for_everything_still_reach_everything(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Orphans behind more objects than one pass gets through: each pass begins at another place."""
+    monkeypatch.setattr(janitor, "_LISTED", 2)
+    for _ in range(10):
+        house.upload(CSV)
+    house.store(house.services.raw.upload_path("zz", str(UUID(int=1))), b"nobody knows")
+    drawn = iter(UUID(int=number << 120) for number in range(0, 256, 8))
+    monkeypatch.setattr(janitor, "uuid4", lambda: next(drawn))
+    assert sum(janitor.sweep_uploads(house.services, NO_AGE, lambda: False) for _ in range(32)) == 1
+    assert len(house.raw_paths()) == 10
+
+
+def test_the_first_sweep_leaves_time_for_the_second(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(janitor, "_LISTED", 1)
+    for number in range(4):
+        house.store(house.services.raw.upload_path(TENANT, str(UUID(int=number))), b"nobody knows")
+    _put_canonical(house, "datasets/x/y/z/a/1-b/gnss_pvt.parquet")
+    left = iter([1000, 1000, 1000, 1000, 550])
+    sweeps = [Task.SWEEP_UPLOADS, Task.SWEEP_DATASETS]
+    assert clean(house.services, lambda: next(left, 500), sweeps, safe_age=NO_AGE) == {
+        Task.SWEEP_UPLOADS: 2,
+        Task.SWEEP_DATASETS: 1,
+    }
 
 
 def test_one_task_that_fails_keeps_no_other_from_running(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

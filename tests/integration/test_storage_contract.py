@@ -413,6 +413,16 @@ def test_list_tells_only_what_is_below_the_prefix(store: FileStore, tmp_path: Pa
     assert {found.byte_size for found in store.list("uploads/")} == {len(BYTES)}
 
 
+def test_list_goes_on_behind_a_path_in_order(store: FileStore, tmp_path: Path) -> None:
+    paths = ["uploads/t-1/b.bin", "uploads/t/a.bin", "uploads/t/b.bin", "uploads/t0/a.bin"]
+    for path in reversed(paths):
+        put(store, path, BYTES, tmp_path)
+    assert [found.path for found in store.list("uploads/")] == paths
+    assert [found.path for found in store.list("uploads/", after="uploads/t/a.bin")] == paths[2:]
+    assert [found.path for found in store.list("uploads/", after="uploads/t/")] == paths[1:]
+    assert list(store.list("uploads/", after=paths[-1])) == []
+
+
 def test_the_settings_prefix_is_part_of_every_path(localstack: LocalStack, buckets: Buckets) -> None:
     store = object_storage(localstack, buckets.raw, prefix="telemetry/dev")
     path = store.upload_path("tenant", "artifact")

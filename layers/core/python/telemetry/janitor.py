@@ -2,7 +2,9 @@
 
 Each use case works in bounded batches and is safe with several running: rows that another holds are stepped over.
 Where a row and an object both change, the row says first that the object is unwanted, and the object goes after the
-commit; what a crash in between leaves is unwanted to `sweep_uploads` too.
+commit; what a crash in between leaves is unwanted to `sweep_uploads` too. A sweep of more objects than its time
+suffices for begins each pass at another place, drawn at random, so that none stays out of reach and no position need
+be kept.
 """
 
 import logging
@@ -13,9 +15,10 @@ from enum import StrEnum
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from telemetry import queue
+from telemetry.database.connection import Row
 from telemetry.database.queries import load
 from telemetry.domain.states import JobStatus
 from telemetry.errors import Code, TelemetryError
@@ -78,7 +81,7 @@ def clean(
         Task.RESCUE: lambda: _repeated(lambda: rescue(services), time_left),
         Task.EXPIRE_UPLOADS: lambda: _repeated(lambda: expire_uploads(services), time_left),
         Task.DISCARD_RETAINED: lambda: _repeated(lambda: discard_retained(services), time_left),
-        Task.SWEEP_UPLOADS: lambda: sweep_uploads(services, age, time_left),
+        Task.SWEEP_UPLOADS: lambda: sweep_uploads(services, age, _until_half(remaining_ms, margin_ms)),
         Task.SWEEP_DATASETS: lambda: sweep_datasets(services, age, time_left),
     }
     wanted = frozenset(tasks)
@@ -135,9 +138,16 @@ def discard_retained(services: Services, batch: int = BATCH) -> int:
     return len(discarded)
 
 
-def sweep_uploads(services: Services, safe_age: timedelta, time_left: Callable[[], bool]) -> int:
+def sweep_uploads(
+    services: Services, safe_age: timedelta, time_left: Callable[[], bool], begin_at: UUID | None = None
+) -> int:
     """Deletes raw objects that no row wants: of discarded and expired artifacts at once (a still valid upload address
-    may have revived them), of unknown ones past `safe_age`. Gives how many."""
+    may have revived them), of unknown ones past `safe_age`. Gives how many.
+
+    Parameters
+    ----------
+    begin_at : the first artifact with an id from here on says where to begin; drawn at random by default.
+    """
 
     def unwanted(listed: list[StoredObject]) -> Iterator[StoredObject]:
         ids = {found.path: _artifact_id(found.path) for found in listed}
@@ -148,12 +158,20 @@ def sweep_uploads(services: Services, safe_age: timedelta, time_left: Callable[[
         oldest = services.database.run(_QUERIES["database_now"])[0]["now"] - safe_age
         return (found for found in listed if discarded.get(found.path, found.modified_at < oldest))
 
-    return _sweep(services.raw, UPLOADS_PREFIX, unwanted, time_left)
+    start = services.database.run(_QUERIES["upload_from"], id=begin_at or uuid4())
+    return _sweep(_around(services.raw, UPLOADS_PREFIX, start), services.raw, unwanted, time_left)
 
 
-def sweep_datasets(services: Services, safe_age: timedelta, time_left: Callable[[], bool]) -> int:
+def sweep_datasets(
+    services: Services, safe_age: timedelta, time_left: Callable[[], bool], begin_at: UUID | None = None
+) -> int:
     """Deletes canonical objects past `safe_age` that no dataset points to: those of lost attempts, failed and
-    cancelled runs, and deleted sessions. Gives how many."""
+    cancelled runs, and deleted sessions. Gives how many.
+
+    Parameters
+    ----------
+    begin_at : as of `sweep_uploads`, a dataset's id.
+    """
 
     def unwanted(listed: list[StoredObject]) -> Iterator[StoredObject]:
         oldest = services.database.run(_QUERIES["database_now"])[0]["now"] - safe_age
@@ -162,23 +180,41 @@ def sweep_datasets(services: Services, safe_age: timedelta, time_left: Callable[
         kept = {row["storage_path"] for row in rows}
         return (found for found in old if found.path not in kept)
 
-    return _sweep(services.canonical, DATASETS_PREFIX, unwanted, time_left)
+    start = services.database.run(_QUERIES["dataset_from"], id=begin_at or uuid4())
+    return _sweep(_around(services.canonical, DATASETS_PREFIX, start), services.canonical, unwanted, time_left)
+
+
+def _around(store: FileStore, prefix: str, start: list[Row]) -> Iterator[StoredObject]:
+    """Every object once: from `start`'s path to the last, then from the first to that path."""
+    path = start[0]["storage_path"] if start else ""
+    yield from store.list(prefix, after=path)
+    if path:
+        for found in store.list(prefix):
+            if found.path > path:
+                return
+            yield found
 
 
 def _sweep(
+    objects: Iterable[StoredObject],
     store: FileStore,
-    prefix: str,
     unwanted: Callable[[list[StoredObject]], Iterable[StoredObject]],
     time_left: Callable[[], bool],
 ) -> int:
     swept = 0
-    for listed in _batches(store.list(prefix), _LISTED):
+    for listed in _batches(objects, _LISTED):
         for found in unwanted(listed):
             store.delete(found.path)
             swept += 1
         if not time_left():
             break
     return swept
+
+
+def _until_half(remaining_ms: Callable[[], int], margin_ms: int) -> Callable[[], bool]:
+    """True while more than half of the time from now on is left: the other half is the next task's."""
+    end_ms = (remaining_ms() + margin_ms) // 2
+    return lambda: remaining_ms() > end_ms
 
 
 def _repeated(handle_batch: Callable[[], int], time_left: Callable[[], bool]) -> int:

@@ -143,16 +143,16 @@ class LocalPath:
             with contextlib.suppress(OSError):  # not empty, or gone already
                 parent.rmdir()
 
-    def list(self, prefix: str) -> Iterator[StoredObject]:
+    def list(self, prefix: str, *, after: str = "") -> Iterator[StoredObject]:
         """See `FileStore`."""
         start = self._root / prefix.rpartition("/")[0]
         with _storage_errors("LIST"):
-            files = sorted(file for file in start.rglob("*") if file.is_file())
-        for file in files:
-            path = file.relative_to(self._root).as_posix()
-            if path.startswith(prefix):
+            # As one text each: compared part by part, `a/b` would sort before `a-b`.
+            found = sorted(file.relative_to(self._root).as_posix() for file in start.rglob("*") if file.is_file())
+        for path in found:
+            if path.startswith(prefix) and path > after:
                 with contextlib.suppress(FileNotFoundError):
-                    yield _describe(path, file.stat())
+                    yield _describe(path, (self._root / path).stat())
 
     def _file(self, path: str) -> Path:
         return self._root / _checked(path)

@@ -142,12 +142,13 @@ class ObjectStorage:
             if answer.get("VersionId") or answer.get("DeleteMarker"):
                 self._delete_versions(path)
 
-    def list(self, prefix: str) -> Iterator[StoredObject]:
+    def list(self, prefix: str, *, after: str = "") -> Iterator[StoredObject]:
         """See `FileStore`. `sha256` and `version` are not told by a listing."""
+        begin: Any = {"StartAfter": after} if after else {}
         with _storage_errors("LIST"):
             pages = iter(
                 self._client.get_paginator("list_objects_v2").paginate(
-                    Bucket=self._bucket, Prefix=self._prefix + prefix
+                    Bucket=self._bucket, Prefix=self._prefix + prefix, **begin
                 )
             )
         while True:

@@ -94,6 +94,6 @@ class FileStore(Protocol):
         """Removes the object; none there is no error."""
         ...
 
-    def list(self, prefix: str) -> Iterator[StoredObject]:
-        """Every object below `prefix` (relative to the store), page by page."""
+    def list(self, prefix: str, *, after: str = "") -> Iterator[StoredObject]:
+        """Every object below `prefix` (relative to the store) whose path sorts behind `after`, in order of paths."""
         ...

@@ -59,6 +59,22 @@ FROM telemetry_datasets AS dataset
 JOIN telemetry_processing_runs AS run ON run.id = dataset.run_id
 WHERE dataset.storage_path = ANY (CAST(:paths AS text[])) AND run.status NOT IN ('FAILED', 'CANCELLED');
 
+-- name: upload_from
+-- Where the bytes of the first artifact from an id on lie: with an id drawn at random, of any artifact.
+SELECT storage_path
+FROM telemetry_artifacts
+WHERE id >= :id AND storage_path IS NOT NULL
+ORDER BY id
+LIMIT 1;
+
+-- name: dataset_from
+-- Where the first dataset from an id on lies: with an id drawn at random, any dataset.
+SELECT storage_path
+FROM telemetry_datasets
+WHERE id >= :id
+ORDER BY id
+LIMIT 1;
+
 -- name: database_now
 -- The one clock.
 SELECT now() AS now;
