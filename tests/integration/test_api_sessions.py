@@ -15,11 +15,12 @@ from telemetry.database.queries import load
 from telemetry.domain.owner import Owner
 from telemetry.domain.states import JobType
 from telemetry.errors import Code, TelemetryError, user_message
+from telemetry.pipeline.execute import execute
 from telemetry.pipeline.failure import record_failure
 from telemetry.services import Services
 from telemetry.storage.local_path import serve_get
 from tests.api import ApiClient
-from tests.house import SAMPLES
+from tests.house import LIFE_MS, SAMPLES
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 NO_TIME = (SAMPLES / "csv_no_time.csv").read_bytes()
@@ -285,6 +286,17 @@ def test_cancel_stops_a_worker_at_its_next_write(api: ApiClient) -> None:
     assert api.house.drain().outcomes == {}
     assert api.call("sessions_get", session_id).json["status"] == "cancelled"
     assert api.call("sessions_retry", session_id).json["code"] == "SESSION_STATE_CONFLICT"
+
+
+def test_cancel_takes_the_datasets_recorded_so_far_with_it(api: ApiClient) -> None:
+    session_id = api.session_of(CSV)
+    for _ in range(3):
+        job = queue.claim(api.house.database, "test")
+        assert job is not None
+        execute(api.house.services, job, remaining_ms=lambda: LIFE_MS, whole_life=True)
+    assert len(api.house.sql("SELECT id FROM telemetry_datasets")) >= 1
+    assert api.call("sessions_cancel", session_id).json["status"] == "cancelled"
+    assert api.house.sql("SELECT id FROM telemetry_datasets") == []
 
 
 def test_a_session_that_has_ended_is_not_cancelled(api: ApiClient) -> None:

@@ -284,6 +284,7 @@ def cancel_session(services: Services, owner: Owner, session_id: UUID) -> Sessio
             if transaction.run(_QUERIES["cancel_run"], id=row["run_id"]) and transaction.run(
                 _QUERIES["cancel_session"], id=session_id, owner_user_id=owner.user_id
             ):
+                transaction.run(_QUERIES["delete_datasets_of_cancelled_run"], run_id=row["run_id"])
                 status = SessionStatus.CANCELLED
             else:
                 raise TelemetryError(Code.SESSION_STATE_CONFLICT, "its processing has ended meanwhile")
