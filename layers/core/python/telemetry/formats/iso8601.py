@@ -54,18 +54,13 @@ def parse_iso8601(strings: pa.StringArray) -> ParsedTimes:
         except pa.ArrowInvalid:
             return _parse_parts(strings)
         zoneless = len(times) - times.null_count
-    if not _fits(strings, times):
-        return _parse_parts(strings)
-    return ParsedTimes(times, zoneless)
-
-
-def _fits(strings: pa.StringArray, times: pa.TimestampArray) -> bool:
-    """False where the cast took what is refused here: a bare date, or an offset that leaves the calendar."""
-    if len(times) == times.null_count:
-        return True
+        # Without a zone the cast also takes a bare date, which says nothing about the time of day.
+        if (pc.min(pc.binary_length(strings)).as_py() or 0) < len("YYYY-MM-DDThh"):
+            return _parse_parts(strings)
     extremes = pc.min_max(times.view(pa.int64())).as_py()
-    shortest = pc.min(pc.binary_length(strings)).as_py()
-    return bool(shortest >= len("YYYY-MM-DDThh") and extremes["min"] >= _FIRST_US and extremes["max"] <= _LAST_US)
+    if (extremes["min"] or 0) < _FIRST_US or (extremes["max"] or 0) > _LAST_US:
+        return _parse_parts(strings)  # an offset leads out of the calendar
+    return ParsedTimes(times, zoneless)
 
 
 def _parse_parts(strings: pa.StringArray) -> ParsedTimes:
