@@ -21,7 +21,7 @@ from telemetry.formats.xml_root import root_element
 from telemetry.formats.xml_stream import blocks
 
 BLOCK_BYTES = 1 << 20
-AHEAD_BLOCKS = 6
+AHEAD_BLOCKS = 4
 """Blocks that may be parsed before the caller asks for them: it works in bursts, every few blocks."""
 MAX_CREATOR_CHARACTERS = 60
 
