@@ -5,6 +5,7 @@ such places are tried as lines; those between whose passages always lies the sam
 then goes through the fastest point of the longest straight that all laps share.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -42,8 +43,24 @@ class Circuit:
     """A circuit as its most usual lap went: nodes in order of time from one passage of the line to the next."""
 
     length_m: float
+    start_s: float
     duration_s: float
     nodes: tuple[Node, ...]
+
+    def nearest(self, x_m: float, y_m: float) -> tuple[float, float]:
+        """The seconds that the lap needs from the line to its place nearest to a point, and the metres between."""
+        best, moment = math.inf, 0.0
+        turn = self.nodes[0].time_s - self.start_s
+        ends = [(a, b, b.time_s) for a, b in itertools.pairwise(self.nodes)]
+        ends.append((self.nodes[-1], self.nodes[0], self.start_s + self.duration_s + turn))
+        for a, b, end_s in ends:
+            dx, dy = b.x_m - a.x_m, b.y_m - a.y_m
+            square = dx * dx + dy * dy
+            share = min(max(((x_m - a.x_m) * dx + (y_m - a.y_m) * dy) / square, 0.0), 1.0) if square else 0.0
+            off = math.hypot(a.x_m + share * dx - x_m, a.y_m + share * dy - y_m)
+            if off < best:
+                best, moment = off, a.time_s + share * (end_s - a.time_s)
+        return (moment - self.start_s) % self.duration_s, best
 
 
 def coarse_motion(motion: Motion) -> Motion:
@@ -81,7 +98,8 @@ def find_line(motion: Motion) -> Line | None:
     for row in _fast_places_on_straights(circuit):
         better = line_at(motion, row)
         found = once_a_lap(find_crossings(coarse, better))
-        if _alike(found) >= laps or (_alike(found) >= laps - 1 and laps > 2 and len(found) >= len(crossings)):
+        # Where a recording begins and ends decides whether one lap more or less is whole at this place.
+        if _alike(found) >= (laps if laps < 4 else laps - 1):
             return _centred(better, found)
     return _centred(line, crossings)
 
@@ -119,7 +137,7 @@ def usual_lap(motion: Motion, crossings: list[Crossing]) -> Circuit | None:
     nodes = tuple(
         Node(*values) for values in zip(rows, *(column.take(take).to_pylist() for column in columns), strict=True)
     )
-    return Circuit(usual, durations[chosen], nodes) if len(nodes) >= 4 else None
+    return Circuit(usual, crossings[chosen].time_s, durations[chosen], nodes) if len(nodes) >= 4 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +161,11 @@ def _cells(coarse: Coarse) -> tuple[list[_Cell], float]:
     ix, iy = (pc.floor(pc.divide(v, size)).cast(pa.int64()) for v in (x, y))
     # Cells of the whole Earth at this size need fewer than 2²⁴ steps either way.
     key = pc.add(pc.multiply(pc.add(pc.multiply(ix, 1 << 25), iy), 8), sector)
-    order = pc.sort_indices(pa.table({"key": key, "time": times}), sort_keys=[("key", "ascending"), ("time", "ascending")])
-    sorted_key, sorted_time = key.take(order), times.take(order)
-    again = pc.or_(
-        pc.not_equal(difference(sorted_key), 0), pc.greater(difference(sorted_time), LEAST_LAP_S)
+    order = pc.sort_indices(
+        pa.table({"key": key, "time": times}), sort_keys=[("key", "ascending"), ("time", "ascending")]
     )
+    sorted_key, sorted_time = key.take(order), times.take(order)
+    again = pc.or_(pc.not_equal(difference(sorted_key), 0), pc.greater(difference(sorted_time), LEAST_LAP_S))
     begins = pa.concat_arrays([pa.array([True]), again]).cast(pa.int64())
     table = pa.table(
         {"key": sorted_key, "begins": begins, "speed": coarse.speed_mps.take(rows).take(order), "row": rows.take(order)}
@@ -172,8 +190,11 @@ def _trials(cells: list[_Cell]) -> list[int]:
     most = ranked[min(len(ranked) - 1, max(2, len(ranked) // 50))].passes
     chosen: list[int] = []
     for low, high in ((0.8, math.inf), (0.4, 0.8), (0.1, 0.4)):
-        level = [cell for cell in cells if max(2.0, low * most) <= cell.passes < high * most or (
-            low == 0.8 and cell.passes >= most)]
+        level = [
+            cell
+            for cell in cells
+            if max(2.0, low * most) <= cell.passes < high * most or (low == 0.8 and cell.passes >= most)
+        ]
         level.sort(key=lambda cell: -cell.speed_mps)
         # The very fastest and some from further down, so that not all lie on one straight.
         stride = max(1, len(level) // _TRIALS)

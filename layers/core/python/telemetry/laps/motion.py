@@ -104,6 +104,24 @@ class Motion:
         return median(difference(self.time_s)) or 1.0
 
     @cached_property
+    def distance_m(self) -> pa.DoubleArray:
+        """Metres along the track at each fix: the integral of the speed where there is one, else by coarse steps, to
+        which the noise of single fixes adds little."""
+        if self.speed_mps is None:
+            return interpolate(self.coarse.time_s, self.coarse.distance_m, self.time_s)
+        last = len(self) - 1
+        mean = pc.multiply(pc.add(self.speed_mps.slice(1), self.speed_mps.slice(0, last)), 0.5)
+        steps = pc.multiply(mean, difference(self.time_s))
+        return pc.cumulative_sum(pa.concat_arrays([zero(), pc.max_element_wise(steps, 0.0)]))
+
+    def place_at(self, moment_s: float) -> tuple[float, float]:
+        """Metres east and north of the first fix, at the fix of that time or the next."""
+        row = min(pc.search_sorted(self.time_s, moment_s).as_py(), len(self) - 1)
+        origin = Frame(self.latitude_deg[0].as_py(), self.longitude_deg[0].as_py(), 0.0)
+        north, east = origin.along_across(self.latitude_deg.slice(row, 1), self.longitude_deg.slice(row, 1))
+        return east[0].as_py(), north[0].as_py()
+
+    @cached_property
     def coarse(self) -> "Coarse":
         """The first fix of every half second."""
         return coarse_course(self)
@@ -221,7 +239,9 @@ def span(values: pa.Array, begin: pa.Array, end: pa.Array) -> pa.Array:
 
 def interpolate(times: pa.Array, values: pa.Array, moments: pa.Array) -> pa.Array:
     """Values at moments, linear between fixes and constant beyond the ends."""
-    after = pc.min_element_wise(pc.max_element_wise(pc.search_sorted(times, moments).cast(pa.int64()), 1), len(times) - 1)
+    after = pc.min_element_wise(
+        pc.max_element_wise(pc.search_sorted(times, moments).cast(pa.int64()), 1), len(times) - 1
+    )
     before = pc.subtract(after, 1)
     begin = times.take(before)
     share = pc.divide(pc.subtract(moments, begin), pc.subtract(times.take(after), begin))

@@ -86,7 +86,9 @@ def _measured(motion: Motion, line: Frame, near_s: pa.Array, reach_s: float, *, 
         value, speed, bend = rest.value, rest.slope, rest.bend
     speed = pc.max_element_wise(speed, 0.1)
     # 0 = value + speed τ + bend τ² / 2, the root next to 0, in the form that does not cancel.
-    inside = pc.max_element_wise(pc.subtract(pc.multiply(speed, speed), pc.multiply(pc.multiply(bend, value), 2.0)), 0.0)
+    inside = pc.max_element_wise(
+        pc.subtract(pc.multiply(speed, speed), pc.multiply(pc.multiply(bend, value), 2.0)), 0.0
+    )
     shift = pc.divide(pc.multiply(value, -2.0), pc.add(speed, pc.sqrt(inside)))
     noise = math.sqrt(_variance(windows, rest, residual))
     sigma = pc.sqrt(
@@ -148,9 +150,7 @@ def _travelled(motion: Motion, windows: Windows, time_s: pa.Array, forward: Fit,
     begin = speed.take(before)
     acceleration = pc.divide(pc.subtract(speed.take(after), begin), dt)
     here = pc.add(begin, pc.multiply(acceleration, into))
-    at_zero = pc.add(
-        running.take(before), pc.multiply(into, pc.multiply(pc.add(begin, here), 0.5))
-    )
+    at_zero = pc.add(running.take(before), pc.multiply(into, pc.multiply(pc.add(begin, here), 0.5)))
     return _Travelled(pc.subtract(running, windows.spread(at_zero)), here, acceleration)
 
 
@@ -167,9 +167,7 @@ def _own_variance(windows: Windows, found: Fit, residual: pa.Array) -> pa.Array:
     usual = _variance(windows, found, residual)
     prior = 20.0
     own = windows.sums(pc.multiply(residual, residual))
-    return pc.divide(
-        pc.add(own, usual * prior), pc.add(pc.max_element_wise(found.freedom, 0.0), prior)
-    )
+    return pc.divide(pc.add(own, usual * prior), pc.add(pc.max_element_wise(found.freedom, 0.0), prior))
 
 
 def _correlated(windows: Windows, residual: pa.Array) -> float:

@@ -1,0 +1,56 @@
+"""How far a receiver's slow error wanders from one lap to the next. Pure.
+
+Noise that changes over tens of seconds moves all fixes around a line together: no fit sees it, but it moves the place
+of the next passage against the last one's. Sideways it does the same, and there it shows: at lines all around the
+circuit, from one lap to the next. Drivers who vary their path add to it, so this is an upper estimate; what the
+receiver states of its accuracy, where it does, bounds it from above too.
+"""
+
+import math
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from telemetry.laps.circuit import Circuit, coarse_motion, line_at
+from telemetry.laps.crossings import find_crossings, once_a_lap
+from telemetry.laps.motion import Motion, difference, median
+from telemetry.laps.passage import measure_passages
+
+LINES = 12
+UNKNOWN_M = 1.0
+"""Standard deviation between laps where nothing tells: a usual receiver without correction."""
+_MOST_M = 3.0
+
+
+def lap_to_lap_m(motion: Motion, circuit: Circuit | None) -> float:
+    """Standard deviation of the slow error's change over one lap, along one axis, in metres."""
+    stated = median(motion.accuracy_m) if motion.accuracy_m is not None else None
+    # A horizontal accuracy is a radius: √2 of one axis, and √2 again for the difference of two laps.
+    bound = min(_MOST_M, stated) if stated else _MOST_M
+    seen = _sideways_m(motion, circuit) if circuit is not None else None
+    return min(UNKNOWN_M if seen is None else seen, bound)
+
+
+def _sideways_m(motion: Motion, circuit: Circuit) -> float | None:
+    coarse = coarse_motion(motion)
+    squares: list[float] = []
+    white: list[float] = []
+    for index in range(LINES):
+        node = circuit.nodes[(2 * index + 1) * len(circuit.nodes) // (2 * LINES)]
+        line = line_at(motion, node.row)
+        found = once_a_lap(find_crossings(coarse, line))
+        if len(found) < 2:
+            continue
+        passages = measure_passages(motion, line.frame, pa.array([one.time_s for one in found]))
+        gaps = difference(pa.array([one.distance_m for one in found]))
+        same = pc.less(pc.abs(pc.subtract(pc.divide(gaps, circuit.length_m), 1.0)), 0.1)
+        moved = difference(passages.across_m).filter(same)
+        squares.extend(value * value for value in moved.to_pylist())
+        white.append(2 * (pc.mean(pc.multiply(passages.across_sigma_m, passages.across_sigma_m)).as_py() or 0.0))
+    if not squares:
+        return None
+    squares.sort()
+    # A lap through the grass is no error of the receiver: squares beyond three deviations count as three.
+    usual = squares[len(squares) // 2] / 0.455
+    mean = sum(min(square, 9 * usual) for square in squares) / len(squares)
+    return math.sqrt(max(mean - sum(white) / len(white), 0.0))
