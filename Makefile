@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test bench lint format lock clean
+.PHONY: help setup demo up test bench lint format build invoke validate lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -14,6 +14,12 @@ $(VENV)/.ready: requirements/dev.txt infra/local/setup.sh
 
 .localstack-venv/.ready: requirements/localstack.txt infra/local/setup.sh
 	@PYTHON=$(PYTHON) bash infra/local/setup.sh .localstack-venv requirements/localstack.txt
+
+.sam-venv/.ready: requirements/sam.txt infra/local/setup.sh
+	@PYTHON=$(PYTHON) bash infra/local/setup.sh .sam-venv requirements/sam.txt
+
+.checkov-venv/.ready: requirements/checkov.txt infra/local/setup.sh
+	@PYTHON=$(PYTHON) bash infra/local/setup.sh .checkov-venv requirements/checkov.txt
 
 setup: $(VENV)/.ready .localstack-venv/.ready ## install everything from the hashed locks into .venv and .localstack-venv
 
@@ -35,14 +41,32 @@ lint: $(VENV)/.ready ## ruff and mypy
 format: $(VENV)/.ready ## let ruff order the code
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
-COMPILE := uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --quiet
+# What `sam build` builds for; the parameter of the same name in template.yaml must agree.
+ARCHITECTURE ?= arm64
 
-lock: ## compile the locked requirements anew from pyproject.toml (needs uv)
+build: $(VENV)/.ready ## build layers and functions for both architectures into .build/ (wheels only, no Docker)
+	@$(BIN)/python -m infra.build
+
+build-%: $(VENV)/.ready # SAM calls this for each function and layer of template.yaml
+	@$(BIN)/python -m infra.build --architecture $(ARCHITECTURE) --part $* --into "$(ARTIFACTS_DIR)"
+
+invoke: $(VENV)/.ready .sam-venv/.ready ## one event through a built function: FUNCTION=worker EVENT=fixtures/events/….json
+	@$(BIN)/python -m infra.runtime $(FUNCTION) $(EVENT)
+
+validate: $(VENV)/.ready .sam-venv/.ready .checkov-venv/.ready ## sam validate, cfn-lint and checkov over every template
+	@SAM=.sam-venv/bin CHECKOV=.checkov-venv/bin bash infra/validate.sh
+
+COMPILE := PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --quiet
+
+lock: $(VENV)/.ready ## compile the locked requirements anew from pyproject.toml
 	$(COMPILE) pyproject.toml -o requirements/base.txt
 	$(COMPILE) -c requirements/base.txt --extra arrow pyproject.toml -o requirements/arrow.txt
 	$(COMPILE) -c requirements/base.txt --extra arrow --extra migrate --extra dev pyproject.toml -o requirements/dev.txt
+	$(COMPILE) -c requirements/base.txt --extra migrate pyproject.toml -o requirements/migrate.txt
+	$(COMPILE) --group sam -o requirements/sam.txt
+	$(COMPILE) --group checkov -o requirements/checkov.txt
 	$(COMPILE) --exclude-newer 2025-10-15 --group localstack -o requirements/localstack.txt
 
 clean: ## remove what `setup` and the local stack made
 	@test ! -f .stack/postgres/place || rm -rf "$$(cat .stack/postgres/place)"
-	rm -rf $(VENV) .localstack-venv .stack .build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .localstack-venv .sam-venv .checkov-venv .aws-sam .stack .build .mypy_cache .ruff_cache .pytest_cache .hypothesis

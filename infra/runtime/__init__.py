@@ -1,0 +1,1 @@
+"""Runs built functions as Lambda does, without Docker: the real runtime client, under the real emulator."""
