@@ -26,7 +26,7 @@ echo "setup: $requirements into $venv (once; this downloads packages)" >&2
 if command -v uv >/dev/null 2>&1; then
   uv pip install --quiet --python "$venv/bin/python" --compile-bytecode --require-hashes -r "$requirements"
 else
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$requirements"
+  "$venv/bin/python" -m pip install -qq --disable-pip-version-check --require-hashes -r "$requirements"
 fi
 # Our own code is imported from where Lambda will mount it.
 site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
