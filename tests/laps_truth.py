@@ -52,7 +52,7 @@ def batch(
 def recipes(count: int, *, seconds: int = 0, **noise: float) -> Iterator[Recipe]:
     """Recordings of circuits of 1 to 5 km at 15 to 60 m/s, all different, at 10 Hz."""
     for seed in range(count):
-        random = Random(seed * 7919 + 13)
+        random = Random(seed * 7919 + 13)  # noqa: S311
         length = random.uniform(1000, 5000)
         pace = Pace(
             slowest_mps=random.uniform(15, 22),
@@ -94,11 +94,11 @@ class Truth:
         table, base_us = self.drive.table, self.drive.table.duration_s * 1e6
         frame = line.frame
         along, across = frame.along_across(pa.array(table.latitude_deg), pa.array(table.longitude_deg))
-        g, l = along.to_pylist(), across.to_pylist()
+        ahead, aside = along.to_pylist(), across.to_pylist()
         places = []
         for i in range(int(table.duration_s * STEPS_PER_SECOND) + 1):
-            if g[i] < 0 <= g[i + 1] and abs(l[i]) < line.half_width_m:
-                place = i + g[i] / (g[i] - g[i + 1])
+            if ahead[i] < 0 <= ahead[i + 1] and abs(aside[i]) < line.half_width_m:
+                place = i + ahead[i] / (ahead[i] - ahead[i + 1])
                 if place < table.duration_s * STEPS_PER_SECOND:
                     places.append(place / STEPS_PER_SECOND * 1e6)
         # The line through the origin itself is passed where one lap ends and the next begins.

@@ -1,5 +1,6 @@
 """Which passages of a line count: on the line, in the direction of travel, once a lap. Pure."""
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -71,11 +72,11 @@ def find_crossings(motion: Motion, line: Line) -> list[Crossing]:
     found = []
     if len(rows):
         times = pc.add(motion.time_s.take(rows), pc.multiply(share, span(motion.time_s, rows, pc.add(rows, 1))))
-        found = _moving_over(motion, line, times, at, along, across)
+        found = _moving_over(motion, times, at, (along, across))
     # A recording that begins on the line has no fix behind it.
     reach = _first_step_m(motion)
     if not behind[0].as_py() and along[0].as_py() < reach and abs(across[0].as_py()) <= line.half_width_m + SLACK_M:
-        first = _moving_over(motion, line, motion.time_s.slice(0, 1), across.slice(0, 1), along, across)
+        first = _moving_over(motion, motion.time_s.slice(0, 1), across.slice(0, 1), (along, across))
         found = [*(one for one in first if not found or found[0].time_s > 1.0), *found]
     return found
 
@@ -90,11 +91,11 @@ def _first_step_m(motion: Motion) -> float:
 
 
 def _moving_over(
-    motion: Motion, line: Line, times: pa.Array, at: pa.Array, along: pa.Array, across: pa.Array
+    motion: Motion, times: pa.Array, at: pa.Array, along_across: tuple[pa.Array, pa.Array]
 ) -> list[Crossing]:
     before, after = around(motion.time_s, times, 1.0)
     dt = pc.max_element_wise(span(motion.time_s, before, after), 1e-3)
-    dg, dl = span(along, before, after), span(across, before, after)
+    dg, dl = (span(places, before, after) for places in along_across)
     speed = pc.divide(pc.sqrt(pc.add(pc.multiply(dg, dg), pc.multiply(dl, dl))), dt)
     kept = pc.and_(pc.greater(speed, MOVING_MPS), pc.greater(dg, 0.0))
     times = times.filter(kept)
@@ -116,7 +117,7 @@ def once_a_lap(found: list[Crossing]) -> list[Crossing]:
     """The crossings that begin or end laps: of one course, and of each bounce the fastest."""
     found = [one for one in _same_course(found) if abs(one.course_rad) < math.radians(80)]
     kept = _debounced(found, LEAST_LAP_M)
-    gaps = sorted(b.distance_m - a.distance_m for a, b in zip(kept, kept[1:], strict=False))
+    gaps = sorted(b.distance_m - a.distance_m for a, b in itertools.pairwise(kept))
     if not gaps:
         return kept
     return _debounced(found, max(LEAST_LAP_M, _LEAST_SHARE * gaps[len(gaps) // 2]))

@@ -1,4 +1,4 @@
-"""Laps of a track: its line, the passages that count, out, timed and in laps, sectors, and how far to trust each. Pure."""
+"""Laps of a track: its line, the passages that count, out, timed and in laps, sectors, and their trust. Pure."""
 
 import dataclasses
 import itertools

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-
 COVERAGE = 1.75
 """Coverage factor of stated uncertainties (Guide to the expression of uncertainty in measurement, section 6)."""
 

@@ -1,4 +1,4 @@
-"""A track as arrays to find laps in: fixes with strictly rising times, and its coarse course. Pure; Arrow in and out."""
+"""A track as arrays to find laps in: fixes with rising times, and its coarse course. Pure; Arrow in and out."""
 
 import math
 from collections.abc import Iterable, Iterator

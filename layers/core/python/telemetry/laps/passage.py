@@ -57,60 +57,75 @@ def measure_passages(motion: Motion, line: Frame, near_s: pa.Array) -> Passages:
     near_s : about when, to within half a period: where the chord between two fixes meets the line.
     """
     if motion.speed_mps is not None:
-        with_speed = _measured(motion, line, near_s, WITH_SPEED_S, use_speed=True)
+        with_speed = _measured_with_speed(motion, line, near_s)
         if with_speed is not None:
             return with_speed
-    found = _measured(motion, line, near_s, WITHOUT_SPEED_S, use_speed=False)
-    assert found is not None
-    return found
+    return _measured_without_speed(motion, line, near_s)
 
 
-def _measured(motion: Motion, line: Frame, near_s: pa.Array, reach_s: float, *, use_speed: bool) -> Passages | None:
-    windows, time_s, along, across = _windows(motion, line, near_s, reach_s)
-    sideways = fit(windows, time_s, across, 2)
-    if use_speed:
-        forward = fit(windows, time_s, along, 2)
-        travelled = _travelled(motion, windows, time_s, forward, sideways)
-        left = pc.subtract(along, travelled.along)
-        rest, check = fit(windows, time_s, left, 1), fit(windows, time_s, left, 3)
-        residual = pc.subtract(left, rest.fitted)
-        believable = _SPEED_CONTRADICTED * _variance(windows, check, pc.subtract(left, check.fitted)) + 1e-6
-        if _variance(windows, rest, residual) > believable:
-            return None
-        value = rest.value
-        speed = pc.add(rest.slope, travelled.speed)
-        bend = travelled.acceleration
-    else:
-        rest = fit(windows, time_s, along, 3)
-        residual = pc.subtract(along, rest.fitted)
-        value, speed, bend = rest.value, rest.slope, rest.bend
-    speed = pc.max_element_wise(speed, 0.1)
+def _measured_with_speed(motion: Motion, line: Frame, near_s: pa.Array) -> Passages | None:
+    """None where the positions contradict the speed."""
+    view = _view(motion, line, near_s, WITH_SPEED_S)
+    forward = fit(view.windows, view.time_s, view.along, 2)
+    travelled = _travelled(motion, view, forward)
+    left = pc.subtract(view.along, travelled.along)
+    rest, check = fit(view.windows, view.time_s, left, 1), fit(view.windows, view.time_s, left, 3)
+    residual = pc.subtract(left, rest.fitted)
+    believable = _SPEED_CONTRADICTED * _variance(view.windows, check, pc.subtract(left, check.fitted)) + 1e-6
+    if _variance(view.windows, rest, residual) > believable:
+        return None
+    moving = _Moving(rest.value, pc.add(rest.slope, travelled.speed), travelled.acceleration)
+    return _passages(motion, view, moving, rest, residual)
+
+
+def _measured_without_speed(motion: Motion, line: Frame, near_s: pa.Array) -> Passages:
+    view = _view(motion, line, near_s, WITHOUT_SPEED_S)
+    rest = fit(view.windows, view.time_s, view.along, 3)
+    residual = pc.subtract(view.along, rest.fitted)
+    return _passages(motion, view, _Moving(rest.value, rest.slope, rest.bend), rest, residual)
+
+
+@dataclass(frozen=True)
+class _View:
+    """Fixes around each approximate time: flat times from it and places from the line, and what is across as a fit."""
+
+    near_s: pa.Array
+    windows: Windows
+    time_s: pa.Array
+    along: pa.Array
+    sideways: Fit
+
+
+@dataclass(frozen=True)
+class _Moving:
+    """Place, speed and acceleration along at time 0."""
+
+    value: pa.Array
+    speed: pa.Array
+    bend: pa.Array
+
+
+def _passages(motion: Motion, view: _View, moving: _Moving, found: Fit, residual: pa.Array) -> Passages:
+    windows, bend, value = view.windows, moving.bend, moving.value
+    speed = pc.max_element_wise(moving.speed, 0.1)
     # 0 = value + speed τ + bend τ² / 2, the root next to 0, in the form that does not cancel.
-    inside = pc.max_element_wise(
-        pc.subtract(pc.multiply(speed, speed), pc.multiply(pc.multiply(bend, value), 2.0)), 0.0
-    )
-    shift = pc.divide(pc.multiply(value, -2.0), pc.add(speed, pc.sqrt(inside)))
-    noise = math.sqrt(_variance(windows, rest, residual))
-    sigma = pc.sqrt(
-        pc.add(
-            pc.multiply(pc.multiply(rest.gain, _own_variance(windows, rest, residual)), _correlated(windows, residual)),
-            _between(motion, near_s, speed),
-        )
+    inside = pc.subtract(pc.multiply(speed, speed), pc.multiply(pc.multiply(bend, value), 2.0))
+    shift = pc.divide(pc.multiply(value, -2.0), pc.add(speed, pc.sqrt(pc.max_element_wise(inside, 0.0))))
+    noise = math.sqrt(_variance(windows, found, residual))
+    white = pc.multiply(
+        pc.multiply(found.gain, _own_variance(windows, found, residual)), _correlated(windows, residual)
     )
     return Passages(
-        time_s=pc.add(near_s, shift),
-        sigma_m=sigma,
-        speed_mps=pc.add(speed, pc.multiply(bend, shift)),
-        across_m=sideways.value,
-        across_sigma_m=pc.multiply(pc.sqrt(sideways.gain), noise),
+        time_s=pc.add(view.near_s, shift),
+        sigma_m=pc.sqrt(pc.add(white, _between(motion, view.near_s, speed))),
+        speed_mps=pc.max_element_wise(pc.add(speed, pc.multiply(bend, shift)), 0.1),
+        across_m=view.sideways.value,
+        across_sigma_m=pc.multiply(pc.sqrt(view.sideways.gain), noise),
         noise_m=noise,
     )
 
 
-def _windows(
-    motion: Motion, line: Frame, near_s: pa.Array, reach_s: float
-) -> tuple[Windows, pa.Array, pa.Array, pa.Array]:
-    """Fixes around each time, their times from it, and their places from the line."""
+def _view(motion: Motion, line: Frame, near_s: pa.Array, reach_s: float) -> _View:
     after = pc.search_sorted(motion.time_s, near_s).cast(pa.int64())
     begin = pc.search_sorted(motion.time_s, pc.subtract(near_s, reach_s)).cast(pa.int64())
     end = pc.search_sorted(motion.time_s, pc.add(near_s, reach_s), side="right").cast(pa.int64())
@@ -118,7 +133,8 @@ def _windows(
     end = pc.min_element_wise(pc.max_element_wise(end, pc.add(after, _REACH_FIXES)), len(motion))
     windows = Windows.of_rows(begin.to_pylist(), end.to_pylist())
     along, across = line.along_across(motion.latitude_deg.take(windows.row), motion.longitude_deg.take(windows.row))
-    return windows, pc.subtract(motion.time_s.take(windows.row), windows.spread(near_s)), along, across
+    time_s = pc.subtract(motion.time_s.take(windows.row), windows.spread(near_s))
+    return _View(near_s, windows, time_s, along, fit(windows, time_s, across, 2))
 
 
 @dataclass(frozen=True)
@@ -130,8 +146,9 @@ class _Travelled:
     acceleration: pa.Array
 
 
-def _travelled(motion: Motion, windows: Windows, time_s: pa.Array, forward: Fit, sideways: Fit) -> _Travelled:
-    dg, dl = forward.fitted_slope, sideways.fitted_slope
+def _travelled(motion: Motion, view: _View, forward: Fit) -> _Travelled:
+    windows, time_s = view.windows, view.time_s
+    dg, dl = forward.fitted_slope, view.sideways.fitted_slope
     course = pc.divide(dg, pc.max_element_wise(pc.sqrt(pc.add(pc.multiply(dg, dg), pc.multiply(dl, dl))), 1e-6))
     speed = pc.multiply(motion.speed_mps.take(windows.row), course)  # type: ignore[union-attr]
     mean = pc.multiply(pc.add(speed.slice(1), speed.slice(0, len(speed) - 1)), 0.5)

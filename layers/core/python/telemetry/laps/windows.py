@@ -95,7 +95,7 @@ def fit(windows: Windows, time_s: pa.Array, values: pa.Array, order: int) -> Fit
     gain, fitted, slope = none, nothing, nothing
     parameters = pa.array([0.0] * len(windows))
     for degree in range(order + 1):
-        # One fix more than parameters keeps a residual; a norm of nothing means that the times do not tell degrees apart.
+        # One fix more than parameters keeps a residual; without a norm the times do not tell degrees apart.
         usable = pc.and_(pc.greater(windows.count, degree + 1), pc.greater(norm, 1e-12))
         usable = pc.or_(usable, degree == 0)
         safe = pc.if_else(usable, norm, 1.0)
@@ -125,4 +125,5 @@ def fit(windows: Windows, time_s: pa.Array, values: pa.Array, order: int) -> Fit
         q, dq, at = next_q, next_dq, next_at
         norm = windows.sums(pc.multiply(q, q))
     freedom = pc.subtract(windows.count.cast(pa.float64()), parameters)
-    return Fit(*result, gain, fitted, slope, freedom)
+    value, first, second = result
+    return Fit(value, first, second, gain, fitted, slope, freedom)

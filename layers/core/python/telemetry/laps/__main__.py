@@ -1,0 +1,154 @@
+"""`python -m telemetry.laps FILE…`: laps of recordings or of canonical Parquet files, by the pipeline's own functions.
+
+`--json` prints one object a line and file, its laps as the API gives them; `--gate LAT,LON,LAT,LON` measures at a line
+of your own. Exit 0 when every file got an outcome, also where that is an error code of the catalogue.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from telemetry import recording
+from telemetry.api import models
+from telemetry.errors import Code, TelemetryError
+from telemetry.formats.reader import Origin
+from telemetry.laps.crossings import Line
+from telemetry.laps.found import LinesGiven, best_lap, find_laps, gate_of, metadata_of
+from telemetry.laps.lap import Lap, theoretical_best_ms
+from telemetry.laps.motion import COLUMNS
+from telemetry.streams.channels import GNSS_PVT
+
+_PARQUET_MAGIC = b"PAR1"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m telemetry.laps", description="Shows the laps of recordings.")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line and file")
+    parser.add_argument("--gate", type=_line, metavar="LAT,LON,LAT,LON", help="the two ends of the start/finish line")
+    options = parser.parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
+    status = 0
+    for path in options.files:
+        try:
+            outcome = examine(path, options.gate)
+        except OSError as error:
+            sys.stderr.write(f"{path}: {error.strerror or error}\n")
+            status = 1
+            continue
+        sys.stdout.write(json.dumps(outcome, ensure_ascii=False) + "\n" if options.json else _readable(outcome))
+        sys.stdout.flush()
+    return status
+
+
+def examine(path: Path, line: Line | None = None) -> dict[str, Any]:
+    """One file's outcome, ready for JSON: ``outcome`` is ``ok`` or the catalogue's code.
+
+    Parameters
+    ----------
+    line : the start/finish line; None for the file's own laps or line, or a circuit found.
+    """
+    told: dict[str, Any] = {"file": str(path), "outcome": "ok", "laps": []}
+    with path.open("rb") as source:
+        head = source.read(len(_PARQUET_MAGIC))
+    try:
+        if head == _PARQUET_MAGIC:
+            return told | _found(path, line)
+        with tempfile.TemporaryDirectory() as directory, path.open("rb") as source:
+            canonical = recording.canonicalise(source, Origin(path.name), directory=Path(directory))
+            return told | _found(next(file.path for file in canonical.files if file.stream == GNSS_PVT), line)
+    except TelemetryError as error:
+        return told | {"outcome": str(error.code), "detail": error.detail, "message": error.message}
+
+
+def _found(path: Path, line: Line | None) -> dict[str, Any]:
+    try:
+        with pq.ParquetFile(path) as parquet:
+            if missing := set(COLUMNS) - set(parquet.schema_arrow.names):
+                raise TelemetryError(Code.NO_POSITION_DATA, f"no column {', '.join(sorted(missing))}")
+            found = find_laps(
+                metadata_of(parquet.metadata.metadata, recording.METADATA_KEY),
+                lambda: parquet.iter_batches(columns=list(COLUMNS)),
+                parquet.metadata.num_rows,
+                LinesGiven(line) if line else None,
+            )
+    except pa.ArrowInvalid as error:
+        raise TelemetryError(Code.NO_VALID_ROWS, "not a whole Parquet file") from error
+    best = best_lap(found.laps)
+    return {
+        "laps": [_as_the_api(lap) for lap in found.laps],
+        "gate": gate_of(found.line) if found.line else None,
+        "bestLapMs": best.duration_ms if best else None,
+        "theoreticalBestMs": theoretical_best_ms(found.laps),
+    }
+
+
+def _as_the_api(lap: Lap) -> dict[str, Any]:
+    return models.Lap(
+        lap_number=lap.lap_number,
+        kind=lap.kind,
+        start_time_utc=lap.start_time,
+        end_time_utc=lap.end_time,
+        duration_ms=lap.duration_ms,
+        duration_uncertainty_ms=lap.duration_uncertainty_ms,
+        distance_m=lap.distance_m,
+        max_speed_mps=lap.max_speed_mps,
+        source=lap.source,
+        sectors_ms=list(lap.sectors_ms),
+    ).model_dump(mode="json", by_alias=True)
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """A gate that begins with a minus sign is a value, not an option."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] == "--gate":
+            joined[-1] = f"--gate={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def _line(text: str) -> Line:
+    try:
+        latitude_1, longitude_1, latitude_2, longitude_2 = map(float, text.split(","))
+        gate = models.Gate(
+            latitude_1_deg=latitude_1,
+            longitude_1_deg=longitude_1,
+            latitude_2_deg=latitude_2,
+            longitude_2_deg=longitude_2,
+        )
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            "four numbers: latitude and longitude of each end, 1 to 1000 m apart"
+        ) from error
+    return Line.between(gate.latitude_1_deg, gate.longitude_1_deg, gate.latitude_2_deg, gate.longitude_2_deg)
+
+
+def _readable(outcome: dict[str, Any]) -> str:
+    lines = [str(outcome["file"])]
+    if outcome["outcome"] != "ok":
+        return "\n".join([*lines, f"  {outcome['outcome']}: {outcome['message']}", ""])
+    if not outcome["laps"]:
+        lines.append("  no laps")
+    for lap in outcome["laps"]:
+        seconds = lap["durationMs"] / 1000
+        trust = "" if lap["durationUncertaintyMs"] is None else f" ± {lap['durationUncertaintyMs'] / 1000:.3f}"
+        sectors = "  ".join("-" if ms is None else f"{ms / 1000:.3f}" for ms in lap["sectorsMs"])
+        best = "  best" if lap["kind"] == "timed" and lap["durationMs"] == outcome["bestLapMs"] else ""
+        lines.append(
+            f"  {lap['lapNumber']:>3} {lap['kind']:<5} {int(seconds // 60)}:{seconds % 60:06.3f}{trust} s"
+            f"  {lap['source']}  {sectors}{best}".rstrip()
+        )
+    return "\n".join([*lines, ""])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
