@@ -15,6 +15,7 @@ from telemetry.database.connection import Database
 from telemetry.pipeline.drain import Drained, drain
 from telemetry.services import Services
 from telemetry.settings import DatabaseSettings, Settings
+from telemetry.storage.paths import track_path
 from tests.postgres import connect, environment_of
 
 SAMPLES = Path(__file__).parents[1] / "fixtures/telemetry"
@@ -164,6 +165,12 @@ class House:
     def datasets(self, made: Finalised) -> list[dict[str, Any]]:
         """The run's datasets."""
         return self.sql("SELECT * FROM telemetry_datasets WHERE run_id = :id ORDER BY stream", id=made.run_id)
+
+    def kept_paths(self, made: Finalised) -> set[str]:
+        """Every canonical object that the run's datasets want: their files, and the track for a map."""
+        datasets = self.datasets(made)
+        tracks = {track_path(one["storage_path"]) for one in datasets if one["stream"] == "gnss_pvt"}
+        return {one["storage_path"] for one in datasets} | tracks
 
     def canonical_paths(self) -> set[str]:
         """Every canonical object there is."""

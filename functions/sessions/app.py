@@ -96,6 +96,14 @@ def get_laps(session_id: str) -> Response[str]:
     return api.answer(200, models.LapList(laps=[models.Lap.model_validate(lap) for lap in found]))
 
 
+@api.get(f"{PREFIX}/sessions/<session_id>/track", summary="Track for a map", tags=["Sessions"])
+def get_track(session_id: str) -> Response[str]:
+    """200 with the simplified track as GeoJSON; 304 when the client has it already."""
+    owner, _ = api.owner, api.query(models.NoQuery)
+    lines = sessions.get_track(services, owner, path_id(session_id))
+    return api.answer_if_changed(models.Track.of(lines), content_type="application/geo+json")
+
+
 @api.get(f"{PREFIX}/devices", summary="Recording devices", tags=["Devices"])
 def list_devices() -> Response[str]:
     """200 with the owner's devices."""

@@ -120,6 +120,52 @@ def test_datasets_come_with_their_download(api: ApiClient) -> None:
         assert f"{session_id}-{dataset['stream']}.parquet" in served.headers["content-disposition"]
 
 
+def test_the_track_is_a_line_with_a_time_and_a_speed_each_point(api: ApiClient) -> None:
+    session_id = ready_session(api)
+    answer = api.call("sessions_track", session_id)
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == "application/geo+json"
+    assert answer.json["type"] == "FeatureCollection"
+    detail = api.call("sessions_get", session_id).json
+    assert {feature["properties"]["uploadId"] for feature in answer.json["features"]} == {
+        detail["files"][0]["uploadId"]
+    }
+    points = 0
+    for feature in answer.json["features"]:
+        assert (feature["type"], feature["geometry"]["type"]) == ("Feature", "LineString")
+        each = feature["properties"]["coordinateProperties"]
+        assert len(feature["geometry"]["coordinates"]) == len(each["times"]) == len(each["speedsMps"]) >= 2
+        points += len(each["times"])
+    assert points <= 2000
+    first, last = answer.json["features"][0], answer.json["features"][-1]
+    start, end = (
+        datetime.fromisoformat(line["properties"]["coordinateProperties"]["times"][at])
+        for line, at in ((first, 0), (last, -1))
+    )
+    assert (start, end) == (
+        datetime.fromisoformat(detail["startTimeUtc"]),
+        datetime.fromisoformat(detail["endTimeUtc"]),
+    )
+    south, west, north, east = detail["summary"]["boundingBox"]
+    for longitude, latitude in first["geometry"]["coordinates"]:
+        assert west - 1e-7 <= longitude <= east + 1e-7
+        assert south - 1e-7 <= latitude <= north + 1e-7
+    again = api.call("sessions_track", session_id, headers={"if-none-match": answer.headers["ETag"]})
+    assert (again.status, again.text) == (304, "")
+
+
+def test_the_track_is_empty_until_ready_and_where_none_was_made(api: ApiClient) -> None:
+    session_id = api.session_of(CSV)
+    empty = {"type": "FeatureCollection", "features": []}
+    assert api.call("sessions_track", session_id).json == empty
+    api.house.drain()
+    assert api.call("sessions_track", session_id).json != empty
+    for path in api.house.canonical_paths():
+        if path.endswith(".track.geojson"):
+            api.house.services.canonical.delete(path)
+    assert api.call("sessions_track", session_id).json == empty
+
+
 def test_datasets_and_laps_stay_unseen_until_their_run_succeeded(api: ApiClient) -> None:
     session_id = api.session_of(CSV)
     run_id = UUID(api.call("sessions_get", session_id).json["runId"])

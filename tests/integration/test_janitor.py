@@ -14,6 +14,7 @@ from telemetry.errors import Code, TelemetryError
 from telemetry.janitor import Task, clean
 from telemetry.pipeline.drain import drain
 from telemetry.services import Services
+from telemetry.storage.paths import track_path
 from tests.house import LIFE_MS, SAMPLES, TENANT, Finalised, House, with_settings
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
@@ -165,11 +166,12 @@ def test_objects_that_no_row_wants_are_swept_on_both_stores(any_house: House) ->
     unknown = house.services.raw.upload_path(TENANT, str(uuid4()))
     house.store(unknown, b"nobody knows")
     kept_raw = {house.artifacts(failed)[0]["storage_path"], house.artifact(waiting)["storage_path"]}
-    kept_canonical = {one["storage_path"] for one in house.datasets(ready)}
+    _put_canonical(house, track_path(orphan))
+    kept_canonical = house.kept_paths(ready)
     sweeps = [Task.SWEEP_UPLOADS, Task.SWEEP_DATASETS]
 
     assert clean(house.services, life, sweeps).total() == 0, "young objects may be about to be recorded"
-    assert clean(house.services, life, sweeps, safe_age=NO_AGE) == {Task.SWEEP_UPLOADS: 1, Task.SWEEP_DATASETS: 1}
+    assert clean(house.services, life, sweeps, safe_age=NO_AGE) == {Task.SWEEP_UPLOADS: 1, Task.SWEEP_DATASETS: 2}
     assert house.raw_paths() == kept_raw
     assert house.canonical_paths() == kept_canonical
 

@@ -50,7 +50,7 @@ def test_recording_becomes_canonical_and_raw_goes(any_house: House, sample: str)
 
     datasets = house.datasets(made)
     gnss = next(one for one in datasets if one["stream"] == "gnss_pvt")
-    assert house.canonical_paths() == {one["storage_path"] for one in datasets}
+    assert house.canonical_paths() == house.kept_paths(made)
     with house.services.canonical.open(gnss["storage_path"]) as stream:
         content = stream.read(1 << 24)
     assert hashlib.sha256(content).hexdigest() == gnss["sha256"]
@@ -229,7 +229,7 @@ def test_raw_is_deleted_only_after_the_canonical_files_are_committed(
     def spy(path: str) -> None:
         # By another connection, so only what is committed counts.
         seen.append((house.run(made)["status"], house.session(made)["status"]))
-        assert house.canonical_paths() == {one["storage_path"] for one in house.datasets(made)} != set()
+        assert house.canonical_paths() == house.kept_paths(made) != set()
         delete(path)
 
     monkeypatch.setattr(house.services.raw, "delete", spy)

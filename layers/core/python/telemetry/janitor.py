@@ -24,6 +24,7 @@ from telemetry.domain.states import JobStatus
 from telemetry.errors import Code, TelemetryError
 from telemetry.pipeline.failure import fail_run
 from telemetry.services import Services
+from telemetry.storage.paths import dataset_of
 from telemetry.storage.protocol import FileStore, StoredObject
 
 logger = logging.getLogger(__name__)
@@ -165,7 +166,7 @@ def sweep_uploads(
 def sweep_datasets(
     services: Services, safe_age: timedelta, time_left: Callable[[], bool], begin_at: UUID | None = None
 ) -> int:
-    """Deletes canonical objects past `safe_age` that no dataset points to: those of lost attempts, failed and
+    """Deletes canonical objects past `safe_age` that belong to no dataset: those of lost attempts, failed and
     cancelled runs, and deleted sessions. Gives how many.
 
     Parameters
@@ -176,9 +177,9 @@ def sweep_datasets(
     def unwanted(listed: list[StoredObject]) -> Iterator[StoredObject]:
         oldest = services.database.run(_QUERIES["database_now"])[0]["now"] - safe_age
         old = [found for found in listed if found.modified_at < oldest]
-        rows = services.database.run(_QUERIES["kept_datasets"], paths=[found.path for found in old])
+        rows = services.database.run(_QUERIES["kept_datasets"], paths=[dataset_of(found.path) for found in old])
         kept = {row["storage_path"] for row in rows}
-        return (found for found in old if found.path not in kept)
+        return (found for found in old if dataset_of(found.path) not in kept)
 
     start = services.database.run(_QUERIES["dataset_from"], id=begin_at or uuid4())
     return _sweep(_around(services.canonical, DATASETS_PREFIX, start), services.canonical, unwanted, time_left)

@@ -3,6 +3,7 @@
 Every query names the owner, so that another owner's id answers like an unknown one.
 """
 
+import json
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,12 +18,15 @@ from telemetry.domain.owner import Owner
 from telemetry.domain.states import ArtifactStatus, JobStatus, JobType, SessionStatus
 from telemetry.errors import Code, TelemetryError, user_message
 from telemetry.services import Services
+from telemetry.storage.paths import track_path
 from telemetry.storage.protocol import FileStore, SignedRequest
 from telemetry.uploads import start_run
 
 logger = logging.getLogger(__name__)
 
 _QUERIES = load("sessions")
+_GNSS_PVT = "gnss_pvt"
+_READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,17 @@ class Lap:
 
 
 @dataclass(frozen=True, slots=True)
+class TrackLine:
+    """An unbroken stretch of a simplified track: longitude and latitude in degrees, time (ISO 8601, UTC) and speed of
+    each point."""
+
+    upload_id: UUID
+    coordinates: list[list[float]]
+    times: list[str]
+    speeds_mps: list[float | None]
+
+
+@dataclass(frozen=True, slots=True)
 class Device:
     """A recording device of an owner."""
 
@@ -248,6 +263,20 @@ def get_laps(services: Services, owner: Owner, session_id: UUID) -> list[Lap]:
     return [Lap(**row) for row in _of_session(services, owner, "laps_of_session", session_id)]
 
 
+def get_track(services: Services, owner: Owner, session_id: UUID) -> list[TrackLine]:
+    """The session's track for a map, simplified, file by file in order of time; none until the session is ready.
+
+    Raises
+    ------
+    TelemetryError : NOT_FOUND.
+    """
+    _row(services, owner, session_id)
+    datasets = [
+        row for row in _of_session(services, owner, "datasets_of_session", session_id) if row["stream"] == _GNSS_PVT
+    ]
+    return [line for row in datasets for line in _track_lines(services, row["artifact_id"], row["storage_path"])]
+
+
 def list_devices(services: Services, owner: Owner) -> list[Device]:
     """The owner's devices, the one used last first."""
     rows = services.database.run(_QUERIES["list_devices"], owner_user_id=owner.user_id)
@@ -336,11 +365,32 @@ def delete_session(services: Services, owner: Owner, session_id: UUID) -> None:
         if not transaction.run(_QUERIES["delete_session"], id=session_id, owner_user_id=owner.user_id):
             raise TelemetryError(Code.NOT_FOUND)
     stores: dict[str, FileStore] = {"raw": services.raw, "canonical": services.canonical}
-    for row in paths:
+    doomed = [(stores[row["store"]], row["path"]) for row in paths]
+    doomed += [(services.canonical, track_path(row["path"])) for row in paths if row["stream"] == _GNSS_PVT]
+    for store, path in doomed:
         try:
-            stores[row["store"]].delete(row["path"])
+            store.delete(path)
         except TelemetryError as error:
             logger.warning("file left for the sweep", extra={"session_id": str(session_id), "code": str(error.code)})
+
+
+def _track_lines(services: Services, upload_id: UUID, dataset_path: str) -> list[TrackLine]:
+    try:
+        with services.canonical.open(track_path(dataset_path)) as stream:
+            collection = json.loads(b"".join(iter(lambda: stream.read(_READ_BYTES), b"")))
+    except TelemetryError as error:
+        if error.code is Code.RAW_DISCARDED:  # processed before there were tracks
+            return []
+        raise
+    return [
+        TrackLine(
+            upload_id=upload_id,
+            coordinates=feature["geometry"]["coordinates"],
+            times=feature["properties"]["coordinateProperties"]["times"],
+            speeds_mps=feature["properties"]["coordinateProperties"]["speedsMps"],
+        )
+        for feature in collection["features"]
+    ]
 
 
 def _row(services: Services, owner: Owner, session_id: UUID) -> Row:

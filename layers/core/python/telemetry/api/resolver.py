@@ -122,7 +122,7 @@ class Api(APIGatewayHttpResolver):
             headers={**_NOT_STORED, **(headers or {})},
         )
 
-    def answer_if_changed(self, content: Model) -> Response[str]:
+    def answer_if_changed(self, content: Model, *, content_type: str = "application/json") -> Response[str]:
         """A JSON answer with an ETag; 304 to a client that has it already (RFC 9110, section 13.1.2)."""
         body = content.model_dump_json(by_alias=True)
         etag = f'"{hashlib.sha256(body.encode()).hexdigest()[:32]}"'
@@ -130,7 +130,7 @@ class Api(APIGatewayHttpResolver):
         known = (self.current_event.headers.get("if-none-match") or "").split(",")
         if any(tag.strip().removeprefix("W/") in (etag, "*") for tag in known):
             return Response(status_code=304, body="", headers=headers)
-        return Response(status_code=200, content_type="application/json", body=body, headers=headers)
+        return Response(status_code=200, content_type=content_type, body=body, headers=headers)
 
     def _raw_body(self) -> bytes:
         event = self.current_event

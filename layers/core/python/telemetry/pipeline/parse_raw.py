@@ -4,11 +4,16 @@ Each attempt writes under paths that no other attempt ever writes; the dataset r
 which of them count. Those of the others are orphans, which the janitor sweeps.
 """
 
+import hashlib
 import tempfile
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from telemetry import recording
 from telemetry.database.connection import Transaction
@@ -20,11 +25,16 @@ from telemetry.pipeline.artifact_classify import origin_of
 from telemetry.pipeline.failpoints import failpoint
 from telemetry.pipeline.step import Artifact, Completion, Progress, Work, changed, concerning
 from telemetry.services import Services
+from telemetry.storage.paths import track_path
+from telemetry.streams import map_track
+from telemetry.streams.channels import GNSS_PVT
 
 _PIPELINE = load("pipeline")
 _DATASETS = load("datasets")
 CONTENT_TYPE = "application/vnd.apache.parquet"
+TRACK_CONTENT_TYPE = "application/geo+json"
 _LONGEST_NAME = 200
+_READ_BYTES = 65_536
 
 
 def perform(services: Services, work: Work, progress: Progress) -> Completion:
@@ -108,14 +118,11 @@ def _upload(
         unique=uuid4().hex,
         stream=file.stream,
     )
+    if file.stream == GNSS_PVT:
+        # First, so that no dataset is there without its track.
+        _upload_track(services, file, track_path(path), map_track.MOST_POINTS // len(work.artifacts), progress)
     failpoint("before_parquet_put", work.job.job_type)
-    try:
-        services.canonical.put_file(path, file.path, sha256=file.sha256, content_type=CONTENT_TYPE)
-    except TelemetryError as error:
-        if error.code is Code.CHECKSUM_MISMATCH:
-            # Our own file, not the recording: the owner's bytes are as announced.
-            raise TelemetryError(Code.STORAGE_UNAVAILABLE, "the canonical file arrived changed") from error
-        raise
+    _put(services, path, file.path, file.sha256, CONTENT_TYPE)
     failpoint("after_parquet_put", work.job.job_type)
     progress()
     return {
@@ -130,6 +137,34 @@ def _upload(
         "end_time_utc": file.end_time,
         "quality": file.quality,
     }
+
+
+def _upload_track(
+    services: Services, file: recording.CanonicalFile, path: str, most_points: int, progress: Progress
+) -> None:
+    """Writes the track for a map: what the API hands out, which reads no Parquet."""
+    with pq.ParquetFile(file.path, pre_buffer=False, buffer_size=_READ_BYTES) as parquet:
+        points = map_track.map_track(_batches(parquet, progress), file.row_count, most_points)
+    track = map_track.geojson(points)
+    written = file.path.with_suffix(".track.geojson")
+    written.write_bytes(track)
+    _put(services, path, written, hashlib.sha256(track).hexdigest(), TRACK_CONTENT_TYPE)
+
+
+def _batches(parquet: pq.ParquetFile, progress: Progress) -> Iterator[pa.RecordBatch]:
+    for batch in parquet.iter_batches(columns=list(map_track.COLUMNS), use_threads=False):
+        yield batch
+        progress()
+
+
+def _put(services: Services, path: str, file: Path, sha256: str, content_type: str) -> None:
+    try:
+        services.canonical.put_file(path, file, sha256=sha256, content_type=content_type)
+    except TelemetryError as error:
+        if error.code is Code.CHECKSUM_MISMATCH:
+            # Our own file, not the recording: the owner's bytes are as announced.
+            raise TelemetryError(Code.STORAGE_UNAVAILABLE, "the canonical file arrived changed") from error
+        raise
 
 
 def _record_device(

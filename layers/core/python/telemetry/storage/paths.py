@@ -7,6 +7,8 @@ from urllib.parse import quote
 
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_@.-]|^\.")
 _LONGEST_SEGMENT = 120
+_PARQUET = ".parquet"
+_TRACK = ".track.geojson"
 
 
 def path_segment(text: str) -> str:
@@ -39,8 +41,18 @@ def dataset_path(
     return (
         session_prefix(tenant_id, session_id)
         + f"{path_segment(run_id)}/{path_segment(artifact_id)}/{attempt}-{path_segment(unique)}/"
-        + f"{path_segment(stream)}.parquet"
+        + f"{path_segment(stream)}{_PARQUET}"
     )
+
+
+def track_path(dataset_path: str) -> str:
+    """Where the track for a map lies that was made of a `gnss_pvt` file: beside it."""
+    return dataset_path.removesuffix(_PARQUET) + _TRACK
+
+
+def dataset_of(path: str) -> str:
+    """The path of the dataset that a canonical object belongs to: its own, or for a track that of its file."""
+    return path.removesuffix(_TRACK) + _PARQUET if path.endswith(_TRACK) else path
 
 
 def attachment(file_name: str) -> str:

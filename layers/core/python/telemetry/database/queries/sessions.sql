@@ -148,12 +148,12 @@ FOR UPDATE OF run;
 
 -- name: paths_of_session
 -- Where the raw and canonical files of an owner's session lie.
-SELECT artifact.storage_path AS path, 'raw' AS store
+SELECT artifact.storage_path AS path, 'raw' AS store, NULL AS stream
 FROM telemetry_artifacts AS artifact
 JOIN telemetry_sessions AS session ON session.id = artifact.session_id
 WHERE session.id = :session_id AND session.owner_user_id = :owner_user_id AND artifact.storage_path IS NOT NULL
 UNION ALL
-SELECT dataset.storage_path, 'canonical'
+SELECT dataset.storage_path, 'canonical', dataset.stream
 FROM telemetry_datasets AS dataset
 JOIN telemetry_sessions AS session ON session.id = dataset.session_id
 WHERE session.id = :session_id AND session.owner_user_id = :owner_user_id;
