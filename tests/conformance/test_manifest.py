@@ -13,14 +13,9 @@ from typing import Any
 
 import pytest
 
-from telemetry.formats import recognition
 from telemetry.formats.__main__ import examine
 
 REALDATA = Path(__file__).resolve().parents[3] / "shared" / "realdata"
-
-PENDING = frozenset({"igc", "kml", "nmea", "tcx", "ubx", "vbo", "fit"})
-"""Formats of the manifest whose reader does not exist yet. It shrinks to nothing: a reader that is there is tested,
-whatever stands here."""
 
 OUTCOMES = {
     "ok": "ok",
@@ -67,12 +62,6 @@ def _time(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC) if text else None
 
 
-def _formats_needed(entry: dict[str, Any]) -> set[str]:
-    if entry["format"] == "container":
-        return {member["kind"] for member in entry["truth"]["members"]} - {"unknown"}
-    return {entry["format"]}
-
-
 def _differences(entry: dict[str, Any], outcome: dict[str, Any]) -> dict[str, str]:
     """What differs from the truth and from every alternative that it calls sound, by name."""
     truth = entry["truth"]
@@ -115,10 +104,6 @@ def _differences(entry: dict[str, Any], outcome: dict[str, Any]) -> dict[str, st
 
 @pytest.mark.parametrize("entry", _entries())
 def test_recording_agrees_with_independent_tools(entry: dict[str, Any]) -> None:
-    have = {reader.name for reader in recognition.readers()}
-    missing = (_formats_needed(entry) & PENDING) - have
-    if missing:
-        pytest.skip(f"the reader of {', '.join(sorted(missing))} is not there yet")
     outcome = examine(REALDATA / entry["file"])
     different = _differences(entry, outcome)
     unexplained = {name: text for name, text in different.items() if (entry["file"], name) not in DEVIATIONS}

@@ -1,19 +1,16 @@
 """The vectorised path of the GPX reader gives exactly what expat alone gives, and is really taken."""
 
-import io
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from telemetry.errors import TelemetryError
-from telemetry.formats import gpx_points
 from telemetry.formats.gpx import GpxReader
-from telemetry.formats.reader import Findings, Origin
+from telemetry.formats.xml_points import PointCollector
+from tests import xml_paths
+from tests.xml_paths import Outcome, outcome
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "telemetry"
 RECORDINGS = Path(__file__).parents[2].parent / "shared" / "realdata"
@@ -26,49 +23,8 @@ HEAD = (
 FOOT = "</trkseg></trk></gpx>\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Everything a read gives, independent of how the batches were cut."""
-
-    table: pa.Table
-    error: tuple[str, str] | None
-    findings: Findings
-
-
-def outcome(data: bytes, *, fast: bool, block_bytes: int = 1 << 20) -> Outcome:
-    findings = Findings()
-    batches: list[pa.RecordBatch] = []
-    error = None
-    try:
-        batches += GpxReader(fast=fast, block_bytes=block_bytes).read(io.BytesIO(data), Origin(), findings)
-    except TelemetryError as caught:
-        error = (str(caught.code), caught.detail)
-    tables = [pa.Table.from_batches([batch]) for batch in batches]
-    table = pa.concat_tables(tables, promote_options="default") if tables else pa.table({})
-    if "fix_type" in table.column_names:
-        place = table.column_names.index("fix_type")
-        table = table.set_column(place, "fix_type", table["fix_type"].cast(pa.string()))
-    # Later batches have more columns, and which are in the first ones depends on where blocks end.
-    return Outcome(table.select(sorted(table.column_names)), error, findings)
-
-
 def assert_same(data: bytes, *block_sizes: int) -> Outcome:
-    strict = outcome(data, fast=False)
-    for size in block_sizes or (257, 4096, 1 << 20):
-        fast = outcome(data, fast=True, block_bytes=size)
-        assert fast.error == strict.error
-        assert fast.findings == strict.findings
-        assert fast.table.equals(strict.table, check_metadata=True), (
-            f"block of {size} bytes: {_first_difference(strict.table, fast.table)}"
-        )
-    return strict
-
-
-def _first_difference(expected: pa.Table, actual: pa.Table) -> object:
-    if expected.schema != actual.schema:
-        return expected.schema, actual.schema
-    pairs = zip(expected.to_pylist(), actual.to_pylist(), strict=False)
-    return next((pair for pair in pairs if pair[0] != pair[1]), "another number of rows")
+    return xml_paths.assert_same(GpxReader, data, *block_sizes)
 
 
 def regular(number: int) -> str:
@@ -217,16 +173,16 @@ def test_recordings(path: Path) -> None:
 
 def _points_seen_by_expat(document: str, monkeypatch: pytest.MonkeyPatch) -> int:
     seen = 0
-    begin = gpx_points.PointCollector._begin
+    begin = PointCollector._begin
 
-    def counting(self: gpx_points.PointCollector, attributes: dict[str, str]) -> None:
+    def counting(self: PointCollector, attributes: dict[str, str]) -> None:
         nonlocal seen
         seen += 1
         begin(self, attributes)
 
     with monkeypatch.context() as patch:
-        patch.setattr(gpx_points.PointCollector, "_begin", counting)
-        outcome(document.encode(), fast=True, block_bytes=1 << 16)
+        patch.setattr(PointCollector, "_begin", counting)
+        outcome(GpxReader(block_bytes=1 << 16), document.encode())
     return seen
 
 

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pytest
 
 from telemetry.errors import Code, TelemetryError
-from telemetry.formats.gpx import READER, GpxReader, clean_creator, device
+from telemetry.formats.creators import clean_creator, device
+from telemetry.formats.gpx import READER, GpxReader
 from telemetry.formats.reader import FileDevice, Findings, Origin, TimeBasis
 from telemetry.streams.channels import CHANNELS, SOURCE_NAME, UNIT, Flag
 
@@ -97,7 +98,7 @@ def test_a_point_with_everything() -> None:
             assert table.schema.field(name).type == CHANNELS[name].type
     distance = table.schema.field("distance")
     assert distance.metadata == {UNIT: b"m", SOURCE_NAME: b"http://www.cluetrust.com/XML/GPXDATA/1/0 distance"}
-    assert findings.inferred == ["text of extension elements is not kept: gear"]
+    assert findings.inferred == ["text that is no number is not kept: gear"]
     assert findings.dialect == "GPX 1.1 by Test"
     assert findings.time_basis is TimeBasis.GNSS_UTC
 

@@ -8,7 +8,7 @@ read can be skipped without losing count of lines. Standard library only.
 
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 from xml.parsers import expat
 
@@ -146,15 +146,10 @@ class XmlStream:
         return first >= 0 and not token[first + len(end) :].strip(_SPACE)
 
     def resolve(self, written: str) -> Name:
-        """Namespace and local name of a tag's name as written, in the scope of the open element.
-
-        A prefix that was never declared counts as a namespace of its own: many exporters forget the declaration.
-        """
+        """Namespace and local name of a tag's name as written, in the scope of the open element."""
         name = self._names.get(written)
         if name is None:
-            prefix, _, local = written.rpartition(":")
-            name = (self.scope.get(prefix, prefix and prefix + ":"), local)
-            self._names[written] = name
+            name = self._names[written] = resolve(written, self.scope)
         return name
 
     def feed(self, data: bytes) -> None:
@@ -272,8 +267,7 @@ class XmlStream:
             self._text_length = MAX_TEXT_CHARACTERS
 
     def _declare(self, attributes: dict[str, str]) -> None:
-        declared = {key[6:]: value for key, value in attributes.items() if key == "xmlns" or key.startswith("xmlns:")}
-        if declared:
+        if declared := declarations(attributes):
             self._outer_scopes.append((len(self.stack) + 1, self.scope))
             self.scope = {**self.scope, **declared}
             self._names = {}
@@ -288,6 +282,20 @@ class XmlStream:
         column = self._parser.CurrentColumnNumber if column is None else column
         line, column = self._place.of_document(line, column)
         return TelemetryError(code, f"line {line}, column {column + 1}: {what}")
+
+
+def declarations(attributes: Mapping[str, str]) -> dict[str, str]:
+    """The namespaces that a tag declares, by prefix; `""` for the default one."""
+    return {key[6:]: value for key, value in attributes.items() if key == "xmlns" or key.startswith("xmlns:")}
+
+
+def resolve(written: str, scope: Mapping[str, str]) -> Name:
+    """Namespace and local name of a tag's name as written.
+
+    A prefix that was never declared counts as a namespace of its own: many exporters forget the declaration.
+    """
+    prefix, _, local = written.rpartition(":")
+    return scope.get(prefix, prefix and prefix + ":"), local
 
 
 def decode_head(head: bytes) -> str:

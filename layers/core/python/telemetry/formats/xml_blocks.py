@@ -1,4 +1,4 @@
-"""Blocks of a GPX document to batches: points of known shape all at once, every other byte through expat, in order.
+"""Blocks of a document to batches: points of known shape all at once, every other byte through expat, in order.
 
 The parser sees the wrapper and each point that fits no template; points that fit one are passed over, which is sound
 only right inside a segment, with everything before understood. That state is asked for before each run of points.
@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from telemetry.errors import TelemetryError
-from telemetry.formats.gpx_channels import ChannelTable, PointColumns
-from telemetry.formats.gpx_points import Leaf, PointCollector, Row
-from telemetry.formats.gpx_templates import Match, Setting, Template, learn
 from telemetry.formats.reader import Findings
+from telemetry.formats.xml_channels import ChannelTable, PointColumns
+from telemetry.formats.xml_points import Leaf, PointCollector, Row
+from telemetry.formats.xml_templates import Match, Setting, Template, learn
 
 MAX_TEMPLATES = 16
 LEARNED_PER_BLOCK = 4
@@ -25,7 +25,6 @@ FIRST_STEP_BYTES = 4096
 _SPACE = b" \t\r\n"
 _TAG = pa.scalar(ord("<"), pa.uint8())
 _QUOTE = pa.scalar(ord('"'), pa.uint8())
-_POINT_END = re.compile(rb"</(?:[^\s<>/:]+:)?trkpt\s*>")
 
 
 @dataclass(slots=True)
@@ -70,6 +69,7 @@ class PointBlocks:
         self._table = table
         self._findings = findings
         self._fast = fast
+        self._point_end = re.compile(rb"</(?:[^\s<>/:]+:)?" + collector.point_name.encode() + rb"\s*>")
         self._tail = b""
         self._templates: list[Template] = []
 
@@ -95,6 +95,14 @@ class PointBlocks:
         except TelemetryError as error:
             self.damage = error
         return self._batch(gathered)
+
+    def remarks(self) -> list[str]:
+        """Sentences for the quality report."""
+        remarks = self._table.remarks()
+        if self._stream.mistaken_encoding and self.damage is None:
+            # Of a damaged document, how far it was decoded depends on the blocks.
+            remarks.append("bytes that are not in the encoding the document declares were read as Latin-1")
+        return remarks
 
     def _read(self, data: bytes, gathered: _Gathered) -> None:
         self._tail = b""
@@ -128,7 +136,7 @@ class PointBlocks:
         """Feeds the parser until it has settled in a segment; answers how far that was."""
         position, step = 0, 0
         while position < len(data):
-            end = _POINT_END.search(data, position + step)
+            end = self._point_end.search(data, position + step)
             stop = end.end() if end else len(data)
             self._stream.feed(data[position:stop])
             position = stop
@@ -214,7 +222,9 @@ class PointBlocks:
     def _learn(self, point_and_gap: bytes) -> Template | None:
         end = point_and_gap.rfind(b">") + 1
         collector, stream = self._collector, self._stream
-        setting = Setting(collector.point_tag, stream.resolve, collector.native, stream.scope)
+        setting = Setting(
+            collector.point_tag, collector.point_attributes, collector.leaf, stream.scope, self._table.vocabulary
+        )
         return learn(point_and_gap[:end], point_and_gap[end:], setting)
 
     def _match(self, template: Template, points: "_Points", left: pa.Int64Array, gathered: _Gathered) -> pa.Int64Array:

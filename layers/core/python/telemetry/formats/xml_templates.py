@@ -6,7 +6,7 @@ what its leaf wants; nothing else is accepted here. pyarrow's kernels do the com
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -15,13 +15,14 @@ from xml.parsers import expat
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from telemetry.formats.gpx_channels import NATIVE_TEXTS, canonical_channel, fit_numbers, read_column
-from telemetry.formats.gpx_points import LATITUDE, LONGITUDE, Leaf
 from telemetry.formats.iso8601 import parse_iso8601
+from telemetry.formats.xml_channels import Vocabulary
 from telemetry.formats.xml_numbers import NUMBER
-from telemetry.formats.xml_stream import MAX_TEXT_CHARACTERS, Name
+from telemetry.formats.xml_points import Leaf
+from telemetry.formats.xml_stream import MAX_TEXT_CHARACTERS, Name, declarations, resolve
 
-_ATTRIBUTE = re.compile(rb"""\s([^\s=<>"'/]+)="([^"&<>]*)\"""")
+# White space in a value other than blanks would be normalised, which the names of namespaces do not stand.
+_ATTRIBUTE = re.compile(rb"""\s([^\s=<>"'/]+)="([^"&<>\t\r\n]*)\"""")
 _NUMBER = re.compile(NUMBER)
 _PLAIN = re.compile(rb"""(?:(?!\]\]>)[^<"])*""")
 MAX_MARKS = 256
@@ -84,9 +85,10 @@ class Template:
     texts : extension leaves whose text is not kept.
     """
 
-    def __init__(self, point: bytes, gap: bytes, slots: list[Slot], marks: list[int], scope: object) -> None:
+    def __init__(self, point: bytes, gap: bytes, slots: list[Slot], marks: list[int], setting: "Setting") -> None:
         self.marks = len(marks)
-        self.scope = scope
+        self.scope = setting.scope
+        self._vocabulary = setting.vocabulary
         self.breaks = point.count(b"\n") + gap.count(b"\n")
         self.slots = slots
         self.texts = [slot.leaf for slot in slots if slot.kind == "text"]
@@ -195,12 +197,13 @@ class Template:
         for position, slot in enumerate(self.slots):
             places = self._places[position].slice(0, count)
             if slot.kind == "number":
-                values = fit_numbers(slot.leaf, numbers.take(places))
+                values = self._vocabulary.fit_numbers(slot.leaf, numbers.take(places))
             elif slot.kind == "time":
                 parsed = parse_iso8601(pieces.array(pa.string(), self._masks["time"]))
                 values, zoneless = parsed.times.take(places), parsed.zoneless
             elif slot.kind == "fix":
-                values = read_column(slot.leaf, pieces.array(pa.string(), self._masks["fix"]).take(places))
+                fixes = pieces.array(pa.string(), self._masks["fix"]).take(places)
+                values = self._vocabulary.read_column(slot.leaf, fixes)
             elif slot.kind == "text":
                 values = _wordy(pieces.array(pa.string(), self._masks["markup"]).take(places))
             else:
@@ -271,12 +274,21 @@ def _wordy(strings: pa.StringArray) -> pa.BooleanArray:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Where points stand: how the document writes their tag, and what its prefixes mean there."""
+    """Where points stand, and what their elements mean there.
+
+    Attributes
+    ----------
+    point_tag : how the document writes the points' tag.
+    point_attributes : leaves that a point has as attributes of its own element.
+    leaf : the leaf at the end of a path of elements below the point.
+    scope : the namespaces by prefix.
+    """
 
     point_tag: str
-    resolve: Callable[[str], Name]
-    native: Callable[[str], bool]
-    scope: object
+    point_attributes: Mapping[str, Leaf]
+    leaf: Callable[[Sequence[Name]], Leaf]
+    scope: Mapping[str, str]
+    vocabulary: Vocabulary
 
 
 def learn(point: bytes, gap: bytes, setting: Setting) -> Template | None:
@@ -295,61 +307,67 @@ def _learn(point: bytes, gap: bytes, setting: Setting) -> Template:
         raise _Refused
     slots: list[Slot] = []
     taken: set[Leaf] = set()
-    depth = 0
+    path: list[Name] = []
+    scopes = [setting.scope]
     events = _events(point)
     if events[0] != _Event(True, setting.point_tag, 0):
         raise _Refused
     for event, behind in pairwise([*events, _Event(True, "", 0)]):
-        depth += 1 if event.opens else -1
         if not event.opens:
+            path.pop()
+            scopes.pop()
             continue
         tag = point[event.place : point.index(b">", event.place) + 1]
-        uri, local = setting.resolve(event.written)
+        attributes = _attributes(tag)
+        declared = declarations({attribute[1].decode(): attribute[2].decode() for attribute in attributes})
+        scopes.append({**scopes[-1], **declared} if declared else scopes[-1])
+        path.append(resolve(event.written, scopes[-1]))
+        uri, local = path[-1]
         mark = marks.index(event.place)
-        for attribute in _attributes(tag):
+        for attribute in attributes:
             key = attribute[1].decode()
-            if depth == 1:
-                leaf = {"lat": LATITUDE, "lon": LONGITUDE}.get(key)
+            if len(path) == 1:
+                leaf = setting.point_attributes.get(key)
             else:
-                leaf = None if ":" in key else Leaf(uri, f"{local}.{key}")
+                leaf = None if ":" in key or key == "xmlns" else Leaf(uri, f"{local}.{key}")
             if leaf is not None:
                 quote = marks.index(event.place + attribute.start(2) - 1)
-                slots.append(_slot(leaf, taken, attribute[2], quote, 1))
+                slots.append(Slot(leaf, _kind(leaf, taken, attribute[2], setting.vocabulary), quote, 1))
         text = point[event.place + len(tag) : behind.place]
-        if depth > 1 and not behind.opens and text.strip(_SPACE):
+        if len(path) > 1 and not behind.opens and text.strip(_SPACE):
             if not _PLAIN.fullmatch(text):
                 raise _Refused
-            leaf = Leaf("", local, True) if depth == 2 and setting.native(uri) else Leaf(uri, local)
             mark += tag.count(b'"')
-            slots.append(_slot(leaf, taken, text, mark, event.place + len(tag) - marks[mark]))
-    if not {LATITUDE, LONGITUDE} <= taken or not point.startswith(b"</", marks[-1]):
+            leaf = setting.leaf(path[1:])
+            kind = _kind(leaf, taken, text, setting.vocabulary)
+            slots.append(Slot(leaf, kind, mark, event.place + len(tag) - marks[mark]))
+    if not any(slot.kind == "number" for slot in slots) or not point.startswith(b"</", marks[-1]):
         raise _Refused
     slots.sort(key=lambda slot: slot.mark)
     if any(later.mark < earlier.mark + 2 for earlier, later in pairwise(slots)):
         raise _Refused  # an attribute and its element's text share a mark
-    return Template(point, gap, slots, marks, setting.scope)
+    return Template(point, gap, slots, marks, setting)
 
 
 def _attributes(tag: bytes) -> list[re.Match[bytes]]:
     attributes = list(_ATTRIBUTE.finditer(tag))
-    declares = any(attribute[1].startswith(b"xmlns") for attribute in attributes)
-    if declares or b"'" in tag or tag.count(b'"') != 2 * len(attributes):
+    if b"'" in tag or tag.count(b'"') != 2 * len(attributes):
         raise _Refused
     return attributes
 
 
-def _slot(leaf: Leaf, taken: set[Leaf], text: bytes, mark: int, offset: int) -> Slot:
-    kind = "number"
-    if leaf in taken or (leaf.native and leaf.name in NATIVE_TEXTS):
-        kind = "ignored"  # of several leaves of one kind the first counts
-    elif canonical_channel(leaf) == "timestamp":
-        kind = "time"
-    elif canonical_channel(leaf) == "fix_type":
-        kind = "fix"
-    elif canonical_channel(leaf) is None and not _NUMBER.fullmatch(text.strip().decode()):
-        kind = "text"
+def _kind(leaf: Leaf, taken: set[Leaf], text: bytes, vocabulary: Vocabulary) -> str:
+    """The kind of a leaf's slot; the leaf counts as taken from then on."""
+    channel = vocabulary.channel(leaf)
+    again = leaf in taken
     taken.add(leaf)
-    return Slot(leaf, kind, mark, offset)
+    if again or vocabulary.is_for_people(leaf):
+        return "ignored"  # of several leaves of one kind the first counts
+    if channel == "timestamp":
+        return "time"
+    if channel == "fix_type":
+        return "fix"
+    return "text" if channel is None and not _NUMBER.fullmatch(text.strip().decode()) else "number"
 
 
 def _events(point: bytes) -> list[_Event]:

@@ -1,7 +1,6 @@
-"""What the values of GPX track points mean: leaves to channels, texts to typed columns, columns to batches.
+"""What the values of track points mean, for formats in XML: leaves to channels, texts to typed columns and batches.
 
-Sources: GPX 1.0 and 1.1 schemas; Garmin TrackPointExtension v1/v2 and PowerExtension v1; ClueTrust gpxdata 1.0;
-Apple Health, Suunto and OpenTracks exports. Speeds are metres per second in all of them.
+A format brings its `Vocabulary`; everything else is the same for all of them.
 """
 
 from collections.abc import Mapping
@@ -10,101 +9,85 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from telemetry.formats.gpx_points import Leaf, Row
 from telemetry.formats.iso8601 import parse_iso8601
 from telemetry.formats.reader import Findings
 from telemetry.formats.xml_numbers import parse_number
+from telemetry.formats.xml_points import Leaf, Row
 from telemetry.streams.channels import CHANNELS, Flag, channel_field
 
 MAX_EXTENSION_CHANNELS = 64
 MAX_NAMED_TEXTS = 8
 MAX_TEXTS = 1000
 
-_NATIVE = {
-    "@lat": "latitude_deg",
-    "@lon": "longitude_deg",
-    "ele": "altitude_m",
-    "time": "timestamp",
-    "speed": "speed_mps",
-    "course": "course_deg",
-    "hdop": "hdop",
-    "sat": "satellites",
-    "fix": "fix_type",
-}
-NATIVE_TEXTS = frozenset({"name", "cmt", "desc", "src", "url", "urlname", "sym", "type", "link", "extensions"})
-"""Children of a point that are for people, whatever they hold."""
-_EXTENSION = {
-    "speed": "speed_mps",
-    "course": "course_deg",
-    "hdop": "hdop",
-    "sat": "satellites",
-    "hacc": "horizontal_accuracy_m",
-    "accuracy_horizontal": "horizontal_accuracy_m",
-    "verticalspeed": "vertical_speed_mps",
-    "hr": "heart_rate_bpm",
-    "heartrate": "heart_rate_bpm",
-    "cad": "cadence_rpm",
-    "cadence": "cadence_rpm",
-    "power": "power_w",
-    "powerinwatts": "power_w",
-    "atemp": "temperature_degc",
-    "temp": "temperature_degc",
-    "temperature": "temperature_degc",
-}
-_UNITS = {
-    "magvar": "deg",
-    "geoidheight": "m",
-    "ageofdgpsdata": "s",
-    "wtemp": "°C",
-    "depth": "m",
-    "bearing": "deg",
-    "distance": "m",
-    "vacc": "m",
-    "accuracy_vertical": "m",
-    "gain": "m",
-    "loss": "m",
-}
-_GARMIN = "http://www.garmin.com/xmlschemas/"
 _FIXES = pa.array(["none", "2d", "3d", "dgps", "pps"])
 _DOUBLE_MAX = 1.7976931348623157e308
 _LARGEST = {pa.float32(): 3.4028234663852886e38, pa.int16(): 32_767.0}
 _NO_NUMBER = pa.scalar(None, pa.float64())
 
 
-def canonical_channel(leaf: Leaf) -> str | None:
-    """The canonical channel that a leaf belongs to, if any."""
-    return _NATIVE.get(leaf.name) if leaf.native else _EXTENSION.get(leaf.name.lower())
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What a format calls its channels.
 
-
-def read_column(leaf: Leaf, strings: pa.StringArray) -> pa.Array:
-    """Typed values of one leaf; null where the text is null, unreadable or out of the channel's type.
-
-    `time` gives timestamps, `fix` strings, all others doubles.
+    Attributes
+    ----------
+    format : for people, for example ``GPX``.
+    native : canonical channel by the name of a native leaf.
+    extension : canonical channel by the local name of an extension's leaf, in lower case.
+    units : unit by the local name, in lower case, of leaves outside the canonical channels.
+    texts : native leaves for people, whatever they hold.
+    preferred : of extensions for one channel those win whose namespace begins so.
     """
-    channel = canonical_channel(leaf)
-    if channel == "timestamp":
-        return parse_iso8601(strings).times
-    if channel == "fix_type":
-        fixes = pc.ascii_lower(strings)
-        return pc.if_else(pc.is_in(fixes, value_set=_FIXES), fixes, pa.scalar(None, pa.string()))
-    return fit_numbers(leaf, parse_number(strings))
 
+    format: str
+    native: Mapping[str, str]
+    extension: Mapping[str, str]
+    units: Mapping[str, str]
+    texts: frozenset[str] = frozenset()
+    preferred: str = ""
 
-def fit_numbers(leaf: Leaf, numbers: pa.DoubleArray) -> pa.DoubleArray:
-    """The same doubles, null where they are not finite or the leaf's channel has no room for them."""
-    if numbers.null_count == len(numbers):
+    def channel(self, leaf: Leaf) -> str | None:
+        """The canonical channel that a leaf belongs to, if any."""
+        return self.native.get(leaf.name) if leaf.native else self.extension.get(leaf.name.lower())
+
+    def is_for_people(self, leaf: Leaf) -> bool:
+        """Whether a leaf is never read."""
+        return leaf.native and leaf.name in self.texts
+
+    def rank(self, leaf: Leaf) -> tuple[int, Leaf]:
+        """Which of several leaves of one channel wins: the format's own, then the preferred, then any."""
+        if leaf.native:
+            return 0, leaf
+        return (1 if self.preferred and leaf.uri.startswith(self.preferred) else 2), leaf
+
+    def read_column(self, leaf: Leaf, strings: pa.StringArray) -> pa.Array:
+        """Typed values of one leaf; null where the text is null, unreadable or out of the channel's type.
+
+        A time gives timestamps, a kind of fix strings, all others doubles.
+        """
+        channel = self.channel(leaf)
+        if channel == "timestamp":
+            return parse_iso8601(strings).times
+        if channel == "fix_type":
+            fixes = pc.ascii_lower(strings)
+            return pc.if_else(pc.is_in(fixes, value_set=_FIXES), fixes, pa.scalar(None, pa.string()))
+        return self.fit_numbers(leaf, parse_number(strings))
+
+    def fit_numbers(self, leaf: Leaf, numbers: pa.DoubleArray) -> pa.DoubleArray:
+        """The same doubles, null where they are not finite or the leaf's channel has no room for them."""
+        if numbers.null_count == len(numbers):
+            return numbers
+        channel = self.channel(leaf)
+        target = CHANNELS[channel].type if channel else pa.float64()
+        largest = _LARGEST.get(target, _DOUBLE_MAX)
+        extremes = pc.min_max(numbers).as_py()
+        fits = -largest <= extremes["min"] and extremes["max"] <= largest
+        if not fits or target == pa.int16() or pc.any(pc.is_nan(numbers)).as_py():
+            sound = pc.less_equal(pc.abs(numbers), largest)
+            if target == pa.int16():
+                sound = pc.and_(sound, pc.equal(pc.floor(numbers), numbers))
+            numbers = pc.if_else(sound, numbers, _NO_NUMBER)
         return numbers
-    channel = canonical_channel(leaf)
-    target = CHANNELS[channel].type if channel else pa.float64()
-    largest = _LARGEST.get(target, _DOUBLE_MAX)
-    extremes = pc.min_max(numbers).as_py()
-    fits = -largest <= extremes["min"] and extremes["max"] <= largest
-    if not fits or target == pa.int16() or pc.any(pc.is_nan(numbers)).as_py():
-        sound = pc.less_equal(pc.abs(numbers), largest)
-        if target == pa.int16():
-            sound = pc.and_(sound, pc.equal(pc.floor(numbers), numbers))
-        numbers = pc.if_else(sound, numbers, _NO_NUMBER)
-    return numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +127,13 @@ class ChannelTable:
 
     Attributes
     ----------
+    vocabulary : the format's.
     timed : points with a readable time so far.
     zoneless : times without a zone so far, read as UTC.
     """
 
-    def __init__(self, findings: Findings) -> None:
+    def __init__(self, findings: Findings, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
         self.timed = 0
         self.zoneless = 0
         self._findings = findings
@@ -167,10 +152,10 @@ class ChannelTable:
         cells = {}
         unreadable: dict[str, list[int]] = {}
         for leaf, indices in places.items():
-            if leaf.native and leaf.name in NATIVE_TEXTS:
+            if self.vocabulary.is_for_people(leaf):
                 continue
             values = self._read(leaf, pa.array([rows[index][leaf] for index in indices], pa.string()))
-            channel = canonical_channel(leaf)
+            channel = self.vocabulary.channel(leaf)
             if values.null_count and channel is None:
                 self.note_text(leaf)
             elif values.null_count and channel is not None:
@@ -186,13 +171,13 @@ class ChannelTable:
     def register(self, firsts: Mapping[Leaf, int]) -> None:
         """Gives channels to leaves that appear for the first time, in the order of their first points."""
         for leaf in sorted(firsts, key=lambda leaf: (firsts[leaf], leaf)):
-            channel = canonical_channel(leaf)
+            channel = self.vocabulary.channel(leaf)
             if channel:
                 self._canonical.add(channel)
             elif leaf in self._extensions:
                 continue
             elif len(self._extensions) < MAX_EXTENSION_CHANNELS:
-                unit = _UNITS.get(leaf.name.lower(), "")
+                unit = self.vocabulary.units.get(leaf.name.lower(), "")
                 source = f"{leaf.uri} {leaf.name}".strip()
                 self._extensions[leaf] = channel_field(self._free_name(leaf.name), unit, source)
             else:
@@ -214,14 +199,14 @@ class ChannelTable:
 
     def keeps(self, leaf: Leaf) -> bool:
         """Whether the leaf has a channel."""
-        return canonical_channel(leaf) is not None or leaf in self._extensions
+        return self.vocabulary.channel(leaf) is not None or leaf in self._extensions
 
     def batch(self, points: PointColumns) -> pa.RecordBatch:
         """One batch as `Reader.read` promises it. Columns that once appeared stay, null where absent."""
         count = len(points.source_row)
         sources: dict[str, list[Leaf]] = {}
-        for leaf in sorted(points.columns, key=_rank):
-            if name := canonical_channel(leaf):
+        for leaf in sorted(points.columns, key=self.vocabulary.rank):
+            if name := self.vocabulary.channel(leaf):
                 sources.setdefault(name, []).append(leaf)
         fields, arrays = [], []
         for name, channel in CHANNELS.items():
@@ -249,19 +234,21 @@ class ChannelTable:
         """Sentences for the quality report."""
         remarks = []
         if self.zoneless:
-            remarks.append(f"{self.zoneless} times without a zone were read as UTC, as GPX defines them")
+            remarks.append(
+                f"{self.zoneless} times without a zone were read as UTC, as {self.vocabulary.format} defines them"
+            )
         if self._texts:
             names = sorted(self._texts)
             more = " and others" if len(names) > MAX_NAMED_TEXTS else ""
             listed = ", ".join(name[:40] for name in names[:MAX_NAMED_TEXTS])
-            remarks.append(f"text of extension elements is not kept: {listed}{more}")
+            remarks.append(f"text that is no number is not kept: {listed}{more}")
         if self._refused:
             remarks.append(f"only the first {MAX_EXTENSION_CHANNELS} extension channels are kept")
         return remarks
 
     def _read(self, leaf: Leaf, strings: pa.StringArray) -> pa.Array:
-        if canonical_channel(leaf) != "timestamp":
-            return read_column(leaf, strings)
+        if self.vocabulary.channel(leaf) != "timestamp":
+            return self.vocabulary.read_column(leaf, strings)
         parsed = parse_iso8601(strings)
         self.zoneless += parsed.zoneless
         return parsed.times
@@ -273,13 +260,6 @@ class ChannelTable:
             free = f"{name}_{number}"
         self._used_names.add(free)
         return free
-
-
-def _rank(leaf: Leaf) -> tuple[int, Leaf]:
-    """Which of several leaves of one channel wins: GPX's own, then Garmin's, then any."""
-    if leaf.native:
-        return 0, leaf
-    return (1 if leaf.uri.startswith(_GARMIN) else 2), leaf
 
 
 def _canonical_column(name: str, values: list[pa.Array], count: int) -> pa.Array:
