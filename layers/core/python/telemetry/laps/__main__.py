@@ -26,6 +26,7 @@ from telemetry.laps.motion import COLUMNS
 from telemetry.streams.channels import GNSS_PVT
 
 _PARQUET_MAGIC = b"PAR1"
+_READ_BYTES = 65_536
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,12 +71,12 @@ def examine(path: Path, line: Line | None = None) -> dict[str, Any]:
 
 def _found(path: Path, line: Line | None) -> dict[str, Any]:
     try:
-        with pq.ParquetFile(path) as parquet:
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=_READ_BYTES) as parquet:
             if missing := set(COLUMNS) - set(parquet.schema_arrow.names):
                 raise TelemetryError(Code.NO_POSITION_DATA, f"no column {', '.join(sorted(missing))}")
             found = find_laps(
                 metadata_of(parquet.metadata.metadata, recording.METADATA_KEY),
-                lambda: parquet.iter_batches(columns=list(COLUMNS)),
+                lambda: parquet.iter_batches(columns=list(COLUMNS), use_threads=False),
                 parquet.metadata.num_rows,
                 LinesGiven(line) if line else None,
             )

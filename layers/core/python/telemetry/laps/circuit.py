@@ -154,8 +154,9 @@ def _cells(coarse: Coarse) -> tuple[list[_Cell], float]:
     if len(rows) < 8:
         return [], 0.0
     x, y, times = coarse.x_m.take(rows), coarse.y_m.take(rows), coarse.time_s.take(rows)
-    step = median(coarse.speed_mps.take(rows)) or 1.0
-    size = min(max(1.5 * step, _LEAST_CELL_M), _MOST_CELL_M)
+    # Two fixes fit into a cell, also where they are seconds apart.
+    apart = max(1.0, 1.5 * (median(difference(coarse.time_s)) or 0.0))
+    size = min(max(1.5 * apart * (median(coarse.speed_mps.take(rows)) or 1.0), _LEAST_CELL_M), _MOST_CELL_M)
     sector = pc.round(pc.divide(coarse.course_rad.take(rows), math.pi / 4)).cast(pa.int64())
     sector = pc.bit_wise_and(sector, 7)
     ix, iy = (pc.floor(pc.divide(v, size)).cast(pa.int64()) for v in (x, y))

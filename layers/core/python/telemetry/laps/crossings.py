@@ -41,6 +41,10 @@ class Line:
         course = math.atan2(east, north) - math.pi / 2
         return cls(Frame(middle.latitude_deg, middle.longitude_deg, course), math.hypot(north, east) / 2)
 
+    def widened(self) -> "Line":
+        """The same line, twice as long."""
+        return Line(self.frame, 2 * self.half_width_m)
+
     def ends(self) -> tuple[float, float, float, float]:
         """Latitude and longitude of the left end, then of the right end."""
         return (*self.frame.place(0.0, -self.half_width_m), *self.frame.place(0.0, self.half_width_m))

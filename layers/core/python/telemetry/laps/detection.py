@@ -79,6 +79,11 @@ def detect(motion: Motion | None, line: Line | None = None, sector_lines: Sequen
     return Detection(line, tuple(_laps(motion, spans, wander_m, sectors)))
 
 
+def passages(motion: Motion, line: Line) -> int:
+    """How often laps pass a line."""
+    return len(_directed(motion, line)[1])
+
+
 def _directed(motion: Motion, line: Line) -> tuple[Line, list[Crossing]]:
     """The line looked at in the direction in which most laps pass it."""
     there = once_a_lap(find_crossings(motion, line))
@@ -91,7 +96,11 @@ def _passages(
     motion: Motion, line: Line, crossings: list[Crossing], circuit: Circuit | None, gaps: list[Gap]
 ) -> list[_Passage]:
     measured = measure_passages(motion, line.frame, pa.array([one.time_s for one in crossings], pa.float64()))
-    sigmas = pc.divide(measured.sigma_m, measured.speed_mps).to_pylist()
+    # Whatever a fit says: the passage lies between two fixes.
+    sigmas = [
+        min(sigma, _bracket_s(motion, one) + measured.noise_m / max(one.speed_mps, 0.5))
+        for sigma, one in zip(pc.divide(measured.sigma_m, measured.speed_mps).to_pylist(), crossings, strict=True)
+    ]
     found = [
         _Passage(*values)
         for values in zip(measured.time_s.to_pylist(), sigmas, measured.speed_mps.to_pylist(), strict=True)
@@ -107,6 +116,13 @@ def _passages(
         elif found[same[0]].sigma_s > passage.sigma_s:
             found[same[0]] = passage
     return sorted(found, key=lambda one: one.time_s)
+
+
+def _bracket_s(motion: Motion, crossing: Crossing) -> float:
+    """Seconds between the two fixes around a crossing."""
+    row = min(max(pc.search_sorted(motion.time_s, crossing.time_s).as_py(), 1), len(motion) - 1)
+    length: float = motion.time_s[row].as_py() - motion.time_s[row - 1].as_py()
+    return length
 
 
 def _spans(

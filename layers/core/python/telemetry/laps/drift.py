@@ -16,7 +16,8 @@ from telemetry.laps.crossings import find_crossings, once_a_lap
 from telemetry.laps.motion import Motion, difference, median
 from telemetry.laps.passage import measure_passages
 
-LINES = 12
+_LINES, _FEWER_LINES = 12, 4
+_MANY_LAPS = 50
 UNKNOWN_M = 1.0
 """Standard deviation between laps where nothing tells: a usual receiver without correction."""
 _MOST_M = 3.0
@@ -35,8 +36,10 @@ def _sideways_m(motion: Motion, circuit: Circuit) -> float | None:
     coarse = coarse_motion(motion)
     squares: list[float] = []
     white: list[float] = []
-    for index in range(LINES):
-        node = circuit.nodes[(2 * index + 1) * len(circuit.nodes) // (2 * LINES)]
+    # A few laps say more when looked at in many places; many laps need few.
+    lines = _LINES if motion.coarse.distance_m[-1].as_py() < _MANY_LAPS * circuit.length_m else _FEWER_LINES
+    for index in range(lines):
+        node = circuit.nodes[(2 * index + 1) * len(circuit.nodes) // (2 * lines)]
         line = line_at(motion, node.row)
         found = once_a_lap(find_crossings(coarse, line))
         if len(found) < 2:

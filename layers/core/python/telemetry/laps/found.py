@@ -10,11 +10,12 @@ from typing import Any
 import pyarrow as pa
 
 from telemetry.laps.crossings import Line
-from telemetry.laps.detection import detect
+from telemetry.laps.detection import detect, passages
 from telemetry.laps.file_laps import laps_of_file
 from telemetry.laps.lap import GivenLap, Lap, LapKind
 from telemetry.laps.motion import Motion, motion_of
 
+_SURELY_LAPS = 3
 START_FINISH = "start/finish"
 MOST_FIXES = 4_000_000
 """More fixes than that (nearly five days at 10 Hz) are thinned out, so that memory stays bounded."""
@@ -46,7 +47,7 @@ def find_laps(
     """The laps of a track.
 
     A line that the owner gave wins over all. Else laps that the file brings are believed; else the file's own line
-    counts, provided that laps cross it: files carry lines of other circuits. Else a circuit is looked for.
+    counts, provided that laps pass it: files carry lines of other circuits. Else a circuit is looked for.
 
     Parameters
     ----------
@@ -62,12 +63,28 @@ def find_laps(
     if given:
         return TrackLaps(laps_of_file(given, batches()), None, motion)
     lines = lines_of_file(metadata)
-    if lines is not None:
-        found = detect(motion, lines.start_finish, lines.sectors)
-        if any(lap.kind is LapKind.TIMED for lap in found.laps):
-            return TrackLaps(found.laps, lines.start_finish, motion)
+    at_file_lines: tuple[Lap, ...] = ()
+    if lines is not None and motion is not None:
+        lines = _wide_enough(motion, lines)
+        at_file_lines = detect(motion, lines.start_finish, lines.sectors).laps
+        if _timed(at_file_lines) >= _SURELY_LAPS:
+            return TrackLaps(at_file_lines, lines.start_finish, motion)
     found = detect(motion)
+    if lines is not None and _timed(at_file_lines) > 0 and _timed(found.laps) <= 2 * _timed(at_file_lines):
+        return TrackLaps(at_file_lines, lines.start_finish, motion)
     return TrackLaps(found.laps, found.line, motion)
+
+
+def _timed(laps: Sequence[Lap]) -> int:
+    return sum(lap.kind is LapKind.TIMED for lap in laps)
+
+
+def _wide_enough(motion: Motion, lines: LinesGiven) -> LinesGiven:
+    """The file's lines, twice as long where only so all laps pass them: drawn on a map or driven with another
+    receiver, they may lie beside the track."""
+    wide = LinesGiven(lines.start_finish.widened(), tuple(line.widened() for line in lines.sectors))
+    narrow_count, wide_count = (passages(motion, one.start_finish) for one in (lines, wide))
+    return wide if wide_count >= _SURELY_LAPS and wide_count > 2 * narrow_count else lines
 
 
 def given_laps(metadata: Mapping[str, Any]) -> list[GivenLap]:

@@ -1,8 +1,8 @@
 """A track as arrays to find laps in: fixes with rising times, and its coarse course. Pure; Arrow in and out."""
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import pyarrow as pa
@@ -21,6 +21,8 @@ _EQUATOR_M = 6378137.0
 _E2 = 0.00669437999014
 _LEAST_SPEEDS = 0.9
 _LONGEST_STEP_S = 5.0
+_LEAST_FIXES = 3
+_ACCURACY = "horizontal_accuracy_m"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,33 +130,43 @@ class Motion:
 
 
 def motion_of(batches: Iterable[pa.RecordBatch]) -> Motion | None:
-    """The track of batches of `COLUMNS`, ordered by time; None without two fixes that a track needs."""
-    table = pa.Table.from_batches(list(batches)).select(list(COLUMNS)) if (batches := list(batches)) else None
-    if table is None or table.num_rows < 3:
+    """The track of batches of `COLUMNS`, ordered by time; None without three fixes that a track needs."""
+    pieces = [_without_spikes(batch.select(list(COLUMNS))) for batch in batches]
+    table = pa.Table.from_batches(pieces) if pieces else None
+    del pieces
+    if table is None or table.num_rows < _LEAST_FIXES:
         return None
-    spike = pc.not_equal(pc.bit_wise_and(table["flags"], pa.scalar(Flag.POSITION_SPIKE, pa.uint32())), 0)
-    if pc.any(spike).as_py():
-        table = table.filter(pc.invert(spike))
-    time_us = _whole(table["timestamp"].cast(pa.int64()))
-    rises = pc.greater(difference(time_us), 0)
-    if not pc.all(rises).as_py():
-        table = table.filter(pa.concat_arrays([pa.array([True]), rises]))
-        time_us = _whole(table["timestamp"].cast(pa.int64()))
-    if table.num_rows < 3:
+    time_us = _whole(table["timestamp"])
+    useless = pc.or_(pc.less_equal(difference(time_us), 0), _held(table, time_us))
+    if pc.any(useless).as_py():
+        kept = pa.concat_arrays([pa.array([True]), pc.invert(useless)])
+        table, time_us = table.filter(kept), time_us.filter(kept)
+    if table.num_rows < _LEAST_FIXES:
         return None
     start_us = time_us[0].as_py()
     time_s = pc.divide(pc.subtract(time_us, start_us).cast(pa.float64()), 1e6)
-    motion = Motion(
-        start_us,
-        time_s,
-        _whole(table["latitude_deg"]),
-        _whole(table["longitude_deg"]),
-        _filled(table["speed_mps"]),
-        _filled(table["horizontal_accuracy_m"]),
-    )
-    if motion.speed_mps is not None and not _agrees(motion):
-        motion = Motion(start_us, time_s, motion.latitude_deg, motion.longitude_deg, None, motion.accuracy_m)
-    return motion
+    del time_us
+    columns: dict[str, pa.Array | None] = {}
+    for name, taken in (
+        ("latitude_deg", _whole),
+        ("longitude_deg", _whole),
+        ("speed_mps", _filled),
+        (_ACCURACY, _filled),
+    ):
+        columns[name] = taken(table[name])
+        table = table.drop_columns([name])
+    motion = Motion(start_us, time_s, *columns.values())
+    return motion if motion.speed_mps is None or _agrees(motion) else replace(motion, speed_mps=None)
+
+
+def _without_spikes(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows that are no spikes, their times as numbers."""
+    flags = batch.column("flags")
+    if pc.max(flags).as_py():
+        spike = pc.not_equal(pc.bit_wise_and(flags, pa.scalar(Flag.POSITION_SPIKE, pa.uint32())), 0)
+        batch = batch.filter(pc.invert(spike))
+    times = batch.column("timestamp").cast(pa.int64())
+    return batch.set_column(0, "timestamp", times).drop_columns(["flags"])
 
 
 @dataclass(frozen=True)
@@ -250,9 +262,14 @@ def interpolate(times: pa.Array, values: pa.Array, moments: pa.Array) -> pa.Arra
     return pc.add(low, pc.multiply(share, pc.subtract(values.take(after), low)))
 
 
-def rows_of(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The batches that hold rows."""
-    return (batch for batch in batches if batch.num_rows)
+def _held(table: pa.Table, time_us: pa.Array) -> pa.Array:
+    """Rows, from the second on, that only repeat the position before within the same second: logged faster than the
+    receiver measured, they tell of no place at their time."""
+    second = pc.divide(time_us, 1_000_000)
+    same = pc.equal(difference(second), 0)
+    for name in ("latitude_deg", "longitude_deg"):
+        same = pc.and_(same, pc.equal(difference(_whole(table[name])), 0.0))
+    return same
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
