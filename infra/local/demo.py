@@ -19,9 +19,10 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from infra.local.client import Client, ClientError
+from infra.local.client import Client, ClientError, Step
 from infra.local.process import ROOT, StackError
 from infra.local.stack import Backend, Stack, backend_from_environment, ends_on_signals
+from telemetry.api import models
 
 FIXTURES = ROOT / "fixtures" / "telemetry"
 READY = "READY"
@@ -49,7 +50,7 @@ class Outcome:
 
     file: Path
     verdict: str
-    session: dict[str, Any]
+    session: models.SessionDetail
     message: str = ""
     parquet: tuple[str, ...] = ()
     raw_gone: bool | None = None
@@ -63,37 +64,46 @@ def process(stack: Stack, file: Path, say: Callable[[str], None]) -> Outcome:
     ------
     ClientError : when the service or the store does not do its part.
     """
-    with Client(stack.api_url, stack.token()) as client:
-        sent = client.send(file, say)
-        session = client.wait(sent.session_id, say, seconds=SECONDS)
-        if session["status"] != "ready":
-            failure = session.get("failure") or {}
-            say(failure.get("code", session["status"]))
-            return Outcome(file, failure.get("code", session["status"].upper()), session, failure.get("message", ""))
+
+    def tell(step: Step) -> None:
+        say(str(step))
+
+    # Nothing is remembered for later: the stack ends with the demo.
+    with tempfile.TemporaryDirectory() as folder, Client(stack.api_url, stack.token(), state=Path(folder)) as client:
+        sent = client.send(file, tell)
+        session_id, put_url = sent.session_id, sent.url
+        if session_id is None or put_url is None:
+            raise ClientError(f"{file.name} was not sent.")
+        session = client.wait(session_id, tell, seconds=SECONDS)
+        if session.status != "ready":
+            failure = session.failure
+            say(failure.code if failure else session.status)
+            return Outcome(
+                file, failure.code if failure else session.status.upper(), session, failure.message if failure else ""
+            )
         say("looking at the result")
-        datasets = client.datasets(sent.session_id)
-        rows = _first_rows(client, datasets[0]) if datasets else None
-        raw_gone = _wait_until_raw_is_gone(stack, sent.url)
+        datasets = client.datasets(session_id)
+        rows = _first_rows(client, datasets[0], Path(folder)) if datasets else None
+        raw_gone = _wait_until_raw_is_gone(stack, put_url)
         say("ready")
         return Outcome(
             file,
             READY,
-            client.session(sent.session_id),
-            parquet=tuple(_place(stack, dataset["download"]["url"]) for dataset in datasets),
+            client.session(session_id),
+            parquet=tuple(_place(stack, dataset.download.url) for dataset in datasets),
             raw_gone=raw_gone,
             first_rows=rows,
         )
 
 
-def _first_rows(client: Client, dataset: dict[str, Any]) -> dict[str, list[Any]]:
+def _first_rows(client: Client, dataset: models.DownloadableDataset, folder: Path) -> dict[str, list[Any]]:
     import pyarrow.parquet
 
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "dataset.parquet"
-        client.download(dataset["download"], file)
-        batch = next(pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=FIRST_ROWS))
-        columns: dict[str, list[Any]] = batch.to_pydict()
-        return columns
+    file = folder / "dataset.parquet"
+    client.download(dataset, file)
+    batch = next(pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=FIRST_ROWS))
+    columns: dict[str, list[Any]] = batch.to_pydict()
+    return columns
 
 
 def _wait_until_raw_is_gone(stack: Stack, put_url: str, *, seconds: float = 20.0) -> bool | None:
@@ -144,9 +154,9 @@ def process_all(stack: Stack, files: Iterable[Path], console: Console) -> list[O
             def say(step: str) -> None:
                 nonlocal last
                 progress.update(task, step=step)
-                plain = step.split(" ", 1)[0]
+                plain = step.rstrip("0123456789 %")
                 if not console.is_terminal and plain != last:
-                    console.print(f"  {file.name}: {step}", markup=False)
+                    console.print(f"  {file.name}: {plain}", markup=False)
                 last = plain
 
             outcome = process(stack, file, say)
@@ -188,28 +198,28 @@ def _facts(outcome: Outcome) -> Iterable[tuple[str, str]]:
     session = outcome.session
     if outcome.verdict != READY:
         yield "why", outcome.message
-        yield "session", session["sessionId"]
+        yield "session", str(session.session_id)
         return
-    summary = session["summary"]
-    datasets = session["datasets"]
-    track = next((d for d in datasets if d["stream"] == "gnss_pvt"), datasets[0] if datasets else None)
-    quality = track["quality"] if track else {}
-    yield "time", f"{session['startTimeUtc']} to {session['endTimeUtc']}"
+    summary = session.summary
+    datasets = session.datasets
+    track = next((d for d in datasets if d.stream == "gnss_pvt"), datasets[0] if datasets else None)
+    quality = track.quality if track else {}
+    yield "time", f"{_cell('', session.start_time_utc)} to {_cell('', session.end_time_utc)}"
     yield "points", _points(summary, quality)
     yield "rate", _with_unit(quality.get("nominalRateHz"), "Hz", 3)
     yield "distance", _with_unit((summary.get("distanceM") or 0) / 1000, "km", 3)
-    yield "laps", str(len(session["laps"]))
+    yield "laps", str(len(session.laps))
     for place, dataset in zip(outcome.parquet, datasets, strict=False):
-        yield "Parquet", f"{place}  ({dataset['byteSize']:,} bytes)"
+        yield "Parquet", f"{place}  ({dataset.byte_size:,} bytes)"
     gone = {True: "gone, as it should be", False: "[red]still there[/red]", None: "kept: TELEMETRY_RAW_RETENTION_DAYS"}
     yield "raw object", gone[outcome.raw_gone]
-    yield "session", session["sessionId"]
+    yield "session", str(session.session_id)
 
 
 def _points(summary: dict[str, Any], quality: dict[str, Any]) -> str:
-    read, rejected = quality.get("rowsRead"), quality.get("rowsRejected")
+    read, rejected = quality.get("rowsRead"), sum(r["count"] for r in (quality.get("rejected") or {}).values())
     of = f" of {read} rows" if isinstance(read, int) else ""
-    return f"{summary.get('points')}{of}" + (f", {rejected} rejected" if isinstance(rejected, int) and rejected else "")
+    return f"{summary.get('points')}{of}" + (f", {rejected} rejected" if rejected else "")
 
 
 def _with_unit(value: float | None, unit: str, digits: int) -> str:

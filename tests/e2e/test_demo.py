@@ -1,6 +1,8 @@
 """The demo's own path through a running stack: every sample recording on both storage backends, and what it prints."""
 
+import hashlib
 import io
+import time
 from pathlib import Path
 
 import httpx
@@ -10,6 +12,7 @@ from rich.console import Console
 from infra.local import demo
 from infra.local.client import Client, ClientError
 from infra.local.stack import Stack
+from telemetry.api import models
 
 
 def _demonstrate(stack: Stack, files: list[Path]) -> tuple[dict[str, demo.Outcome], str]:
@@ -28,15 +31,16 @@ def _check_samples(outcomes: dict[str, demo.Outcome], printed: str) -> None:
         assert outcome.parquet[0].endswith("/gnss_pvt.parquet")
         assert outcome.first_rows is not None
         assert len(outcome.first_rows["timestamp"]) == demo.FIRST_ROWS
-        assert [file["status"] for file in outcome.session["files"]] == ["discarded"]
-        assert outcome.session["startTimeUtc"] < outcome.session["endTimeUtc"]
+        assert [file.status for file in outcome.session.files] == ["discarded"]
+        assert outcome.session.start_time_utc < outcome.session.end_time_utc
     csv, gpx = outcomes["sample_gnss_10hz.csv"], outcomes["sample_track.gpx"]
-    assert (csv.session["summary"]["points"], gpx.session["summary"]["points"]) == (1250, 600)
-    assert csv.session["datasets"][0]["quality"]["nominalRateHz"] == pytest.approx(10)
+    assert (csv.session.summary["points"], gpx.session.summary["points"]) == (1250, 600)
+    assert csv.session.datasets[0].quality["nominalRateHz"] == pytest.approx(10)
     failed = outcomes["csv_no_time.csv"]
-    assert failed.session["failure"]["code"] == "CSV_NO_TIME_COLUMN"
+    assert failed.session.failure is not None
+    assert failed.session.failure.code == "CSV_NO_TIME_COLUMN"
     assert "Export it again with a time column" in failed.message
-    assert [file["status"] for file in failed.session["files"]] == ["rejected"]
+    assert [file.status for file in failed.session.files] == ["rejected"]
     for expected in ("READY", "10 Hz", "gone, as it should be", "FAILED  CSV_NO_TIME_COLUMN", "latitude_deg"):
         assert expected in printed
 
@@ -62,7 +66,7 @@ def test_a_file_name_with_spaces_and_signs(stack: Stack, tmp_path: Path) -> None
     outcomes, _ = _demonstrate(stack, [file])
     outcome = outcomes[file.name]
     assert outcome.verdict == demo.READY
-    assert [entry["fileName"] for entry in outcome.session["files"]] == [file.name]
+    assert [entry.file_name for entry in outcome.session.files] == [file.name]
 
 
 def test_an_empty_file_is_explained(stack: Stack, tmp_path: Path) -> None:
@@ -73,40 +77,44 @@ def test_an_empty_file_is_explained(stack: Stack, tmp_path: Path) -> None:
 
 
 def test_a_raw_object_that_stays_is_not_as_expected() -> None:
-    outcome = demo.Outcome(Path("x.csv"), demo.READY, {}, raw_gone=False)
+    session = models.SessionDetail.model_construct()
+    outcome = demo.Outcome(Path("x.csv"), demo.READY, session, raw_gone=False)
     assert not demo.as_expected(outcome, demo.READY)
-    assert not demo.as_expected(demo.Outcome(Path("x.csv"), "NO_VALID_ROWS", {}), demo.READY)
-    assert demo.as_expected(demo.Outcome(Path("x.csv"), "NO_VALID_ROWS", {}), None)
+    assert not demo.as_expected(demo.Outcome(Path("x.csv"), "NO_VALID_ROWS", session), demo.READY)
+    assert demo.as_expected(demo.Outcome(Path("x.csv"), "NO_VALID_ROWS", session), None)
 
 
-def test_the_notification_of_s3_records_the_receipt(stack: Stack, tmp_path: Path) -> None:
+def test_the_notification_of_s3_records_the_receipt(stack: Stack) -> None:
     """Nobody finalises: only S3's event, through its queue and `object_created`, can have set `receivedAt`."""
-    file = tmp_path / "late.csv"
-    file.write_bytes((demo.FIXTURES / "sample_gnss_10hz.csv").read_bytes() + b"\n")
     with Client(stack.api_url, stack.token("receipt-user")) as client:
-        _check_receipt(client, file, finalise=False)
+        _check_receipt(client, b"\n", finalise=False)
 
 
-def test_finalise_on_receipt_needs_no_further_call(stack: Stack, tmp_path: Path) -> None:
-    file = tmp_path / "background.csv"
-    file.write_bytes((demo.FIXTURES / "sample_gnss_10hz.csv").read_bytes() + b"\n\n")
+def test_finalise_on_receipt_needs_no_further_call(stack: Stack) -> None:
     with Client(stack.api_url, stack.token("receipt-user")) as client:
-        _check_receipt(client, file, finalise=True)
+        _check_receipt(client, b"\n\n", finalise=True)
 
 
-def _check_receipt(client: Client, file: Path, *, finalise: bool) -> None:
-    created = client.announce(file, finaliseOnReceipt=finalise)
-    upload = created["upload"]
-    answer = httpx.request(
-        upload["method"], upload["url"], headers=upload["headers"], content=file.read_bytes(), trust_env=False
+def _check_receipt(client: Client, ending: bytes, *, finalise: bool) -> None:
+    content = (demo.FIXTURES / "sample_gnss_10hz.csv").read_bytes() + ending
+    created = client.create_upload(
+        models.UploadRequest(
+            file_name="background.csv",
+            content_type="text/csv",
+            byte_size=len(content),
+            sha256=hashlib.sha256(content).hexdigest(),
+            finalise_on_receipt=finalise,
+        )
     )
+    signed = created.upload
+    answer = httpx.request(signed.method, signed.url, headers=signed.headers, content=content, trust_env=False)
     assert answer.status_code == 200, answer.text
-    state = client.wait_for(
-        f"uploads/{created['uploadId']}",
-        lambda body: body["sessionId"] is not None if finalise else body["receivedAt"] is not None,
-        seconds=20,
-    )
     if finalise:
-        assert client.wait(state["sessionId"], lambda _: None, seconds=30)["status"] == "ready"
-    else:
-        assert state["sessionId"] is None
+        session_id = client.wait_for_session(created.upload_id, seconds=20)
+        assert client.wait(session_id, seconds=30).status == "ready"
+        return
+    limit = time.monotonic() + 20
+    while (state := client.upload(created.upload_id)).received_at is None:
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+    assert state.session_id is None

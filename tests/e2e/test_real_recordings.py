@@ -16,18 +16,23 @@ REALDATA = Path(__file__).resolve().parents[3] / "shared" / "realdata"
 
 @pytest.mark.skipif(not REALDATA.is_dir(), reason="no shared/realdata beside the repository")
 @pytest.mark.parametrize("format_", ["csv", "gpx"])
-def test_every_real_recording_ends_ready_or_with_a_reason(stack: Stack, format_: str) -> None:
+def test_every_real_recording_ends_ready_or_with_a_reason(stack: Stack, format_: str, tmp_path: Path) -> None:
     files = sorted(path for path in REALDATA.glob(f"files*/{format_}/*") if path.is_file())
     assert files
-    with Client(stack.api_url, stack.token(f"realdata-{format_}")) as client:
-        sent = {file: client.send(file, lambda _: None).session_id for file in files}
-        ended = {file: client.wait(session_id, lambda _: None, seconds=120) for file, session_id in sent.items()}
-    for file, session in ended.items():
-        if session["status"] == "ready":
-            assert session["summary"]["points"] > 0, file.name
+    with Client(stack.api_url, stack.token(f"realdata-{format_}"), state=tmp_path) as client:
+        sent = {}
+        for file in files:
+            session_id = client.send(file).session_id
+            assert session_id is not None
+            sent[file] = session_id
+        sessions = {file: client.wait(session_id, seconds=120) for file, session_id in sent.items()}
+    for file, session in sessions.items():
+        if session.status == "ready":
+            assert session.summary["points"] > 0, file.name
         else:
-            code = Code(session["failure"]["code"])
+            assert session.failure is not None
+            code = Code(session.failure.code)
             assert code is not Code.INTERNAL_ERROR, file.name
-            assert CATALOGUE[code].remedy in session["failure"]["message"], file.name
-    ready = sum(session["status"] == "ready" for session in ended.values())
+            assert CATALOGUE[code].remedy in session.failure.message, file.name
+    ready = sum(session.status == "ready" for session in sessions.values())
     assert ready >= len(files) // 2

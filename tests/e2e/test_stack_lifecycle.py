@@ -127,7 +127,7 @@ def test_local_recordings_outlive_a_restart(tmp_path: Path) -> None:
     with Stack(directory=directory, backend="local", keep=True) as first:
         made = process(first, FIXTURES / "sample_track.gpx", lambda _: None)
     with Stack(directory=directory, backend="local", keep=True) as second:
-        assert sessions(second) == [made.session["sessionId"]]
+        assert sessions(second) == [str(made.session.session_id)]
         assert Path(made.parquet[0]).is_file()
     with Stack(directory=directory, backend="local") as fresh:
         assert sessions(fresh) == []
