@@ -14,7 +14,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, MetaData, Table, create_engine
+from sqlalchemy import Connection, MetaData, Table, create_engine, func, select
 from sqlalchemy.pool import NullPool
 
 from telemetry.database.connection import connect_arguments
@@ -44,6 +44,25 @@ def migrate(settings: DatabaseSettings, revision: str = "head") -> SchemaStatus:
     """
     with _locked(settings) as connection:
         command.upgrade(_config(connection), revision)
+        return _status(connection)
+
+
+def deploy(settings: DatabaseSettings, application_role: str = "") -> SchemaStatus:
+    """What a deployment does: up to the newest revision, and the functions' own role given its rights.
+
+    A database that is ahead of this code stays as it is: a deployment that failed later on is being taken back, and
+    every revision keeps the code before it working.
+
+    Parameters
+    ----------
+    application_role : made where it is missing; empty where somebody else sees to roles.
+    """
+    with _locked(settings) as connection:
+        if not _is_ahead(connection):
+            command.upgrade(_config(connection), "head")
+        if application_role:
+            connection.execute(select(func.set_config("telemetry.application_role", application_role, True)))
+            connection.exec_driver_sql((FOLDER / "application_role.sql").read_text("utf-8"))
         return _status(connection)
 
 
@@ -86,6 +105,13 @@ def _locked(settings: DatabaseSettings) -> Iterator[Connection]:
     with _connected(settings) as connection:
         connection.exec_driver_sql((FOLDER / "lock.sql").read_text("utf-8"))
         yield connection
+
+
+def _is_ahead(connection: Connection) -> bool:
+    """Whether the database is at a revision that this code does not know."""
+    current = _status(connection).current
+    known = {script.revision for script in ScriptDirectory(str(FOLDER)).walk_revisions()}
+    return current is not None and current not in known
 
 
 def _config(connection: Connection) -> Config:

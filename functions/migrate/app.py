@@ -1,6 +1,7 @@
 """Applies the migrations on deploy: event in, `migrations.run` called, where the schema stands out.
 
-A failure raises, so that the deployment that invoked the function fails with it.
+CloudFormation invokes it as the custom resource `Migrations` of template.yaml, and fails the deployment when it fails;
+an operator invokes it with `{"action": …}`.
 """
 
 from dataclasses import asdict
@@ -9,7 +10,8 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from migrations.run import migrate, migrate_down, schema_status
+from migrations.custom_resource import answer
+from migrations.run import deploy, migrate, migrate_down, schema_status
 from telemetry.errors import Code, TelemetryError
 from telemetry.services import Services
 
@@ -18,7 +20,7 @@ services = Services()
 
 
 @logger.inject_lambda_context(clear_state=True)
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str | None]:
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """`{"action": "upgrade" | "downgrade" | "status", "revision"?}`; nothing said means upgrade to the newest.
 
     A downgrade must name its revision (`base` empties the schema): nobody loses data by leaving a word out.
@@ -27,6 +29,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str | No
     ------
     TelemetryError : REQUEST_INVALID for another action, or a downgrade without a revision.
     """
+    if "RequestType" in event:
+        return answer(event, lambda: _deploy(event["ResourceProperties"].get("ApplicationRole", "")))
     database = services.settings.database
     action, revision = event.get("action", "upgrade"), event.get("revision")
     match action:
@@ -40,3 +44,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str | No
             raise TelemetryError(Code.REQUEST_INVALID, "action: upgrade, downgrade with its revision, or status")
     logger.info("schema", extra={"action": action, **asdict(status)})
     return asdict(status)
+
+
+def _deploy(application_role: str) -> dict[str, str | None]:
+    status = asdict(deploy(services.settings.database, application_role))
+    logger.info("schema", extra={"action": "deploy", **status})
+    return status
