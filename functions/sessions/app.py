@@ -4,7 +4,7 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler.api_gateway import Response
 
-from telemetry import sessions
+from telemetry import gate, sessions
 from telemetry.api import cursor, models
 from telemetry.api.resolver import PREFIX, Api, path_id
 from telemetry.domain.states import SessionStatus
@@ -102,6 +102,14 @@ def get_track(session_id: str) -> Response[str]:
     owner, _ = api.owner, api.query(models.NoQuery)
     lines = sessions.get_track(services, owner, path_id(session_id))
     return api.answer_if_changed(models.Track.of(lines), content_type="application/geo+json")
+
+
+@api.put(f"{PREFIX}/sessions/<session_id>/gate", summary="Set the start/finish line", tags=["Sessions"])
+def set_gate(session_id: str) -> Response[str]:
+    """202 with the session; its laps are found again, and the old ones stay until then."""
+    owner, found = api.owner, path_id(session_id)
+    line = api.body(models.Gate).model_dump(by_alias=True)
+    return api.answer(202, models.SessionDetail.model_validate(gate.set_gate(services, owner, found, line)))
 
 
 @api.get(f"{PREFIX}/devices", summary="Recording devices", tags=["Devices"])

@@ -144,6 +144,7 @@ class Lap:
     distance_m: float | None
     max_speed_mps: float | None
     source: str
+    sectors_ms: list[float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +173,11 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class SessionDetail(Session):
-    """All there is to see of a session: `failure` when it failed, `progress` while it is processed."""
+    """All there is to see of a session: `failure` when it failed, `progress` while something is at work on it, `gate`
+    where the owner gave one."""
 
     run_id: UUID | None
+    gate: dict[str, Any] | None
     failure: Failure | None
     progress: Progress | None
     files: list[SessionFile]
@@ -217,8 +220,9 @@ def get_session(services: Services, owner: Owner, session_id: UUID) -> SessionDe
     return SessionDetail(
         **_facts(row),
         run_id=row["run_id"],
+        gate=row["gate"],
         failure=_failure(row) if status is SessionStatus.FAILED else None,
-        progress=_progress(row) if status is SessionStatus.PROCESSING else None,
+        progress=_progress(row) if status is SessionStatus.PROCESSING or _detecting_again(row) else None,
         files=[
             SessionFile(upload_id=file.pop("id"), file_name=file.pop("original_file_name"), **file)
             for file in _of_session(services, owner, "files_of_session", session_id)
@@ -423,6 +427,11 @@ def _failure(row: Row) -> Failure:
     known = row["error_code"] in Code.__members__
     code = Code(row["error_code"]) if known else Code.INTERNAL_ERROR
     return Failure(code, user_message(code, row["error_detail"] if known else None))
+
+
+def _detecting_again(row: Row) -> bool:
+    """A session stays ready while its laps are found again at another line."""
+    return bool(row["status"] == SessionStatus.READY and row["job_type"] == JobType.DETECT_LAPS)
 
 
 def _progress(row: Row) -> Progress | None:

@@ -1,8 +1,9 @@
 """The API's JSON: camelCase names, lower-case enum values, UTC times; unknown fields refused."""
 
+import math
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import (
@@ -12,8 +13,10 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    model_validator,
 )
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 from telemetry.domain.names import LONGEST_NAME, clean_file_name, clean_name
 
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 _LONGEST_RAW_NAME = 4096
 MOST_ARTIFACTS = 20
 MOST_SESSIONS = 100
+MOST_SECTOR_LINES = 20
+_SHORTEST_LINE_M, _LONGEST_LINE_M = 1, 1000
 
 
 class Model(BaseModel):
@@ -106,6 +111,30 @@ class RenameRequest(Model):
     """A session's new name."""
 
     name: SessionName
+
+
+class Line(Model):
+    """A line across the track, between two points."""
+
+    latitude_1_deg: Annotated[float, Field(alias="latitude1Deg", ge=-90, le=90, examples=[52.0711])]
+    longitude_1_deg: Annotated[float, Field(alias="longitude1Deg", ge=-180, le=180, examples=[-1.0171])]
+    latitude_2_deg: Annotated[float, Field(alias="latitude2Deg", ge=-90, le=90, examples=[52.0713])]
+    longitude_2_deg: Annotated[float, Field(alias="longitude2Deg", ge=-180, le=180, examples=[-1.0167])]
+
+    @model_validator(mode="after")
+    def _across_a_track(self) -> Self:
+        north = (self.latitude_2_deg - self.latitude_1_deg) * 111_320
+        turn = (self.longitude_2_deg - self.longitude_1_deg + 180) % 360 - 180
+        length = math.hypot(north, turn * 111_320 * math.cos(math.radians(self.latitude_1_deg)))
+        if not _SHORTEST_LINE_M <= length <= _LONGEST_LINE_M:
+            raise PydanticCustomError("line_length", "A line is 1 to 1000 m long")
+        return self
+
+
+class Gate(Line):
+    """The start/finish line, and the lines that divide a lap into sectors, in any order."""
+
+    sectors: Annotated[list[Line], Field(max_length=MOST_SECTOR_LINES)] = []
 
 
 class SessionsQuery(Model):
@@ -262,7 +291,8 @@ class LapInBrief(Model):
 
 
 class Lap(Model):
-    """A lap; times are interpolated at the line."""
+    """A lap; times are interpolated at the line. `durationUncertaintyMs` is expanded: more than nine of ten true
+    durations lie within it. `sectorsMs` is empty without sector lines, null where a line was missed."""
 
     lap_number: int
     kind: Lower
@@ -273,6 +303,7 @@ class Lap(Model):
     distance_m: float | None
     max_speed_mps: float | None
     source: Lower
+    sectors_ms: list[float | None]
 
 
 class LapList(Model):
@@ -333,9 +364,11 @@ class Track(Model):
 
 
 class SessionDetail(Session):
-    """A session with `failure` when it failed, `progress` while it is processed."""
+    """A session with `failure` when it failed, `progress` while something is at work on it, `gate` where the owner gave
+    one."""
 
     run_id: UUID | None
+    gate: Annotated[Gate | None, Field(exclude_if=_absent)] = None
     failure: Annotated[Failure | None, Field(exclude_if=_absent)] = None
     progress: Annotated[Progress | None, Field(exclude_if=_absent)] = None
     files: list[SessionFile]

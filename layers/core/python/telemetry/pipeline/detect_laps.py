@@ -1,37 +1,53 @@
-"""Step 4: the laps that the recording brings, the session's true bounds and its summary. Reads canonical files only.
+"""Step 4: laps, the session's true bounds and its summary, and the trace of each lap against the best. Reads canonical
+files only.
 
-Its completion ends the run: session READY, laps and datasets visible at once.
+Its completion ends the run: session READY, laps and datasets visible at once. It also runs again on a run that has
+succeeded, when the owner gives another line: then its completion replaces the laps in one transaction.
 """
 
 import dataclasses
 import hashlib
-import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from telemetry import recording
+from telemetry import queue, recording
 from telemetry.database.connection import Row, Transaction
 from telemetry.database.queries import load
 from telemetry.database.storable import storable_json
+from telemetry.domain.states import JobType, RunStatus
 from telemetry.errors import Code, TelemetryError
-from telemetry.laps.file_laps import laps_of_file
-from telemetry.laps.lap import GivenLap, Lap, best_lap_ms
-from telemetry.laps.track import COLUMNS
+from telemetry.laps.delta import LAP_DELTA, lap_deltas, reference
+from telemetry.laps.found import LinesGiven, best_lap, find_laps, lines_of_owner, metadata_of
+from telemetry.laps.lap import Lap, theoretical_best_ms
+from telemetry.laps.motion import COLUMNS, Motion
+from telemetry.pipeline.parse_raw import CONTENT_TYPE
 from telemetry.pipeline.step import Completion, Progress, Work, changed
 from telemetry.services import Services
-from telemetry.streams.channels import GNSS_PVT
+from telemetry.streams.channels import GNSS_PVT, SCHEMA_VERSION
+from telemetry.streams.parquet import COMPRESSION, COMPRESSION_LEVEL
 
 _PIPELINE = load("pipeline")
 _DATASETS = load("datasets")
 _LAPS = load("laps")
 
 _READ_BYTES = 1 << 20
+_BUFFER_BYTES = 65_536
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Track:
+    """A `gnss_pvt` dataset and what was found on it."""
+
+    dataset: Row
+    laps: tuple[Lap, ...]
+    motion: Motion | None
 
 
 def perform(services: Services, work: Work, progress: Progress) -> Completion:
@@ -39,42 +55,145 @@ def perform(services: Services, work: Work, progress: Progress) -> Completion:
     datasets = services.database.run(_DATASETS["streams_of_run"], run_id=work.job.run_id, stream_name=GNSS_PVT)
     if not datasets:
         raise TelemetryError(Code.INTERNAL_ERROR, "the run has no gnss_pvt dataset")
-    found: list[Lap] = []
-    for dataset in datasets:
-        with tempfile.TemporaryDirectory(prefix="telemetry-") as directory:
-            file = Path(directory) / "gnss_pvt.parquet"
-            _download(services, dataset, file, progress)
-            found.extend(_laps(file, progress))
-    found.sort(key=lambda lap: (lap.start_time, lap.end_time))
-    laps = tuple(dataclasses.replace(lap, lap_number=number) for number, lap in enumerate(found, 1))
+    gate = _gate(services.database.run(_LAPS["gate_of_session"], session_id=work.session_id))
+    tracks = _numbered([_track(services, dataset, lines_of_owner(gate), progress) for dataset in datasets])
+    laps = tuple(sorted((lap for track in tracks for lap in track.laps), key=lambda lap: lap.lap_number))
+    traces = _traces(services, work, tracks, progress)
     start_time = min(dataset["start_time_utc"] for dataset in datasets)
     end_time = max(dataset["end_time_utc"] for dataset in datasets)
     summary = summarise(datasets, laps, start_time, end_time)
+    rows = storable_json([_row(lap) for lap in laps])
 
     def complete(transaction: Transaction) -> None:
-        changed(transaction.run(_PIPELINE["succeed_run"], run_id=work.job.run_id))
-        changed(
-            transaction.run(
-                _PIPELINE["ready_session"],
-                session_id=work.session_id,
-                start_time_utc=start_time,
-                end_time_utc=end_time,
-                summary=storable_json(summary),
+        mine: dict[str, Any] = {"session_id": work.session_id, "run_id": work.job.run_id}
+        if work.run_status is RunStatus.SUCCEEDED:
+            # The session is locked before the look at its line, so that a line given meanwhile is not overlooked.
+            now = transaction.run(_LAPS["lock_gate_of_session"], session_id=work.session_id)
+            if not now:
+                raise queue.LeaseLost("the session is gone")
+            if _gate(now) != gate:
+                queue.enqueue(transaction, work.job.run_id, JobType.DETECT_LAPS, work.job.payload)
+            transaction.run(_LAPS["delete_laps"], run_id=work.job.run_id)
+            transaction.run(_DATASETS["delete_stream_of_run"], run_id=work.job.run_id, stream_name=LAP_DELTA)
+            transaction.run(_LAPS["set_summary"], session_id=work.session_id, summary=storable_json(summary))
+        else:
+            changed(transaction.run(_PIPELINE["succeed_run"], run_id=work.job.run_id))
+            changed(
+                transaction.run(
+                    _PIPELINE["ready_session"],
+                    session_id=work.session_id,
+                    start_time_utc=start_time,
+                    end_time_utc=end_time,
+                    summary=storable_json(summary),
+                )
             )
-        )
         if laps:
-            transaction.run(
-                _LAPS["insert_laps"],
-                session_id=work.session_id,
-                run_id=work.job.run_id,
-                laps=storable_json([_row(lap) for lap in laps]),
-            )
+            transaction.run(_LAPS["insert_laps"], **mine, laps=rows)
+        if traces:
+            transaction.run(_DATASETS["insert_datasets"], **mine, files=storable_json(traces))
 
     return complete
 
 
+def _gate(rows: list[Row]) -> dict[str, Any] | None:
+    return rows[0]["gate"] if rows else None
+
+
+def _track(services: Services, dataset: Row, owner_lines: LinesGiven | None, progress: Progress) -> _Track:
+    with tempfile.TemporaryDirectory(prefix="telemetry-") as directory:
+        file = Path(directory) / "gnss_pvt.parquet"
+        _download(services, dataset, file, progress)
+        with pq.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER_BYTES) as parquet:
+            found = find_laps(
+                metadata_of(parquet.metadata.metadata, recording.METADATA_KEY),
+                lambda: _batches(parquet, progress),
+                parquet.metadata.num_rows,
+                owner_lines,
+            )
+    progress()
+    return _Track(dataset, found.laps, found.motion if found.laps else None)
+
+
+def _numbered(tracks: list[_Track]) -> list[_Track]:
+    """The laps of all files numbered as one sequence in order of time."""
+    order = sorted(
+        ((lap.start_time, lap.end_time, i, k) for i, track in enumerate(tracks) for k, lap in enumerate(track.laps))
+    )
+    numbers = {(i, k): number for number, (_, _, i, k) in enumerate(order, 1)}
+    return [
+        dataclasses.replace(
+            track,
+            laps=tuple(dataclasses.replace(lap, lap_number=numbers[i, k]) for k, lap in enumerate(track.laps)),
+        )
+        for i, track in enumerate(tracks)
+    ]
+
+
+def _traces(services: Services, work: Work, tracks: Sequence[_Track], progress: Progress) -> list[dict[str, Any]]:
+    """Writes the trace of every timed lap against the best of the session, and gives the dataset rows."""
+    best = best_lap([lap for track in tracks for lap in track.laps])
+    if best is None:
+        return []
+    home = next(track for track in tracks if best in track.laps)
+    against = reference(home.motion, best) if home.motion is not None else None
+    if against is None:
+        return []
+    rows = []
+    for track in tracks:
+        if track.motion is None:
+            continue
+        deltas = lap_deltas(track.motion, track.laps, against)
+        if deltas.num_rows:
+            rows.append(_write_trace(services, work, track.dataset["artifact_id"], deltas, best.lap_number))
+            progress()
+    return rows
+
+
+def _write_trace(
+    services: Services, work: Work, artifact_id: UUID, rows: pa.RecordBatch, best_lap_number: int
+) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="telemetry-") as directory:
+        file = Path(directory) / f"{LAP_DELTA}.parquet"
+        told = {
+            "stream": LAP_DELTA,
+            "schemaVersion": SCHEMA_VERSION,
+            "sessionId": str(work.session_id),
+            "runId": str(work.job.run_id),
+            "artifactId": str(artifact_id),
+            "bestLapNumber": best_lap_number,
+        }
+        table = pa.Table.from_batches([rows]).replace_schema_metadata({recording.METADATA_KEY: storable_json(told)})
+        pq.write_table(table, file, compression=COMPRESSION, compression_level=COMPRESSION_LEVEL)
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        path = services.canonical.dataset_path(
+            tenant_id=work.tenant_id,
+            session_id=str(work.session_id),
+            run_id=str(work.job.run_id),
+            artifact_id=str(artifact_id),
+            attempt=work.job.attempt_count,
+            unique=uuid4().hex,
+            stream=LAP_DELTA,
+        )
+        services.canonical.put_file(path, file, sha256=digest, content_type=CONTENT_TYPE)
+        size = file.stat().st_size
+    stamps = rows.column("timestamp")
+    return {
+        "artifact_id": artifact_id,
+        "stream": LAP_DELTA,
+        "storage_path": path,
+        "schema_version": int(SCHEMA_VERSION),
+        "row_count": rows.num_rows,
+        "byte_size": size,
+        "sha256": digest,
+        "start_time_utc": stamps[0].as_py(),
+        "end_time_utc": stamps[-1].as_py(),
+        "quality": {"bestLapNumber": best_lap_number, "rowsKept": rows.num_rows},
+    }
+
+
 def summarise(datasets: list[Row], laps: tuple[Lap, ...], start_time: datetime, end_time: datetime) -> dict[str, Any]:
     """The session in brief, from the quality reports of its `gnss_pvt` datasets; camelCase, as the API passes it on."""
+    best = best_lap(laps)
     distances = [quality["distanceM"] for quality in _qualities(datasets) if quality.get("distanceM") is not None]
     return {
         "distanceM": sum(distances) if distances else None,
@@ -82,7 +201,9 @@ def summarise(datasets: list[Row], laps: tuple[Lap, ...], start_time: datetime, 
         "points": sum(dataset["row_count"] for dataset in datasets),
         "boundingBox": _around([box for quality in _qualities(datasets) if (box := quality.get("boundingBox"))]),
         "lapCount": len(laps),
-        "bestLapMs": best_lap_ms(laps),
+        "bestLapMs": best.duration_ms if best else None,
+        "bestLapNumber": best.lap_number if best else None,
+        "theoreticalBestMs": theoretical_best_ms(laps),
     }
 
 
@@ -114,21 +235,8 @@ def _download(services: Services, dataset: Row, file: Path, progress: Progress) 
         raise TelemetryError(Code.STORAGE_UNAVAILABLE, "a canonical file arrived changed")
 
 
-def _laps(file: Path, progress: Progress) -> tuple[Lap, ...]:
-    with pq.ParquetFile(file) as parquet:
-        given = _given_laps(parquet.metadata.metadata or {})
-        return laps_of_file(given, _batches(parquet, progress)) if given else ()
-
-
-def _given_laps(metadata: dict[bytes, bytes]) -> list[GivenLap]:
-    return [
-        GivenLap(lap["number"], datetime.fromisoformat(lap["startTime"]), datetime.fromisoformat(lap["endTime"]))
-        for lap in json.loads(metadata.get(recording.METADATA_KEY.encode(), b"{}")).get("laps", [])
-    ]
-
-
 def _batches(parquet: pq.ParquetFile, progress: Progress) -> Iterator[pa.RecordBatch]:
-    for batch in parquet.iter_batches(columns=list(COLUMNS)):
+    for batch in parquet.iter_batches(columns=list(COLUMNS), use_threads=False):
         yield batch
         progress()
 
@@ -144,4 +252,5 @@ def _row(lap: Lap) -> dict[str, Any]:
         "distance_m": lap.distance_m,
         "max_speed_mps": lap.max_speed_mps,
         "source": lap.source,
+        "sectors_ms": list(lap.sectors_ms),
     }

@@ -2,8 +2,10 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from telemetry import queue
+from telemetry.domain.states import RunStatus
 from telemetry.errors import Code, TelemetryError
 from telemetry.pipeline.failpoints import failpoint
 from telemetry.pipeline.failure import record_failure, unexpected
@@ -15,7 +17,26 @@ from telemetry.services import Services
 logger = logging.getLogger(__name__)
 
 
-def execute(services: Services, job: queue.Job, *, remaining_ms: Callable[[], int], whole_life: bool) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """How an attempt ended, and the job that its completion claimed: this worker's to execute now."""
+
+    outcome: Outcome
+    next_job: queue.Job | None = None
+
+
+def _nobody() -> None:
+    """Claims no further job."""
+
+
+def execute(
+    services: Services,
+    job: queue.Job,
+    *,
+    remaining_ms: Callable[[], int],
+    whole_life: bool,
+    next_worker: Callable[[], str | None] = _nobody,
+) -> Executed:
     """Runs the job's step and records how it ended. No store is called while a transaction is open.
 
     Parameters
@@ -23,6 +44,8 @@ def execute(services: Services, job: queue.Job, *, remaining_ms: Callable[[], in
     remaining_ms : time left for the step.
     whole_life : True when the attempt began with a worker's life before it. If that is not enough, no later attempt
         has more: the job fails with PROCESSING_TIMEOUT instead of being tried again.
+    next_worker : asked once the step has succeeded: who claims the next due job in the completing transaction; None
+        when no further job is to be begun.
 
     Raises
     ------
@@ -31,7 +54,7 @@ def execute(services: Services, job: queue.Job, *, remaining_ms: Callable[[], in
     failpoint("after_claim", job.job_type)
     try:
         try:
-            _attempt(services, job, remaining_ms)
+            next_job = _attempt(services, job, remaining_ms, next_worker)
         except queue.LeaseLost:
             raise
         except OutOfTime:
@@ -43,25 +66,29 @@ def execute(services: Services, job: queue.Job, *, remaining_ms: Callable[[], in
             outcome = record_failure(services.database, job, unexpected(error))
         else:
             failpoint("after_commit", job.job_type)
-            return Outcome.SUCCEEDED
+            return Executed(Outcome.SUCCEEDED, next_job)
     except queue.LeaseLost:
         logger.warning("job lost", extra=_identity(job))
-        return Outcome.LOST
-    return outcome
+        return Executed(Outcome.LOST)
+    return Executed(outcome)
 
 
-def _attempt(services: Services, job: queue.Job, remaining_ms: Callable[[], int]) -> None:
+def _attempt(
+    services: Services, job: queue.Job, remaining_ms: Callable[[], int], next_worker: Callable[[], str | None]
+) -> queue.Job | None:
     progress = Progress(services.database, job, lease_s=services.settings.lease_s, remaining_ms=remaining_ms)
     work = load_work(services.database, job)
     complete = STEPS[job.job_type](services, work, progress)
-    successor = following(job.job_type, services.settings)
+    # Work on a run that has succeeded, as finding laps at another line, is the last link of no chain.
+    chained = work.run_status is not RunStatus.SUCCEEDED
+    successor = following(job.job_type, services.settings) if chained else None
+    worker = next_worker()
     with services.database.transaction() as transaction:
         # Row locks in the order job, run, session, artifact, as everywhere.
-        queue.complete(transaction, job)
-        if successor is not None:
-            queue.enqueue(transaction, job.run_id, successor, job.payload)
+        next_job = queue.complete_and_claim(transaction, job, successor=successor, worker=worker)
         complete(transaction)
         failpoint("in_completing_transaction", job.job_type)
+    return next_job
 
 
 def _identity(job: queue.Job) -> dict[str, object]:

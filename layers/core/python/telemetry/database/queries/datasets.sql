@@ -14,3 +14,7 @@ SELECT id, artifact_id, storage_path, row_count, byte_size, sha256, start_time_u
 FROM telemetry_datasets
 WHERE run_id = :run_id AND stream = :stream_name
 ORDER BY start_time_utc, artifact_id;
+
+-- name: delete_stream_of_run
+-- The files of one stream of a run are replaced; without their rows they are orphans, which the janitor sweeps.
+DELETE FROM telemetry_datasets WHERE run_id = :run_id AND stream = :stream_name;

@@ -1,10 +1,52 @@
 -- name: insert_laps
 -- Records the laps of a run; they stay unseen until it succeeded.
 INSERT INTO telemetry_laps (session_id, run_id, lap_number, kind, start_time_utc, end_time_utc, duration_ms,
-                            duration_uncertainty_ms, distance_m, max_speed_mps, source)
+                            duration_uncertainty_ms, distance_m, max_speed_mps, source, sectors_ms)
 SELECT CAST(:session_id AS uuid), CAST(:run_id AS uuid), lap.lap_number, lap.kind, lap.start_time_utc, lap.end_time_utc, lap.duration_ms,
-       lap.duration_uncertainty_ms, lap.distance_m, lap.max_speed_mps, lap.source
+       lap.duration_uncertainty_ms, lap.distance_m, lap.max_speed_mps, lap.source, coalesce(lap.sectors_ms, '[]')
 FROM jsonb_to_recordset(CAST(:laps AS jsonb)) AS lap (
     lap_number integer, kind text, start_time_utc timestamptz, end_time_utc timestamptz,
     duration_ms double precision, duration_uncertainty_ms double precision, distance_m double precision,
-    max_speed_mps double precision, source text);
+    max_speed_mps double precision, source text, sectors_ms jsonb);
+
+-- name: delete_laps
+-- Makes room for laps found again at another line.
+DELETE FROM telemetry_laps WHERE run_id = :run_id;
+
+-- name: gate_of_session
+-- The line that the owner gave, if any.
+SELECT gate FROM telemetry_sessions WHERE id = :session_id;
+
+-- name: lock_gate_of_session
+-- The same, and nobody changes it until the transaction ends.
+SELECT gate FROM telemetry_sessions WHERE id = :session_id FOR UPDATE;
+
+-- name: set_summary
+-- The summary of a session whose laps were found again.
+UPDATE telemetry_sessions SET summary = CAST(:summary AS jsonb) WHERE id = :session_id AND status = 'READY';
+
+-- name: run_to_detect_again
+-- The latest run of an owner's session, with the session's status; no row when it is not the owner's.
+SELECT session.status, run.id AS run_id, run.status AS run_status
+FROM telemetry_sessions AS session
+LEFT JOIN LATERAL (
+    SELECT id, status FROM telemetry_processing_runs WHERE session_id = session.id ORDER BY created_at DESC LIMIT 1
+) AS run ON true
+WHERE session.id = :id AND session.owner_user_id = :owner_user_id;
+
+-- name: lock_detection
+-- Holds the live lap detection of a run: it cannot complete before the transaction ends, and sees its line then.
+SELECT id FROM telemetry_jobs
+WHERE run_id = :run_id AND job_type = 'detect_laps' AND status IN ('QUEUED', 'RUNNING')
+FOR UPDATE;
+
+-- name: artifacts_of_run
+-- The artifacts whose tracks a run recorded.
+SELECT DISTINCT artifact_id FROM telemetry_datasets WHERE run_id = :run_id AND stream = 'gnss_pvt';
+
+-- name: set_gate
+-- The owner's line.
+UPDATE telemetry_sessions
+SET gate = CAST(:gate AS jsonb)
+WHERE id = :id AND owner_user_id = :owner_user_id AND status = 'READY'
+RETURNING id;

@@ -24,7 +24,7 @@ LIMIT :page_size;
 -- name: session
 -- One session of an owner with its newest run and that run's live job.
 SELECT session.id, session.name, session.status, session.start_time_utc, session.end_time_utc, session.device_id,
-       session.summary, session.created_at, session.updated_at,
+       session.summary, session.gate, session.created_at, session.updated_at,
        run.id AS run_id, run.error_code, run.error_detail,
        job.job_type, job.status AS job_status, job.attempt_count, job.max_attempts, job.next_retry_at
 FROM telemetry_sessions AS session
@@ -67,7 +67,8 @@ ORDER BY dataset.stream, dataset.start_time_utc, dataset.id;
 -- name: laps_of_session
 -- The laps of an owner's session in order, as far as their run succeeded.
 SELECT lap.lap_number, lap.kind, lap.start_time_utc, lap.end_time_utc, lap.duration_ms, lap.duration_uncertainty_ms,
-       lap.distance_m, lap.max_speed_mps, lap.source
+       lap.distance_m, lap.max_speed_mps, lap.source,
+       lap.sectors_ms
 FROM telemetry_laps AS lap
 JOIN telemetry_processing_runs AS run ON run.id = lap.run_id AND run.status = 'SUCCEEDED'
 JOIN telemetry_sessions AS session ON session.id = lap.session_id
