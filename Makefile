@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test bench lint format build invoke validate lock clean
+.PHONY: help setup demo up test bench lint format build invoke validate lock openapi clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -34,6 +34,9 @@ test: setup lint ## linters, then every test
 
 bench: $(VENV)/.ready ## speed and memory beside other programs (NAME=csv for one)
 	@PYTHONPATH=layers/core/python $(BIN)/python -m tests.benchmarks $(NAME)
+
+openapi: $(VENV)/.ready ## write infra/openapi.json and the page of /docs anew from routes and models
+	@PYTHONPATH=layers/core/python $(BIN)/python -m infra.description
 
 lint: $(VENV)/.ready ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -56,14 +56,15 @@ class Gateway:
     def __init__(self, template: Template, verifier: TokenVerifier, functions: list[LambdaFunction]) -> None:
         self._cors = template.cors
         self._verifier = verifier
-        # API Gateway prefers literal segments to `{parameter}`; `{` sorts after letters and digits.
+        # API Gateway prefers literal segments to `{parameter}` (`{` sorts after letters and digits), and any of these
+        # to `{rest+}`.
         self._matches = sorted(
             (
                 _Match(route, function, _pattern(route.path))
                 for function in functions
                 for route in function.function.routes
             ),
-            key=lambda match: match.route.path,
+            key=lambda match: ("+}" in match.route.path, match.route.path),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -19,6 +19,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from telemetry.domain.names import LONGEST_NAME, clean_file_name, clean_name
+from telemetry.domain.states import ArtifactStatus, JobStatus, JobType, SessionStatus
 
 if TYPE_CHECKING:
     from telemetry.sessions import TrackLine
@@ -84,6 +85,12 @@ Sha256 = Annotated[
 ]
 Lower = Annotated[str, BeforeValidator(_lower)]
 """A value of one of our enums as the API shows it."""
+UploadState = Annotated[Lower, Field(json_schema_extra={"enum": [status.lower() for status in ArtifactStatus]})]
+SessionState = Annotated[Lower, Field(json_schema_extra={"enum": [status.lower() for status in SessionStatus]})]
+JobState = Annotated[Lower, Field(json_schema_extra={"enum": [status.lower() for status in JobStatus]})]
+JobName = Annotated[Lower, Field(json_schema_extra={"enum": [str(job_type) for job_type in JobType]})]
+LapKind = Annotated[Lower, Field(json_schema_extra={"enum": ["out", "timed", "in"]})]
+LapSource = Annotated[Lower, Field(json_schema_extra={"enum": ["file", "detected"]})]
 
 
 # Requests
@@ -172,7 +179,7 @@ class CreatedUpload(Model):
     """An announced upload. `duplicateOf` is the session that the same bytes made before."""
 
     upload_id: UUID
-    status: Lower
+    status: UploadState
     expires_at: datetime
     upload: SignedRequest
     duplicate_of: Annotated[UUID | None, Field(exclude_if=_absent)] = None
@@ -182,7 +189,7 @@ class Upload(Model):
     """An upload as it stands. `upload` is there while bytes are expected."""
 
     upload_id: UUID
-    status: Lower
+    status: UploadState
     file_name: str
     content_type: str
     byte_size: int
@@ -207,7 +214,7 @@ class Session(Model):
 
     session_id: UUID
     name: str
-    status: Lower
+    status: SessionState
     start_time_utc: datetime
     end_time_utc: datetime
     device_id: UUID | None
@@ -233,8 +240,8 @@ class Failure(Model):
 class Progress(Model):
     """The step at work, or waiting until `nextRetryAt`."""
 
-    job: str
-    status: Lower
+    job: JobName
+    status: JobState
     attempt: int
     max_attempts: int
     next_retry_at: datetime | None
@@ -247,7 +254,7 @@ class SessionFile(Model):
     file_name: str
     byte_size: int
     sha256: str
-    status: Lower
+    status: UploadState
     format: str | None
     compression: str | None
     received_at: datetime | None
@@ -285,9 +292,9 @@ class LapInBrief(Model):
     """A lap's number and time."""
 
     lap_number: int
-    kind: Lower
+    kind: LapKind
     duration_ms: float
-    source: Lower
+    source: LapSource
 
 
 class Lap(Model):
@@ -295,14 +302,14 @@ class Lap(Model):
     durations lie within it. `sectorsMs` is empty without sector lines, null where a line was missed."""
 
     lap_number: int
-    kind: Lower
+    kind: LapKind
     start_time_utc: datetime
     end_time_utc: datetime
     duration_ms: float
     duration_uncertainty_ms: float | None
     distance_m: float | None
     max_speed_mps: float | None
-    source: Lower
+    source: LapSource
     sectors_ms: list[float | None]
 
 

@@ -9,8 +9,9 @@ not see each other's: what Powertools keeps for the whole process (event, metric
 
 import hashlib
 import json
+import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
@@ -44,10 +45,19 @@ class Api(APIGatewayHttpResolver):
     Parameters
     ----------
     name : the function's, in logs and metrics.
+    methods_elsewhere : the methods of each path (with `{parameter}`s) that other functions answer, for the one that
+        answers whatever has no route.
     """
 
-    def __init__(self, services: Services, name: str) -> None:
+    def __init__(
+        self,
+        services: Services,
+        name: str,
+        *,
+        methods_elsewhere: Callable[[], Mapping[str, Sequence[str]]] = dict,
+    ) -> None:
         super().__init__()
+        self._methods_elsewhere = methods_elsewhere
         self._services = services
         self.logger = Logger(service=name)
         # The service's own modules log through the standard library; this gives their lines the same JSON form.
@@ -148,9 +158,11 @@ class Api(APIGatewayHttpResolver):
     def _no_route(self, _: NotFoundError) -> Response[str]:
         """Another method's path answers 405 with the methods that it takes, an unknown path 404."""
         path = self.current_event.path
-        methods = sorted(
-            {route.method for route in (*self._static_routes, *self._dynamic_routes) if route.rule.match(path)}
-        )
+        found = {route.method for route in (*self._static_routes, *self._dynamic_routes) if route.rule.match(path)}
+        for template, elsewhere in self._methods_elsewhere().items():
+            if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
+                found.update(elsewhere)
+        methods = sorted(found)
         if not methods:
             return self._problem(TelemetryError(Code.NOT_FOUND))
         allowed = ", ".join(methods)
