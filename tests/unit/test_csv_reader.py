@@ -331,3 +331,7 @@ def test_any_damage_ends_in_rows_or_a_code(data: st.DataObject) -> None:
     except TelemetryError:
         return
     assert findings.rows_read == table.num_rows + sum(t.count for t in findings.rejected.values())
+
+
+def test_a_header_is_found_above_cells_of_degrees_alone() -> None:
+    assert code_of("lat,lon,desc\n1°14.04′S,5°40.68′W,a\nS1.234°,W5.678°,b\n".encode()).code is Code.CSV_NO_TIME_COLUMN

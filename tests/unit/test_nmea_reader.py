@@ -353,6 +353,7 @@ def test_every_fix_of_a_generated_log_is_what_pynmea2_reads(tmp_path: Path) -> N
         (b"# comment\n" + log("GPWPL,1").encode(), 0.8, "WPL by GP"),
         (log("PMGNTRK,4415.163,N,07631.126,W,00095,M,110833.53,A,,030409").encode(), 0.95, "NMEA 0183: PMGNTRK"),
         (b"$" + rmc("120000").encode() + b"\n$" + gga("120000").encode(), 0.6, "RMC, GGA by GP"),
+        (log("C,+2025,-7,+18").encode(), 0.5, "sentences of one maker only"),
     ],
 )
 def test_recognition(data: bytes, confidence: float, reason: str) -> None:

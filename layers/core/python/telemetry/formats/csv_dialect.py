@@ -17,6 +17,8 @@ SAMPLE_ROWS = 200
 LATER_ROWS = 50
 MAX_COLUMNS = 4096
 
+_ANGLE = re.compile(r"[NSEWnsew+-]?\s*\d[\d.,]*\s*[°º]\s*[\d\s.,'\"′″’”]*[NSEWnsew]?\Z")
+"""`1°14′2.4″S`, `S1.234°`."""
 _NUMERIC = re.compile(r"[+-]?(\d[\d.,]*|[.,]\d+)([eE][+-]?\d+)?[NSEWnsew]?\Z")
 _HAS_DIGITS = re.compile(r"\d")
 _WITH_UNIT = re.compile(r"[+-]?[\d.,]+\s*([A-Za-z°/²%]{1,5})\Z")
@@ -239,12 +241,12 @@ def _uncommented(line: str) -> str:
 
 def _reads_as_names(cells: list[str]) -> bool:
     filled = [cell for cell in cells if cell]
-    numbers = sum(is_number(cell) for cell in filled)
+    numbers = sum(is_number(cell) or bool(_ANGLE.match(cell)) for cell in filled)
     return len(filled) >= 2 and numbers * 4 <= len(filled) and not any(_TIME_LIKE.search(c) for c in filled)
 
 
 def _is_data(cells: list[str]) -> bool:
-    return any(is_number(cell) or _TIME_LIKE.search(cell) for cell in cells)
+    return any(is_number(cell) or _TIME_LIKE.search(cell) or _ANGLE.match(cell) for cell in cells)
 
 
 def _reads_as_units(cells: list[str]) -> bool:

@@ -14,6 +14,8 @@ from telemetry.formats.reader import ByteSource, Findings, Origin, Recognition
 _SENTENCE = re.compile(
     rb"\$(?:(?P<talker>[A-OQ-Z][A-Z])(?P<type>[A-Z]{3})|(?P<magellan>PMGNTRK)|(?P<maker>P[A-Z]{3,6})),[\x20-\x7e]{0,120}"
 )
+_MAKERS = re.compile(rb"\$[A-Z][A-Z0-9]{0,9},[\x20-\x7e]{0,120}?\*[0-9A-Fa-f]{2}(?=[\r\n]|$)")
+"""Sentences of makers that keep to NMEA's form, but not to its names."""
 _POSITIONS = frozenset({"RMC", "GGA", "GLL", "GNS", "GNT"})
 _USUAL = frozenset({"GSV", "TXT"})
 """Satellites in view and notices: not channels of a recording."""
@@ -31,7 +33,8 @@ class NmeaReader:
         if encoding:
             head = head.decode(encoding, "replace").encode("ascii", "replace")
         matches = list(_SENTENCE.finditer(head))
-        if not matches:
+        makers = [match[0].decode("ascii") for match in _MAKERS.finditer(head)]
+        if not matches and not makers:
             return None
         lines = [match[0].decode("ascii").rstrip() for match in matches]
         right = pc.sum(checksums_right(pa.array(lines, pa.string()))).as_py()
@@ -42,6 +45,8 @@ class NmeaReader:
             confidence = 0.95 if types & _POSITIONS else 0.8
         elif len(matches) > 1 and types & set(KINDS):
             confidence = 0.6
+        elif makers and pc.any(checksums_right(pa.array(makers, pa.string()))).as_py():
+            confidence = 0.5
         else:
             return None
         said = ", ".join(known) or ", ".join(sorted(types)[:4]) or "sentences of one maker only"

@@ -21,6 +21,7 @@ STANDARD_COLUMNS = frozenset(
         "time",
         "lat",
         "long",
+        "lng",
         "velocity",
         "heading",
         "height",
