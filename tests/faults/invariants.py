@@ -56,7 +56,8 @@ def record_history(house: House) -> None:
         """CREATE FUNCTION faults_note() RETURNS trigger LANGUAGE plpgsql AS $$
            BEGIN
                INSERT INTO faults_history (place, row_id, old_status, new_status, old_attempt, new_attempt)
-               VALUES (TG_TABLE_NAME, NEW.id, OLD.status, NEW.status, CAST(to_jsonb(OLD) ->> 'attempt_count' AS integer),
+               VALUES (TG_TABLE_NAME, NEW.id, OLD.status, NEW.status,
+                       CAST(to_jsonb(OLD) ->> 'attempt_count' AS integer),
                        CAST(to_jsonb(NEW) ->> 'attempt_count' AS integer));
                RETURN NULL;
            END $$"""
@@ -256,7 +257,9 @@ def _codes(tables: _Tables) -> Iterator[str]:
                 yield f"G: job {job['id']} failed without a code"
         elif code not in Code.__members__:
             yield f"G: job {job['id']} has the unknown code {code}"
-        elif job["status"] not in ("FAILED", "CANCELLED") and not (CATALOGUE[Code(code)].retryable or code in _MAY_PASS):
+        elif job["status"] in ("FAILED", "CANCELLED") or CATALOGUE[Code(code)].retryable or code in _MAY_PASS:
+            continue
+        else:
             yield f"G: job {job['id']} went on after {code}, which is permanent"
 
 

@@ -52,7 +52,7 @@ class StorageProxy:
                     return
                 self.close_connection = True
 
-            do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _pass
+            do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _pass  # noqa: N815 http.server's names
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True

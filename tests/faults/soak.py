@@ -21,7 +21,6 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -31,7 +30,7 @@ from infra.local.postgres import Postgres
 from migrations.run import migrate
 from telemetry import sessions, uploads
 from telemetry.domain.owner import Owner
-from telemetry.errors import Code, TelemetryError
+from telemetry.errors import TelemetryError
 from telemetry.janitor import clean
 from telemetry.services import Services
 from telemetry.settings import DatabaseSettings, Settings
@@ -163,8 +162,11 @@ class Soak:
         end = time.monotonic() + seconds
         while time.monotonic() < end and not self.report.violations:
             self._round(min(ROUND_S, end - time.monotonic()))
-            print(f"round {self.report.rounds}: {self.report.sessions.total()} sessions, "  # noqa: T201 its progress
-                  f"{self.report.faults.total()} faults, {len(self.report.violations)} violations", flush=True)
+            print(
+                f"round {self.report.rounds}: {self.report.sessions.total()} sessions, "
+                f"{self.report.faults.total()} faults, {len(self.report.violations)} violations",
+                flush=True,
+            )
         return self.report
 
     def _round(self, seconds: float) -> None:
@@ -455,7 +457,7 @@ def soak(seconds: float, seed: int) -> Report:
     finally:
         made.close()
         if made.report.violations:
-            print(f"the workers' logs are in {directory}")  # noqa: T201 where to look
+            print(f"the workers' logs are in {directory}")
         else:
             shutil.rmtree(directory, ignore_errors=True)
 
@@ -466,9 +468,9 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 30))
     given = parser.parse_args()
-    print(f"soak of {given.minutes:g} minutes, seed {given.seed}", flush=True)  # noqa: T201 a command's output
+    print(f"soak of {given.minutes:g} minutes, seed {given.seed}", flush=True)
     report = soak(given.minutes * 60, given.seed)
-    print(report)  # noqa: T201 a command's output
+    print(report)
     return 1 if report.violations or not report.sessions else 0
 
 

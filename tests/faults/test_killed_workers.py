@@ -1,4 +1,5 @@
-"""Row 1: kill -9 at every step; and the row of the worker that is frozen for longer than its lease."""
+"""kill -9 after claim; before/after Parquet PUT; inside the completing transaction; after commit, before the SQS ack;
+between raw DELETE and its commit."""
 
 import hashlib
 
@@ -21,6 +22,7 @@ SOURCES = {hashlib.sha256(CSV).hexdigest(): CSV}
         "before_parquet_put@parse_raw",
         "after_parquet_put@parse_raw",
         "in_completing_transaction@artifact_validate",
+        "in_completing_transaction@artifact_classify",
         "in_completing_transaction@parse_raw",
         "in_completing_transaction@detect_laps",
         "after_commit@parse_raw",
@@ -33,7 +35,43 @@ def test_kill_9_at_any_step(crew: Crew, failpoint: str) -> None:
     made = crew.house.finalised(CSV)
     crew.stopped_at(failpoint).kill()
     assert violations(crew.house, settled=False) == []
+    crew.lapse()
     at_rest(crew, SOURCES)
     assert crew.house.session(made)["status"] == "READY"
     assert crew.house.artifacts(made)[0]["status"] == "DISCARDED"
     assert crew.house.raw_paths() == set()
+
+
+def test_kill_9_over_s3_with_nobody_helping(s3_crew: Crew) -> None:
+    """The lease passes by itself, and what the dead worker wrote is swept."""
+    made = s3_crew.house.finalised(CSV)
+    s3_crew.stopped_at("after_parquet_put@parse_raw").kill()
+    orphans = s3_crew.house.canonical_paths()
+    assert orphans
+    at_rest(s3_crew, SOURCES)
+    assert s3_crew.house.session(made)["status"] == "READY"
+    assert s3_crew.house.canonical_paths().isdisjoint(orphans)
+
+
+def test_the_invariants_see_what_is_missing(crew: Crew) -> None:
+    """The check itself: it names each kind of loss that is put before it."""
+    house = crew.house
+    made = house.finalised(CSV)
+    house.drain()
+    assert violations(house, sources=SOURCES) == []
+    path = house.datasets(made)[0]["storage_path"]
+    house.sql("UPDATE telemetry_datasets SET sha256 = repeat('0', 64) WHERE stream = 'gnss_pvt'")
+    assert {one[0] for one in violations(house, sources=SOURCES)} == {"C", "H"}
+    house.services.canonical.delete(path)
+    assert any("has no object" in one for one in violations(house))
+    house.sql("UPDATE telemetry_sessions SET owner_user_id = 'a stranger'")
+    assert {one[0] for one in violations(house)} == {"C", "F"}
+    waiting = house.finalised(CSV + b"\n")
+    assert {one[0] for one in violations(house, objects=False)} == {"E", "F"}
+    house.services.raw.delete(house.artifacts(waiting)[0]["storage_path"])
+    assert any(one.startswith("D") for one in violations(house, settled=False))
+    house.sql("DELETE FROM telemetry_jobs WHERE run_id = :run", run=waiting.run_id)
+    assert any("live jobs []" in one for one in violations(house, settled=False))
+    house.sql("ALTER TABLE telemetry_sessions DISABLE TRIGGER telemetry_sessions_transition")
+    house.sql("UPDATE telemetry_sessions SET status = 'PROCESSING' WHERE id = :id", id=made.session_id)
+    assert any("went from READY" in one for one in violations(house, settled=False))

@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
@@ -24,14 +24,13 @@ from typing import Any
 from telemetry import janitor, recording
 from telemetry.database.queries import load
 from telemetry.errors import TelemetryError
+from telemetry.pipeline import failpoints
 from telemetry.pipeline.drain import drain
 from telemetry.services import Services
 from telemetry.settings import Settings
 
 _PR_SET_PDEATHSIG = 1
-_FENCE = re.compile(
-    r"AND\s+(\w+\.)?status = 'RUNNING'\s+AND\s+(\w+\.)?locked_by = :locked_by\s+AND\s+(\w+\.)?attempt_count = :attempt_count"
-)
+_FENCE = re.compile(r"AND status = 'RUNNING' AND locked_by = :locked_by AND attempt_count = :attempt_count")
 _NO_FENCE = "AND CAST(:locked_by AS text) IS NOT NULL AND CAST(:attempt_count AS integer) IS NOT NULL"
 _FENCED_VERBS = {"heartbeat", "complete", "retry_later", "fail"}
 
@@ -49,6 +48,7 @@ class Order:
     forever : drains again and again, with the janitor now and then, until it is killed.
     fenced : False takes the fence out of every statement.
     clock_s : how far its clock is off.
+    ends_at_failpoint : its life is over when it goes on from its failpoint.
     parser : what becomes of it when it begins to parse: nothing, `hangs` or `dies`.
     delay_ms : makes each parsing last a random time up to this.
     """
@@ -60,6 +60,7 @@ class Order:
     forever: bool = False
     fenced: bool = True
     clock_s: float = 0.0
+    ends_at_failpoint: bool = False
     parser: str = ""
     delay_ms: int = 0
 
@@ -130,9 +131,8 @@ def _tick() -> None:
 class _Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         kept = ("outcome", "job_id", "job_type", "attempt", "status", "code", "task", "error", "frames")
-        return json.dumps(
-            {"message": record.getMessage(), **{name: record.__dict__[name] for name in kept if name in record.__dict__}}
-        )
+        facts = {name: record.__dict__[name] for name in kept if name in record.__dict__}
+        return json.dumps({"message": record.getMessage(), **facts})
 
 
 def work(order: Order) -> int:
@@ -152,8 +152,12 @@ def work(order: Order) -> int:
         shift_clock(order.clock_s)
     settings = Settings.from_environment()
     services = Services(with_lease(settings, order.lease_s) if order.lease_s else settings)
+    over: list[bool] = []
+    if order.ends_at_failpoint:
+        stop = failpoints.stop
+        failpoints.stop = lambda: (stop(), over.append(True))[0]
     if not order.forever:
-        return _attempt(lambda: drain(services, _life(order.seconds)))
+        return _attempt(lambda: drain(services, _life(order.seconds, over)))
     while True:
         _attempt(lambda: drain(services, _life(order.seconds)))
         if random.random() < 0.3:
@@ -161,9 +165,9 @@ def work(order: Order) -> int:
         time.sleep(random.random() * 0.2)
 
 
-def _life(seconds: float) -> Callable[[], int]:
+def _life(seconds: float, over: Sequence[bool] = ()) -> Callable[[], int]:
     end = time.monotonic() + seconds
-    return lambda: int((end - time.monotonic()) * 1000)
+    return lambda: 0 if any(over) else int((end - time.monotonic()) * 1000)
 
 
 def _attempt(do: Callable[[], object]) -> int:
