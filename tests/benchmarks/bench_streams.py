@@ -65,15 +65,15 @@ _BARE = (
 from telemetry.streams.parquet import ParquetFileWriter
 from telemetry.streams.channels import GNSS_PVT_SCHEMA
 writer, spent = None, 0.0
-for first in range(0, rows, 65_536):
-    given = fixes(first, min(65_536, rows - first))
+for first in range(0, rows, 131_072):
+    given = fixes(first, min(131_072, rows - first))
     zero = pa.repeat(pa.scalar(0, pa.uint32()), given.num_rows)
     batch = pa.RecordBatch.from_arrays(
         [given[f.name] if f.name in given.schema.names else zero if f.name == "flags" else pa.nulls(len(zero), f.type)
          for f in GNSS_PVT_SCHEMA], schema=GNSS_PVT_SCHEMA)
     start = time.process_time()
-    writer = writer or ParquetFileWriter(directory / "bare.parquet", batch)
-    writer.write(batch)
+    writer = writer or ParquetFileWriter(directory / "bare.parquet", [batch])
+    writer.write([batch])
     spent += time.process_time() - start
 start = time.process_time()
 writer.close({})

@@ -25,9 +25,9 @@ def rows(count: int = 20_000) -> pa.RecordBatch:
 
 def test_encodings_follow_the_values(tmp_path: Path) -> None:
     path, given = tmp_path / "a.parquet", rows()
-    writer = ParquetFileWriter(path, given)
-    writer.write(given)
-    writer.write(given)
+    writer = ParquetFileWriter(path, [given])
+    writer.write([given])
+    writer.write([given])
     writer.close({"telemetry": "{}"})
     metadata = pq.read_metadata(path)
     group = metadata.row_group(1)
@@ -45,9 +45,9 @@ def test_encodings_follow_the_values(tmp_path: Path) -> None:
 
 def test_row_groups_are_read_a_few_rows_at_a_time(tmp_path: Path) -> None:
     path, given = tmp_path / "a.parquet", rows(1000)
-    writer = ParquetFileWriter(path, given)
+    writer = ParquetFileWriter(path, [given])
     for _ in range(4):
-        writer.write(given)
+        writer.write([given])
     writer.close({})
     batches = list(read_row_groups(path, [1, 2], 300))
     assert max(batch.num_rows for batch in batches) <= 300

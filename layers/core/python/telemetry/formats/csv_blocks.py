@@ -12,7 +12,8 @@ from telemetry.formats.reader import ByteSource
 
 HEAD_BYTES = 256 * 1024
 """The preamble, the header and the first rows are looked for in so many bytes."""
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 4 << 20
+"""About a row group of plain fixes, which then passes to its file without a copy."""
 MAX_LINE_BYTES = 1 << 20
 """A longer line is no row of a recording; it is passed over and counted."""
 
@@ -23,8 +24,8 @@ class Block:
 
     Attributes
     ----------
-    data : UTF-8 without NUL; lines end with ``\\n`` or ``\\r\\n``. Only the first `size` bytes belong to the block:
-        what follows is the begin of the next one, left there to save a copy.
+    data : UTF-8, perhaps with NUL in it; lines end with ``\\n`` or ``\\r\\n``. Only the first `size` bytes belong to
+        the block: what follows is the begin of the next one, left there to save a copy.
     overlong_before : lines that were passed over just before these.
     """
 
@@ -35,6 +36,13 @@ class Block:
     def whole(self) -> bytes:
         """The block's own bytes."""
         return self.data if self.size == len(self.data) else self.data[: self.size]
+
+    def without_nul(self) -> "Block":
+        """The same lines without NUL, which some loggers pad their files with."""
+        if b"\0" not in self.data:
+            return self
+        data = self.whole().replace(b"\0", b"")
+        return Block(data, len(data), self.overlong_before)
 
 
 def read_head(source: ByteSource) -> bytes:
@@ -109,16 +117,17 @@ class LineBlocks:
             if cut:
                 yield Block(block, cut, overlong)
                 overlong = 0
-            if len(rest) > MAX_LINE_BYTES:
+            if len(rest) > MAX_LINE_BYTES and len(rest := rest.replace(b"\0", b"")) > MAX_LINE_BYTES:
                 rest, passing_over = b"", True
                 overlong += 1
+        rest = rest.replace(b"\0", b"")
         self.ends_with_line_end = not rest
         if (rest and not skip) or overlong:
             last = b"" if skip else rest
             yield Block(last, len(last), overlong)
 
     def _decoded(self) -> Iterator[bytes]:
-        """UTF-8 pieces without NUL and without lone carriage returns."""
+        """UTF-8 pieces without lone carriage returns."""
         decoder = None
         if self._encoding not in ("utf-8", "utf-8-sig"):
             decoder = codecs.getincrementaldecoder(self._encoding)("replace")
@@ -127,10 +136,9 @@ class LineBlocks:
             data = piece
             if decoder is not None:
                 data = decoder.decode(piece).encode("utf-8", "replace")
-            if b"\0" in data:
-                data = data.replace(b"\0", b"")
             if b"\r" in data or held:
-                data = held + data
+                # NUL must not part a pair.
+                data = (held + data).replace(b"\0", b"")
                 # The line feed of a pair may be in the next piece.
                 held = b"\r" if data.endswith(b"\r") and not self._old_mac else b""
                 data = self._plain_line_ends(data[: len(data) - len(held)])

@@ -61,6 +61,9 @@ class Shape:
 class RowParser:
     """Parses block after block; counts what it cannot keep into `findings`."""
 
+    tries_plain = True
+    """False looks at every block carefully; the outcome is the same."""
+
     def __init__(
         self,
         shape: Shape,
@@ -74,7 +77,8 @@ class RowParser:
         self._types = types
         self._findings = findings
         self._on_comment = on_comment
-        self._failures = 0
+        self._failures = self._odd_blocks = 0
+        self._tries_plain = self.tries_plain and not any(pa.types.is_string(kind) for kind in types.values())
         self._delimiter = shape.delimiter.encode()
         self._spaced_quote = self._delimiter + b' "'
         self._names = [str(i) for i in range(shape.width)]
@@ -89,7 +93,41 @@ class RowParser:
         for _ in range(block.overlong_before):
             self._reject("malformed_row", self._line)
             self._line += 1
-        # One byte is found far faster than three, and most files have no quote at all.
+        plain = self._plain_table(block) if self._tries_plain and not last else None
+        if plain is not None:
+            table = plain
+            rows = pa.arange(self._line, self._line + table.num_rows)
+            self._line += table.num_rows
+        else:
+            careful = self._careful_table(block.without_nul(), last=last, ended=ended)
+            if careful is None:
+                return None
+            table, rows = careful
+        self._findings.rows_read += len(rows)
+        return self._without_idle_rows(Cells(self._columns(table), rows, self._is_typed(table)))
+
+    # --- the usual path
+
+    def _plain_table(self, block: Block) -> pa.Table | None:
+        """The table where every line is a row of the right width whose cells are all numbers or times, else None.
+
+        Then it does not matter whether a quote or NUL stands in a cell that nobody asked for: one that parts or joins
+        rows gives a row of another width, as does a blank line, and one in a number makes it none.
+        """
+        try:
+            table, ragged = self._parse_as(pa.py_buffer(block.data).slice(0, block.size), self._types, quotes=False)
+        except pa.ArrowInvalid:
+            ragged = [0]
+        if not ragged:
+            return table
+        self._odd_blocks += 1
+        self._tries_plain = self._odd_blocks < _GIVE_UP_AFTER and b'"' not in block.data
+        return None
+
+    # --- blocks that hold anything else
+
+    def _careful_table(self, block: Block, *, last: bool, ended: bool) -> tuple[pa.Table, pa.Int64Array] | None:
+        """The table of a block that may hold anything, and its rows' line numbers; None where it has no row."""
         quoted = b'"' in block.data
         if quoted and self._spaced_quote in block.data:
             # A quote counts only at the very begin of a cell.
@@ -98,43 +136,37 @@ class RowParser:
         size = block.size if not last else len(block.whole().rstrip())
         if not size:
             return None
-        buffer = pa.py_buffer(block.data).slice(0, size)
         first = self._line
-        table, ragged = self._arrow(buffer)
+        table, ragged = self._arrow(pa.py_buffer(block.data).slice(0, size))
         # Without quotes every line is one row; with them a cell may hold line ends.
         if table is not None and not ragged and (not quoted or table.num_rows == _count_lines(block, size)):
-            rows = pa.arange(first, first + table.num_rows)
             self._line += table.num_rows
-        else:
-            data = block.data[:size]
-            self._line += _count_lines(block, size)
-            data, numbers = self._mended(data, first, cut_off=last and not ended)
-            if not numbers:
-                return None
-            table, ragged = self._arrow(pa.py_buffer(data))
-            if table is None or table.num_rows + len(ragged) != len(numbers):
-                raise TelemetryError(Code.CSV_MALFORMED, f"line {first}: not a table from here on")
-            for index in reversed(ragged):
-                self._reject("malformed_row", numbers.pop(index - 1))
-            rows = pa.array(numbers, pa.int64())
-        self._findings.rows_read += len(rows)
-        return self._without_idle_rows(Cells(self._columns(table), rows, self._is_typed(table)))
-
-    # --- the usual path
+            return table, pa.arange(first, first + table.num_rows)
+        data = block.data[:size]
+        self._line += _count_lines(block, size)
+        data, numbers = self._mended(data, first, cut_off=last and not ended)
+        if not numbers:
+            return None
+        table, ragged = self._arrow(pa.py_buffer(data))
+        if table is None or table.num_rows + len(ragged) != len(numbers):
+            raise TelemetryError(Code.CSV_MALFORMED, f"line {first}: not a table from here on")
+        for index in reversed(ragged):
+            self._reject("malformed_row", numbers.pop(index - 1))
+        return table, pa.array(numbers, pa.int64())
 
     def _arrow(self, data: pa.Buffer) -> tuple[pa.Table | None, list[int]]:
         """The table, and the positions (from 1) of lines of another width; None where Arrow refuses the block."""
         if self._failures < _GIVE_UP_AFTER:
             try:
-                return self._parse_as(data, self._types)
+                return self._parse_as(data, self._types, quotes=True)
             except pa.ArrowInvalid:
                 self._failures += 1
         try:
-            return self._parse_as(data, dict.fromkeys(self._types, pa.string()))
+            return self._parse_as(data, dict.fromkeys(self._types, pa.string()), quotes=True)
         except pa.ArrowInvalid:
             return None, []
 
-    def _parse_as(self, data: pa.Buffer, types: dict[int, pa.DataType]) -> tuple[pa.Table, list[int]]:
+    def _parse_as(self, data: pa.Buffer, types: dict[int, pa.DataType], *, quotes: bool) -> tuple[pa.Table, list[int]]:
         ragged: list[int] = []
 
         def skip(row: pa_csv.InvalidRow) -> str:
@@ -146,7 +178,10 @@ class RowParser:
             pa.BufferReader(data),
             read_options=pa_csv.ReadOptions(use_threads=False, column_names=self._names, block_size=data.size + 1),
             parse_options=pa_csv.ParseOptions(
-                delimiter=self._shape.delimiter, ignore_empty_lines=False, invalid_row_handler=skip
+                delimiter=self._shape.delimiter,
+                quote_char='"' if quotes else False,
+                ignore_empty_lines=False,
+                invalid_row_handler=skip,
             ),
             convert_options=pa_csv.ConvertOptions(
                 column_types=names,

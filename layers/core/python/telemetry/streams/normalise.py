@@ -20,7 +20,7 @@ from telemetry.streams.channels import (
     channel_field,
 )
 from telemetry.streams.judgement import Judgement
-from telemetry.streams.values import all_finite, as_type
+from telemetry.streams.values import as_type, extremes, nulls, zeros
 from telemetry.streams.whole_seconds import WholeSecondSpreader
 
 EARLIEST = datetime(1981, 1, 1, tzinfo=UTC)
@@ -120,7 +120,7 @@ class Normaliser:
         ):
             given = arrays.get(name)
             if given is None:
-                arrays[name] = pa.nulls(rows, kind)
+                arrays[name] = nulls(rows, kind)
             elif given.type != kind:
                 arrays[name] = given.cast(kind, safe=False)
             fields[name] = pa.field(name, kind)
@@ -207,8 +207,8 @@ class Normaliser:
         """Mask of the rows with a plausible time, or None when all have one."""
         micros, rows = batch.column("timestamp").view(pa.int64()), batch.column("source_row")
         earliest, latest = _microseconds(EARLIEST), _microseconds(LATEST)
-        extremes = pc.min_max(micros).as_py()
-        if extremes["min"] is not None and extremes["min"] >= earliest and extremes["max"] < latest:
+        span = extremes(micros)
+        if span.least is not None and earliest <= span.least <= span.greatest < latest:
             if not micros.null_count:
                 return None
             plausible = pc.is_valid(micros)
@@ -248,7 +248,7 @@ class Normaliser:
             if column.name == "flags":
                 columns.append(self._flags(batch))
             elif column.name not in given:
-                columns.append(pa.nulls(batch.num_rows, column.type))
+                columns.append(nulls(batch.num_rows, column.type))
             elif column.name in _CORE:
                 columns.append(batch.column(column.name))
             else:
@@ -287,9 +287,9 @@ class Normaliser:
         if "flags" in batch.schema.names:
             flags = pc.fill_null(batch.column("flags").cast(pa.uint32()), pa.scalar(0, pa.uint32()))
         else:
-            flags = pa.repeat(pa.scalar(0, pa.uint32()), batch.num_rows)
+            flags = zeros(batch.num_rows, pa.uint32())
         micros = batch.column("timestamp").view(pa.int64())
-        steps = pc.pairwise_diff(micros)
+        steps = pc.subtract(micros.slice(1), micros.slice(0, len(micros) - 1))
         first, smallest = micros[0].as_py(), pc.min(steps).as_py()
         backward = first < self._previous
         if first < self._latest or (smallest is not None and smallest < 0):
@@ -358,16 +358,16 @@ def _within(values: pa.Array, limit: float) -> bool:
     """True when every value is there, finite and within ±`limit`."""
     if values.null_count:
         return False
-    extremes = pc.min_max(values).as_py()
-    return extremes["min"] >= -limit and extremes["max"] <= limit and all_finite(values)
+    span = extremes(values)
+    return span.finite and span.least is not None and bool(-limit <= span.least and span.greatest <= limit)
 
 
 def _zero_mask(batch: pa.RecordBatch) -> pa.Array | None:
     """Mask of the fixes at exactly 0°, 0°, or None when there is none."""
     latitude, longitude = batch.column("latitude_deg"), batch.column("longitude_deg")
     for values in (latitude, longitude):
-        extremes = pc.min_max(values).as_py()
-        if extremes["min"] is None or not extremes["min"] <= 0.0 <= extremes["max"]:
+        span = extremes(values)
+        if span.least is None or not span.least <= 0.0 <= span.greatest:
             return None
     zero = pc.fill_null(pc.and_(pc.equal(latitude, 0.0), pc.equal(longitude, 0.0)), False)
     return zero if pc.any(zero).as_py() else None
@@ -376,10 +376,12 @@ def _zero_mask(batch: pa.RecordBatch) -> pa.Array | None:
 def _edge_place(batch: pa.RecordBatch, zero: pa.Array | None, *, last: bool) -> tuple[float, float] | None:
     """The batch's first or last position that is not exactly 0°, 0°."""
     latitude, longitude = batch.column("latitude_deg"), batch.column("longitude_deg")
+    edge = batch.num_rows - 1 if last else 0
+    if zero is None and latitude[edge].is_valid and longitude[edge].is_valid:
+        return latitude[edge].as_py(), longitude[edge].as_py()
     valid = pc.and_(pc.is_valid(latitude), pc.is_valid(longitude))
     if zero is not None:
         valid = pc.and_(valid, pc.invert(zero))
-    edge = batch.num_rows - 1 if last else 0
     if not valid[edge].as_py():
         edge = (
             pc.max(pc.if_else(valid, pa.arange(0, batch.num_rows), None)).as_py() if last else valid.index(True).as_py()

@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 
 from telemetry.streams.parquet import ParquetFileWriter, read_row_groups
 
-ROW_GROUP_ROWS = 65_536
-ROW_GROUP_BYTES = 8 << 20
+ROW_GROUP_ROWS = 131_072
+ROW_GROUP_BYTES = 9 << 20
 HELD_BACK = 8
 """One row group in `HELD_BACK` stays in the window when it is written, so that disorder of a few rows at its edge
 costs no second pass."""
@@ -45,47 +45,74 @@ class _RowGroup:
 
 
 class Window:
-    """Gathers batches and gives them again in pieces of one row group, with the row that follows each."""
+    """Gathers batches and gives them again in row groups, ordered by time, with the row that follows each.
+
+    Batches that come in order are passed on as they are, parted where a row group ends, without a copy.
+    """
+
+    trusts_order = True
+    """False sorts always, whether the batches come in order or not."""
 
     def __init__(self) -> None:
         self._batches: list[pa.RecordBatch] = []
         self._rows = 0
         self._bytes = 0
+        self._latest = -(1 << 62)
+        self._ordered = self.trusts_order
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Takes rows of the same schema."""
+        """Takes rows of the same schema, at least one."""
+        if self._ordered:
+            micros = _micros(batch)
+            self._ordered = _first(micros) >= self._latest and _is_ascending(micros)
+            self._latest = _last(micros)
         self._batches.append(batch)
         self._rows += batch.num_rows
         self._bytes += batch.nbytes
 
-    def pieces(self, *, last: bool, sort: bool) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch | None]]:
-        """Row groups that are full (all that is left when `last`), sorted by time if asked."""
+    def row_groups(self, *, last: bool) -> Iterator[tuple[list[pa.RecordBatch], pa.RecordBatch | None]]:
+        """The rows of each group that is full (all that is left when `last`)."""
         if not self._rows:
             return
         size = max(1, min(ROW_GROUP_ROWS, ROW_GROUP_BYTES * self._rows // max(1, self._bytes)))
         held_back = 0 if last else max(1, size // HELD_BACK)
         if not last and self._rows < size + held_back:
             return
-        rows = self._batches[0] if len(self._batches) == 1 else pa.concat_batches(self._batches)
-        if sort:
-            rows = sorted_by_time(rows)
-        start = 0
-        while rows.num_rows - start >= size + held_back or (last and start < rows.num_rows):
-            piece = rows.slice(start, size)
-            start += piece.num_rows
-            yield piece, rows.slice(start, 1) if start < rows.num_rows else None
-        rest = rows.slice(start)
-        self._batches = [rest] if rest.num_rows else []
-        self._rows, self._bytes = rest.num_rows, rest.nbytes
+        if not self._ordered:
+            self._sort()
+        while self._rows >= size + held_back or (last and self._rows):
+            group = self._taken(size)
+            yield group, self._batches[0].slice(0, 1) if self._batches else None
+        self._bytes = sum(batch.nbytes for batch in self._batches)
+
+    def _sort(self) -> None:
+        rows = sorted_by_time(self._batches[0] if len(self._batches) == 1 else pa.concat_batches(self._batches))
+        self._batches = [rows]
+        self._latest, self._ordered = _last(_micros(rows)), self.trusts_order
+
+    def _taken(self, size: int) -> list[pa.RecordBatch]:
+        """The first `size` rows, which leave the window."""
+        group: list[pa.RecordBatch] = []
+        while size and self._batches:
+            batch = self._batches.pop(0)
+            if batch.num_rows > size:
+                self._batches.insert(0, batch.slice(size))
+                batch = batch.slice(0, size)
+            group.append(batch)
+            size -= batch.num_rows
+            self._rows -= batch.num_rows
+        return group
 
 
 def sorted_by_time(rows: pa.RecordBatch) -> pa.RecordBatch:
     """Stable; the very same batch when it is in order already."""
     micros = _micros(rows)
-    smallest = pc.min(pc.pairwise_diff(micros)).as_py()
-    if smallest is None or smallest >= 0:
-        return rows
-    return rows.take(pc.array_sort_indices(micros))
+    return rows if _is_ascending(micros) else rows.take(pc.array_sort_indices(micros))
+
+
+def _is_ascending(micros: pa.Array) -> bool:
+    last = len(micros) - 1
+    return last < 1 or bool(pc.min(pc.subtract(micros.slice(1), micros.slice(0, last))).as_py() >= 0)
 
 
 class OrderedStream(Generic[ObserverT]):
@@ -142,19 +169,22 @@ class OrderedStream(Generic[ObserverT]):
             part.unlink(missing_ok=True)
 
     def _flush(self, *, last: bool) -> None:
-        for rows, following in self._window.pieces(last=last, sort=True):
-            self._write_group(self.observer.observe(rows, following))
+        for group, following in self._window.row_groups(last=last):
+            self._write_group(self._observed(group, following))
 
-    def _write_group(self, rows: pa.RecordBatch) -> None:
+    def _observed(self, group: list[pa.RecordBatch], following: pa.RecordBatch | None) -> list[pa.RecordBatch]:
+        after = [*(rows.slice(0, 1) for rows in group[1:]), following]
+        return [self.observer.observe(rows, row_after) for rows, row_after in zip(group, after, strict=True)]
+
+    def _write_group(self, group: list[pa.RecordBatch]) -> None:
         if self._writer is None:
             self._parts.append(self._path.with_name(f"{self._path.name}.part{self._next_part}"))
             self._next_part += 1
-            self._writer = ParquetFileWriter(self._parts[-1], rows)
-        micros = _micros(rows)
+            self._writer = ParquetFileWriter(self._parts[-1], group)
         part, before = self._parts[-1], self._groups[-1] if self._groups else None
         index = before.index + 1 if before and before.part == part else 0
-        self._groups.append(_RowGroup(part, index, micros[0].as_py(), micros[-1].as_py()))
-        self._writer.write(rows)
+        self._groups.append(_RowGroup(part, index, _first(_micros(group[0])), _last(_micros(group[-1]))))
+        self._writer.write(group)
 
     def _end_part(self) -> None:
         if self._writer is not None:
@@ -168,15 +198,15 @@ class OrderedStream(Generic[ObserverT]):
             self._groups = []
             old, self._parts = self._parts, [*self._parts]
             for start in range(0, len(runs), MERGED_RUNS):
-                for rows, _ in _merged(runs[start : start + MERGED_RUNS], schema):
-                    self._write_group(rows)
+                for group, _ in _merged(runs[start : start + MERGED_RUNS], schema):
+                    self._write_group(group)
                 self._end_part()
             self._drop(old)
             runs = _ascending_runs(self._groups)
         old, self._parts, self._groups = self._parts, [*self._parts], []
         self.observer = self._make_observer()
-        for rows, following in _merged(runs, schema):
-            self._write_group(self.observer.observe(rows, following))
+        for group, following in _merged(runs, schema):
+            self._write_group(self._observed(group, following))
         self._drop(old)
 
     def _drop(self, old: list[Path]) -> None:
@@ -210,7 +240,7 @@ class _Run:
     @property
     def last(self) -> int:
         """The last time in memory."""
-        return int(_micros(self.rows)[-1].as_py())
+        return _last(_micros(self.rows))
 
     def take(self, bound: int, *, inclusive: bool) -> pa.RecordBatch:
         """The rows in memory up to `bound`; reads on when none is left."""
@@ -226,7 +256,17 @@ def _micros(rows: pa.RecordBatch) -> pa.Array:
     return rows.column("timestamp").view(pa.int64())
 
 
-def _merged(runs: list[list[_RowGroup]], schema: pa.Schema) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch | None]]:
+def _first(micros: pa.Array) -> int:
+    return int(micros[0].as_py())
+
+
+def _last(micros: pa.Array) -> int:
+    return int(micros[-1].as_py())
+
+
+def _merged(
+    runs: list[list[_RowGroup]], schema: pa.Schema
+) -> Iterator[tuple[list[pa.RecordBatch], pa.RecordBatch | None]]:
     """The rows of ascending runs as one ascending sequence in pieces of a row group; of equal times, the earlier
     run's come first."""
     window = Window()
@@ -241,8 +281,8 @@ def _merged(runs: list[list[_RowGroup]], schema: pa.Schema) -> Iterator[tuple[pa
         rows = [part for part in taken if part.num_rows]
         window.add(sorted_by_time(pa.concat_batches(rows)) if len(rows) > 1 else rows[0])
         active = [run for run in active if run.rows.num_rows]
-        yield from window.pieces(last=False, sort=False)
-    yield from window.pieces(last=True, sort=False)
+        yield from window.row_groups(last=False)
+    yield from window.row_groups(last=True)
 
 
 def _union(known: pa.Schema, new: pa.Schema) -> pa.Schema:

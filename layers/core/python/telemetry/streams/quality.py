@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from telemetry.streams.channels import UNIT, Flag
 from telemetry.streams.distance import step_lengths_m
+from telemetry.streams.values import extremes
 
 SPIKE_SPEED_MPS = 150.0
 """A fix is a spike when the way in and the way out both need more than this, and together are more than twice the
@@ -101,17 +102,18 @@ class Timing:
         self.rows += len(micros)
         if not len(steps):
             return
-        smallest = pc.min(steps).as_py()
+        span = pc.min_max(steps).as_py()
+        smallest, greatest = span["min"], span["max"]
         positive = steps
         if smallest <= 0:
             positive = steps.filter(pc.greater(steps, 0))
             self.duplicates += len(steps) - len(positive)
         self._intervals.add(positive)
-        self._remember_longest(micros, steps)
+        self._remember_longest(micros, steps, greatest)
 
-    def _remember_longest(self, micros: pa.Array, steps: pa.Array) -> None:
+    def _remember_longest(self, micros: pa.Array, steps: pa.Array, greatest: int) -> None:
         threshold = self._longest[-1][0] if len(self._longest) == LISTED_GAPS else 0
-        if pc.max(steps).as_py() <= threshold:
+        if greatest <= threshold:
             return
         lengths, ends = steps, micros.slice(len(micros) - len(steps))
         longer = pc.greater(lengths, threshold)
@@ -197,8 +199,8 @@ class TrackQuality:
         return rows.set_column(index, rows.schema.field(index), flags) if flags is not rows.column("flags") else rows
 
     def _notice_antimeridian(self, longitude: pa.Array) -> None:
-        west_east = pc.min_max(longitude).as_py()
-        if west_east["max"] - west_east["min"] > 180:
+        west, east, _ = extremes(longitude)
+        if east - west > 180:
             turn = pc.abs(pc.subtract(longitude.slice(1), longitude.slice(0, len(longitude) - 1)))
             self.crosses_antimeridian = self.crosses_antimeridian or bool(pc.max(turn).as_py() > 180)
 
@@ -207,6 +209,9 @@ class TrackQuality:
     ) -> pa.Array | None:
         """Mask over the rows, or None when there is none."""
         if len(steps) < 2:
+            return None
+        furthest, shortest = extremes(metres), pc.min(steps).as_py()
+        if furthest.finite and furthest.greatest <= shortest * (SPIKE_SPEED_MPS / _SECOND):
             return None
         # metres per microsecond; a step without time cannot be judged.
         fast = pc.greater(metres, pc.multiply(steps.cast(pa.float64()), SPIKE_SPEED_MPS / _SECOND))
@@ -256,7 +261,7 @@ class TrackQuality:
     ) -> None:
         self._add_box(rows.column("latitude_deg"), rows.column("longitude_deg"))
         self._add_distance(flags, into, metres, spike)
-        speed = pc.max(rows.column("speed_mps")).as_py()
+        speed = extremes(rows.column("speed_mps")).greatest
         if speed is not None:
             self.max_speed_mps = max(speed, self.max_speed_mps or 0.0)
         self.has_altitude = self.has_altitude or rows.column("altitude_m").null_count < rows.num_rows
@@ -268,13 +273,14 @@ class TrackQuality:
             self._fix_types[None] += rows.num_rows
 
     def _add_box(self, latitude: pa.Array, longitude: pa.Array) -> None:
-        box, across = pc.min_max(latitude).as_py(), pc.min_max(longitude).as_py()
-        self._south, self._north = min(self._south, box["min"]), max(self._north, box["max"])
-        self._west, self._east = min(self._west, across["min"]), max(self._east, across["max"])
-        if across["min"] >= 0:
-            self._west_of_east = min(self._west_of_east, across["min"])
-        elif across["max"] < 0:
-            self._east_of_west = max(self._east_of_west, across["max"])
+        south, north, _ = extremes(latitude)
+        west, east, _ = extremes(longitude)
+        self._south, self._north = min(self._south, south), max(self._north, north)
+        self._west, self._east = min(self._west, west), max(self._east, east)
+        if west >= 0:
+            self._west_of_east = min(self._west_of_east, west)
+        elif east < 0:
+            self._east_of_west = max(self._east_of_west, east)
         else:
             self._west_of_east = min(
                 self._west_of_east, pc.min(longitude.filter(pc.greater_equal(longitude, 0.0))).as_py()
