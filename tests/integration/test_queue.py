@@ -163,6 +163,9 @@ def test_a_run_has_at_most_one_live_job_of_a_type(database: Database) -> None:
 VERBS: dict[str, Callable[[Transaction, Job], object]] = {
     "heartbeat": queue.heartbeat,
     "complete": queue.complete,
+    "complete_and_claim": lambda transaction, job: queue.complete_and_claim(
+        transaction, job, successor=JobType.DETECT_LAPS, worker="worker"
+    ),
     "retry_later": lambda transaction, job: queue.retry_later(transaction, job, ERROR),
     "fail": lambda transaction, job: queue.fail(transaction, job, ERROR),
 }
@@ -202,6 +205,7 @@ def test_a_worker_that_lost_its_job_changes_nothing(
     new_job(database)
     job = claimed(database)
     lost_by(database, job)
+    new_job(database)
     everything = query("SELECT * FROM telemetry_jobs")
     before = database.run(everything)
     with pytest.raises(LeaseLost, match=str(job.id)), database.transaction() as transaction:
@@ -213,12 +217,149 @@ def test_a_worker_that_lost_its_job_changes_nothing(
 def test_every_part_of_the_fence_counts(database: Database, part: str) -> None:
     new_job(database)
     job = claimed(database)
+    waiting = new_job(database)
     wrong: dict[str, Any] = {"locked_by": "worker/another-claim", "attempt_count": 2, "id": uuid4()}
     for act in VERBS.values():
         with pytest.raises(LeaseLost), database.transaction() as transaction:
             act(transaction, replace(job, **{part: wrong[part]}))
+    assert row_of(database, waiting)["status"] == "QUEUED"
     with database.transaction() as transaction:
         queue.complete(transaction, job)
+
+
+# Completing and claiming the next in one
+
+
+def complete_and_claim(
+    database: Database, job: Job, successor: JobType | None = None, worker: str | None = "worker"
+) -> Job | None:
+    with database.transaction() as transaction:
+        return queue.complete_and_claim(transaction, job, successor=successor, worker=worker)
+
+
+def test_a_completion_enqueues_the_successor_and_claims_the_oldest_due_job(database: Database) -> None:
+    new_job(database, artifactIds=["a"])
+    job = claimed(database)
+    waiting, younger, older = (new_job(database) for _ in range(3))
+    database.run(
+        query("UPDATE telemetry_jobs SET next_retry_at = now() + interval '1 hour' WHERE id = :id"), id=waiting
+    )
+    database.run(
+        query("UPDATE telemetry_jobs SET created_at = created_at - interval '1 hour' WHERE id = :id"), id=older
+    )
+    taken = complete_and_claim(database, job, JobType.DETECT_LAPS, "worker-7")
+    assert taken is not None
+    assert (taken.id, taken.job_type, taken.attempt_count, taken.max_attempts) == (older, JobType.PARSE_RAW, 1, 3)
+    worker, _, claim_id = taken.locked_by.partition("/")
+    assert worker == "worker-7"
+    assert UUID(claim_id)
+    row = row_of(database, older)
+    assert (row["status"], row["locked_by"], row["attempt_count"]) == ("RUNNING", taken.locked_by, 1)
+    assert row["locked_at"] is not None
+    ended = row_of(database, job.id)
+    assert (ended["status"], ended["locked_at"], ended["locked_by"]) == ("SUCCEEDED", None, None)
+    assert row_of(database, younger)["status"] == "QUEUED"
+    after_younger, successor = claimed(database), claimed(database)
+    assert after_younger.id == younger
+    assert (successor.run_id, successor.job_type, successor.payload) == (
+        job.run_id,
+        JobType.DETECT_LAPS,
+        {"artifactIds": ["a"]},
+    )
+    assert queue.claim(database, "worker") is None
+
+
+@pytest.mark.parametrize("worker", [None, "worker"])
+def test_a_completion_with_nothing_to_claim_gives_none(database: Database, worker: str | None) -> None:
+    new_job(database)
+    assert complete_and_claim(database, claimed(database), JobType.DETECT_LAPS, worker) is None
+    job = claimed(database)
+    assert job.job_type is JobType.DETECT_LAPS
+    assert complete_and_claim(database, job, None, worker) is None
+    assert queue.depth(database) == queue.Depth(due=0, waiting=0, running=0, oldest_due_s=0.0)
+
+
+def test_a_completion_that_names_no_worker_claims_nothing(database: Database) -> None:
+    new_job(database)
+    job = claimed(database)
+    waiting = new_job(database)
+    assert complete_and_claim(database, job, worker=None) is None
+    row = row_of(database, waiting)
+    assert (row["status"], row["attempt_count"]) == ("QUEUED", 0)
+
+
+@pytest.mark.parametrize("part", ["locked_by", "attempt_count", "id"])
+def test_a_lost_completion_does_nothing_even_without_a_transaction_to_undo_it(database: Database, part: str) -> None:
+    new_job(database)
+    job = claimed(database)
+    new_job(database)
+    everything = query("SELECT * FROM telemetry_jobs ORDER BY created_at")
+    before = database.run(everything)
+    wrong: dict[str, Any] = {"locked_by": "worker/another-claim", "attempt_count": 2, "id": uuid4()}
+    with pytest.raises(LeaseLost):
+        queue.complete_and_claim(
+            database, replace(job, **{part: wrong[part]}), successor=JobType.DETECT_LAPS, worker="worker"
+        )
+    assert database.run(everything) == before
+
+
+def test_a_completion_rolled_back_hands_out_nothing(database: Database) -> None:
+    new_job(database)
+    job = claimed(database)
+    waiting = new_job(database)
+    everything = query("SELECT * FROM telemetry_jobs ORDER BY created_at")
+    before = database.run(everything)
+    with pytest.raises(KeyError), database.transaction() as transaction:
+        taken = queue.complete_and_claim(transaction, job, successor=JobType.DETECT_LAPS, worker="worker")
+        assert taken is not None
+        raise KeyError
+    assert database.run(everything) == before
+    assert claimed(database).id == waiting
+
+
+def test_a_job_claimed_by_an_open_completion_is_stepped_over(database: Database, other: Database) -> None:
+    new_job(database)
+    new_job(database)
+    job, theirs = claimed(database), claimed(other)
+    first, second = new_job(database), new_job(database)
+    with other.transaction() as transaction:
+        taken = queue.complete_and_claim(transaction, theirs, successor=None, worker="slow")
+        assert taken is not None
+        assert taken.id == first
+        mine = complete_and_claim(database, job)
+        assert mine is not None
+        assert mine.id == second
+
+
+def test_workers_that_complete_and_claim_at_once_never_share_a_job(
+    database: Database, database_settings: DatabaseSettings
+) -> None:
+    for _ in range(40):
+        new_job(database)
+    start = threading.Barrier(6)
+
+    def drain(name: str) -> list[Job]:
+        own = Database(database_settings)
+        own.run(query("SELECT 1"))
+        start.wait(10)
+        jobs = []
+        job = queue.claim(own, name)
+        while job is not None:
+            jobs.append(job)
+            successor = JobType.DETECT_LAPS if job.job_type is JobType.PARSE_RAW else None
+            job = complete_and_claim(own, job, successor, name) or queue.claim(own, name)
+        own.close()
+        return jobs
+
+    with ThreadPoolExecutor(6) as pool:
+        taken = [job for jobs in pool.map(drain, [f"worker-{number}" for number in range(6)]) for job in jobs]
+    assert len({job.id for job in taken}) == len(taken) == 80
+    assert {job.attempt_count for job in taken} == {1}
+    assert len({job.locked_by for job in taken}) == 80
+    ended = database.run(
+        query("SELECT job_type, status, count(*) AS jobs FROM telemetry_jobs GROUP BY 1, 2 ORDER BY 1")
+    )
+    assert [tuple(row.values()) for row in ended] == [("detect_laps", "SUCCEEDED", 40), ("parse_raw", "SUCCEEDED", 40)]
 
 
 # Heartbeat, end, retry
@@ -446,9 +587,12 @@ def test_finished_jobs_cost_nothing(database: Database, database_settings: Datab
     """Blocks touched instead of time measured: the same on every machine."""
     run_id = new_run(database)
     new_job(database)
+    running = claimed(database)
+    new_job(database)
     jobs = load("jobs")
+    fence = {"id": running.id, "locked_by": running.locked_by, "attempt_count": running.attempt_count}
     with connect(database_settings) as sql:
-        cost_before = {name: blocks(sql, jobs[name]) for name in PLANNED}
+        cost_before = {name: blocks(sql, jobs[name], fence) for name in PLANNED}
         sql.run(
             "INSERT INTO telemetry_jobs (run_id, job_type, status, attempt_count, created_at) "
             "SELECT CAST(:run_id AS uuid), 'parse_raw', 'SUCCEEDED', 1, now() - interval '1 day' "
@@ -458,20 +602,24 @@ def test_finished_jobs_cost_nothing(database: Database, database_settings: Datab
         )
         sql.run("VACUUM ANALYZE telemetry_jobs")
         for name, index in PLANNED.items():
-            assert index in indexes(plan(sql, jobs[name])), name
-            # A tree over more rows is a level or two deeper, in each index that the written row enters.
-            assert blocks(sql, jobs[name]) <= cost_before[name] + 8, name
+            assert index in indexes(plan(sql, jobs[name], fence)), name
+            # A tree over more rows is a level or two deeper, in each index that a written row enters.
+            deeper = 8 * WRITTEN_ROWS.get(name, 1)
+            assert blocks(sql, jobs[name], fence) <= cost_before[name] + deeper, name
 
 
 PLANNED = {
     "claim": "telemetry_jobs_claim_idx",
+    "complete_and_claim": "telemetry_jobs_claim_idx",
     "rescue": "telemetry_jobs_rescue_idx",
     "depth": "telemetry_jobs_claim_idx",
     "cancel_live": "telemetry_jobs_run_idx",
     "count_live": "telemetry_jobs_run_idx",
 }
+WRITTEN_ROWS = {"complete_and_claim": 3}
 PARAMETERS: dict[str, Any] = {
-    "locked_by": "worker/claim",
+    "next_locked_by": "worker/claim",
+    "successor": "detect_laps",
     "lease_s": 60.0,
     "batch": 100,
     "error_code": "WORKER_LOST",
@@ -480,9 +628,9 @@ PARAMETERS: dict[str, Any] = {
 }
 
 
-def plan(sql: Any, planned: Query) -> dict[str, Any]:
+def plan(sql: Any, planned: Query, fence: dict[str, Any]) -> dict[str, Any]:
     """What PostgreSQL did for the query, rolled back."""
-    given = {name: value for name, value in PARAMETERS.items() if f":{name}" in planned.sql}
+    given = {name: value for name, value in (PARAMETERS | fence).items() if f":{name}" in planned.sql}
     sql.run("BEGIN")
     (answer,) = sql.run("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + planned.sql, **given)
     sql.run("ROLLBACK")
@@ -495,6 +643,6 @@ def indexes(node: dict[str, Any]) -> set[str]:
     return {node.get("Index Name", "")}.union(*(indexes(child) for child in node.get("Plans", [])))
 
 
-def blocks(sql: Any, planned: Query) -> int:
-    root = plan(sql, planned)
+def blocks(sql: Any, planned: Query, fence: dict[str, Any]) -> int:
+    root = plan(sql, planned, fence)
     return int(root["Shared Hit Blocks"] + root["Shared Read Blocks"])

@@ -1,4 +1,4 @@
-"""The verbs over telemetry_jobs: claim, heartbeat, complete, retry, fail, cancel, rescue.
+"""The verbs over telemetry_jobs: claim, heartbeat, complete (and claim the next), retry, fail, cancel, rescue.
 
 A job belongs to the worker that claimed it until its lease passes. Every later write carries the fence (id, status,
 locked_by, attempt_count) and raises `LeaseLost` when it changes nothing. Rows of runs, sessions and artifacts are
@@ -69,7 +69,7 @@ def claim(runner: Runner, worker: str) -> Job | None:
     worker : who works here, for people who read the table; a fresh id per claim is added, as a dead worker's name
         may come back.
     """
-    rows = runner.run(load("jobs")["claim"], locked_by=f"{worker}/{uuid4()}")
+    rows = runner.run(load("jobs")["claim"], locked_by=_claim_id(worker))
     if not rows:
         return None
     return Job(**_typed(rows[0]))
@@ -93,6 +93,34 @@ def complete(transaction: Transaction, job: Job) -> None:
     LeaseLost : the job is no longer ours.
     """
     _fenced(transaction, "complete", job)
+
+
+def complete_and_claim(runner: Runner, job: Job, *, successor: JobType | None, worker: str | None) -> Job | None:
+    """Ends the job as SUCCEEDED, enqueues its successor, and takes the oldest due job: one statement, one fence.
+
+    The next job is the worker's only once the transaction has committed; rolled back, it is due as before. A worker
+    that dies after the commit leaves it to be rescued, as after a plain `claim`. In the order of locks this is the
+    job's place, the first: the claim waits for no row.
+
+    Parameters
+    ----------
+    successor : type of the job that follows in the same run, with the same payload. It is not claimed here, even
+        when nothing else is due.
+    worker : as for `claim`; None to take no further job.
+
+    Raises
+    ------
+    LeaseLost : the job is no longer ours; nothing is enqueued or claimed.
+    UniqueViolation : the run has a live job of the successor's type already.
+    """
+    row = _fenced(
+        runner,
+        "complete_and_claim",
+        job,
+        successor=successor,
+        next_locked_by=None if worker is None else _claim_id(worker),
+    )
+    return None if row["id"] is None else Job(**_typed(row))
 
 
 def enqueue(transaction: Transaction, run_id: UUID, job_type: JobType, payload: dict[str, Any]) -> UUID:
@@ -162,6 +190,10 @@ def rescue(runner: Runner, lease_s: float, limit: int = 100) -> list[RescuedJob]
 def depth(runner: Runner) -> Depth:
     """The queue's figures for metrics and alarms."""
     return Depth(**runner.run(load("jobs")["depth"])[0])
+
+
+def _claim_id(worker: str) -> str:
+    return f"{worker}/{uuid4()}"
 
 
 def _fenced(runner: Runner, name: str, job: Job, **parameters: Any) -> Row:

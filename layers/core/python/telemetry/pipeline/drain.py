@@ -55,24 +55,28 @@ def drain(
     margin_ms = min(margin_ms, life_ms // 5)
     worker = worker or f"{socket.gethostname()}:{os.getpid()}"
     drained = Drained()
-    while True:
-        begun_with = remaining_ms()
-        if drained.outcomes and begun_with < life_ms * _BEGIN_SHARE:
-            break
-        job = queue.claim(services.database, worker)
-        if job is None:
-            break
-        outcome = execute(
+
+    def next_worker() -> str | None:
+        return worker if remaining_ms() >= life_ms * _BEGIN_SHARE else None
+
+    job = queue.claim(services.database, worker)
+    while job is not None:
+        executed = execute(
             services,
             job,
             remaining_ms=lambda: remaining_ms() - margin_ms,
-            whole_life=begun_with >= life_ms * _WHOLE_SHARE,
+            whole_life=remaining_ms() >= life_ms * _WHOLE_SHARE,
+            next_worker=next_worker,
         )
-        drained.outcomes[outcome] += 1
+        drained.outcomes[executed.outcome] += 1
         logger.info(
             "job ended",
-            extra={"job_id": str(job.id), "job_type": str(job.job_type), "outcome": str(outcome)},
+            extra={"job_id": str(job.id), "job_type": str(job.job_type), "outcome": str(executed.outcome)},
         )
+        job = executed.next_job
+        if job is None and (name := next_worker()) is not None:
+            # The attempt failed, or nothing was due but its own successor, which a completion does not claim.
+            job = queue.claim(services.database, name)
     depth = queue.depth(services.database)
     drained.due, drained.oldest_due_s = depth.due, depth.oldest_due_s
     if depth.due:

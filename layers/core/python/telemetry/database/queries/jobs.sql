@@ -35,6 +35,43 @@ SET status = 'SUCCEEDED', locked_at = NULL, locked_by = NULL
 WHERE id = :id AND status = 'RUNNING' AND locked_by = :locked_by AND attempt_count = :attempt_count
 RETURNING id;
 
+-- name: complete_and_claim
+-- Ends a job that succeeded, adds its successor with the same payload, and takes the oldest due job, in one round
+-- trip and under the fence of the first: no row, and nothing of the rest, when the job is no longer ours. Without
+-- a next locked_by nothing is taken. The successor is younger than every due job and not seen here.
+WITH done AS (
+    UPDATE telemetry_jobs
+    SET status = 'SUCCEEDED', locked_at = NULL, locked_by = NULL
+    WHERE id = :id AND status = 'RUNNING' AND locked_by = :locked_by AND attempt_count = :attempt_count
+    RETURNING run_id, payload
+),
+successor AS (
+    INSERT INTO telemetry_jobs (run_id, job_type, payload)
+    SELECT run_id, CAST(:successor AS text), payload FROM done
+    WHERE CAST(:successor AS text) IS NOT NULL
+),
+due AS (
+    SELECT id
+    FROM telemetry_jobs
+    WHERE status = 'QUEUED' AND (next_retry_at IS NULL OR next_retry_at <= now())
+        AND CAST(:next_locked_by AS text) IS NOT NULL AND EXISTS (SELECT FROM done)
+    ORDER BY created_at
+    FOR UPDATE SKIP LOCKED
+    LIMIT 1
+),
+claimed AS (
+    UPDATE telemetry_jobs AS job
+    SET status = 'RUNNING',
+        attempt_count = job.attempt_count + 1,
+        locked_at = now(),
+        locked_by = :next_locked_by,
+        next_retry_at = NULL
+    FROM due
+    WHERE job.id = due.id
+    RETURNING job.id, job.run_id, job.job_type, job.payload, job.attempt_count, job.max_attempts, job.locked_by
+)
+SELECT claimed.* FROM done LEFT JOIN claimed ON true;
+
 -- name: retry_later
 -- Gives a job back to the queue with backoff and the error that stopped it.
 UPDATE telemetry_jobs

@@ -1,0 +1,83 @@
+"""The drain loop claims the next job in the transaction that completes the last one, and only there and then."""
+
+from typing import Any
+
+import pytest
+
+from telemetry import queue
+from telemetry.database.connection import Transaction
+from telemetry.domain.states import JobType
+from telemetry.pipeline import execute
+from telemetry.pipeline.drain import drain
+from telemetry.pipeline.outcome import Outcome
+from telemetry.pipeline.step import Completion, Progress, Work
+from telemetry.services import Services
+from tests.house import LIFE_MS, Finalised, House
+
+CSV = b"timestamp,lat,lon\n" + b"".join(b"2024-05-01T10:00:%02dZ,52.0%d,-1.0\n" % (i, i) for i in range(10, 40))
+
+
+@pytest.fixture
+def counted_claims(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The workers of the claims that are statements of their own."""
+    claims: list[str] = []
+    claim = queue.claim
+
+    def counted(runner: Any, worker: str) -> queue.Job | None:
+        claims.append(worker)
+        return claim(runner, worker)
+
+    monkeypatch.setattr(queue, "claim", counted)
+    return claims
+
+
+def statuses(house: House, made: Finalised) -> list[tuple[str, str, int]]:
+    return [(job["job_type"], job["status"], job["attempt_count"]) for job in house.jobs(made)]
+
+
+def test_completions_claim_while_others_wait(house: House, counted_claims: list[str]) -> None:
+    made = [house.finalised(CSV + b"\n" * number) for number in range(4)]
+    assert house.drain().outcomes == {Outcome.SUCCEEDED: 20}
+    for one in made:
+        assert house.session(one)["status"] == "READY"
+        assert {attempts for _, _, attempts in statuses(house, one)} == {1}
+    # The first, and those that found nothing due but the successor of the job just completed.
+    assert len(counted_claims) <= 3
+
+
+def test_a_completion_that_fails_hands_out_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = house.finalised(CSV), house.finalised(CSV + b"\n")
+    seen: list[queue.Job | None] = []
+    complete_and_claim = queue.complete_and_claim
+
+    def watched(*arguments: Any, **named: Any) -> queue.Job | None:
+        seen.append(complete_and_claim(*arguments, **named))
+        return seen[-1]
+
+    def refused(_services: Services, _work: Work, _progress: Progress) -> Completion:
+        def complete(_transaction: Transaction) -> None:
+            raise KeyError
+
+        return complete
+
+    monkeypatch.setattr(queue, "complete_and_claim", watched)
+    monkeypatch.setattr(execute, "STEPS", execute.STEPS | {JobType.ARTIFACT_VALIDATE: refused})
+    job = queue.claim(house.database, "test")
+    assert job is not None
+    executed = execute.execute(
+        house.services, job, remaining_ms=lambda: LIFE_MS, whole_life=True, next_worker=lambda: "test"
+    )
+    assert (executed.outcome, executed.next_job) == (Outcome.RETRIED, None)
+    assert [taken.run_id for taken in seen if taken] == [second.run_id]
+    assert statuses(house, first) == [("artifact_validate", "QUEUED", 1)]
+    assert statuses(house, second) == [("artifact_validate", "QUEUED", 0)]
+
+
+def test_a_worker_whose_time_is_up_claims_nothing_more(house: House) -> None:
+    first, second = house.finalised(CSV), house.finalised(CSV + b"\n")
+    ticks = iter([LIFE_MS, LIFE_MS])
+    drained = drain(house.services, lambda: next(ticks, LIFE_MS // 3))
+    assert drained.outcomes == {Outcome.SUCCEEDED: 1}
+    assert drained.due == 2
+    assert statuses(house, first) == [("artifact_validate", "SUCCEEDED", 1), ("artifact_classify", "QUEUED", 0)]
+    assert statuses(house, second) == [("artifact_validate", "QUEUED", 0)]
