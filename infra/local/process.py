@@ -22,6 +22,11 @@ class StackError(Exception):
     """The local stack cannot do its work; the message says what to do."""
 
 
+def default_directory() -> Path:
+    """Where the stack keeps what it keeps: `.stack/`, or where STACK_DIRECTORY says."""
+    return Path(os.environ.get("STACK_DIRECTORY", "").strip() or ROOT / ".stack").resolve()
+
+
 def base_environment(**more: str) -> dict[str, str]:
     """Our environment without proxies, and without any AWS or telemetry setting that was meant for something else."""
     kept = {

@@ -21,24 +21,19 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
+from infra.local.client.requests import API_PREFIX
 from infra.local.issuer import Issuer
 from infra.local.localstack import LocalStack
 from infra.local.lock import StackLock
 from infra.local.postgres import Postgres
-from infra.local.process import ROOT, ChildProcess, StackError, base_environment
+from infra.local.process import ROOT, ChildProcess, StackError, base_environment, default_directory
 from infra.local.template import read_template
 
 Backend = Literal["s3", "local"]
-API_PREFIX = "/api/v1/telemetry"
 _STORAGE_STACK = "telemetry-local"
 _RAW_BUCKET = "TELEMETRY_OBJECT_STORAGE_RAW_BUCKET"
 _CANONICAL_BUCKET = "TELEMETRY_OBJECT_STORAGE_CANONICAL_BUCKET"
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-def default_directory() -> Path:
-    """`.stack/`, or where STACK_DIRECTORY says."""
-    return Path(os.environ.get("STACK_DIRECTORY", "").strip() or ROOT / ".stack").resolve()
 
 
 def backend_from_environment() -> Backend:
@@ -243,7 +238,12 @@ class Stack:
         environment = {
             **self._template_environment(),
             # What the user set is tried here as it would act there, for example TELEMETRY_RAW_RETENTION_DAYS.
-            **{name: value for name, value in os.environ.items() if name.startswith("TELEMETRY_")},
+            **{
+                name: value
+                for name, value in os.environ.items()
+                # The API's address and token are the command's, not the service's.
+                if name.startswith("TELEMETRY_") and not name.startswith("TELEMETRY_API_")
+            },
             **self._postgres.environment,
             **self._localstack.environment,
             "TELEMETRY_STORAGE_BACKEND": self.backend,

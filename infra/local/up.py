@@ -7,6 +7,7 @@ import time
 
 from rich.console import Console
 
+from infra.local import access
 from infra.local.process import StackError
 from infra.local.stack import Stack, backend_from_environment, ends_on_signals
 
@@ -29,10 +30,11 @@ def main() -> int:
                 progress=lambda text: status.update(text) if console.is_terminal else console.print(text),
             ) as stack:
                 status.stop()
-                _introduce(console, stack, time.monotonic() - started)
-                while True:
-                    stack.check()
-                    time.sleep(0.5)
+                with access.written(stack.directory, access.Access(stack.api_url, stack.token())):
+                    _introduce(console, stack, time.monotonic() - started)
+                    while True:
+                        stack.check()
+                        time.sleep(0.5)
     except KeyboardInterrupt:
         console.print("Ended.")
         return 0
@@ -63,6 +65,8 @@ def _introduce(console: Console, stack: Stack, seconds: float) -> None:
   PostgreSQL   {stack.database_url}
   Logs         {stack.logs}
   SAM          sam local invoke WorkerFunction -e {SAM_EVENT} --docker-network host --env-vars {sam}
+
+  .venv/bin/telemetry upload fixtures/telemetry/sample_track.gpx --wait
 
   export TOKEN={stack.token()}
   curl -H "Authorization: Bearer $TOKEN" {stack.api_url}/sessions

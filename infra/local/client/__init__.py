@@ -6,12 +6,13 @@ with Client(url, token) as client:
 """
 
 from infra.local.client.api import FINAL, Client
-from infra.local.client.errors import ClientError, Interrupted, ServiceError, StillProcessing, Unreachable
+from infra.local.client.errors import BrokenOff, ClientError, Interrupted, ServiceError, StillProcessing, Unreachable
 from infra.local.client.steps import Phase, Progress, Step
 from infra.local.client.upload import Sent
 
 __all__ = [
     "FINAL",
+    "BrokenOff",
     "Client",
     "ClientError",
     "Interrupted",

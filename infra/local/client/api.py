@@ -139,6 +139,10 @@ class Client:
         """GET /sessions/{id}/laps; none until the session is ready."""
         return _read(models.LapList, self._requests.send("GET", f"sessions/{session_id}/laps")).laps
 
+    def track(self, session_id: UUID) -> models.Track:
+        """GET /sessions/{id}/track: GeoJSON for a map; without features until the session is ready."""
+        return _read(models.Track, self._requests.send("GET", f"sessions/{session_id}/track"))
+
     def devices(self) -> list[models.Device]:
         """GET /devices."""
         return _read(models.DeviceList, self._requests.send("GET", "devices")).devices

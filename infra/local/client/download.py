@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 
-from infra.local.client.errors import ClientError, Unreachable
+from infra.local.client.errors import BrokenOff, ClientError
 from infra.local.client.requests import ATTEMPTS, Requests, backoff
 from infra.local.client.steps import Phase, Progress, Step
 from telemetry.api import models
@@ -30,7 +30,7 @@ def download(requests: Requests, dataset: models.DownloadableDataset, to: Path, 
             _fetch(requests, dataset, part, progress)
         except httpx.TransportError as error:
             if attempt == ATTEMPTS:
-                raise Unreachable(
+                raise BrokenOff(
                     f"The download broke off ({type(error).__name__}).", remedy="Download it again: it goes on."
                 ) from None
             requests.pause(backoff(attempt))

@@ -46,6 +46,10 @@ class Unreachable(ClientError):
     """No answer, or one of a server that is not the service."""
 
 
+class BrokenOff(Unreachable):
+    """The file store let go of a connection while bytes went over it, time and again."""
+
+
 class StillProcessing(ClientError):
     """It takes longer than the caller wanted to wait. Nothing is lost."""
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from infra.local.client.errors import ClientError, Unreachable, error_of
+from telemetry.errors import Code
 
 API_PREFIX = "/api/v1/telemetry"
 ATTEMPTS = 4
@@ -56,7 +57,11 @@ class Requests:
         self.host = urlsplit(self.url).netloc.rpartition("@")[2]
         self.pause = pause
         if not token.isascii() or not token.isprintable() or not token or " " in token:
-            raise ClientError("The token is not one.", remedy="Give the access token alone, without `Bearer`.")
+            raise ClientError(
+                "The token is not one.",
+                remedy="Give the access token alone, without `Bearer`.",
+                code=Code.UNAUTHENTICATED,
+            )
         # Proxies of the environment lead outside; what listens on the loopback is not to be reached through them.
         tls = httpx.create_ssl_context()
         direct = None if transport else {f"all://{name}": httpx.HTTPTransport(verify=tls) for name in _LOOPBACK}

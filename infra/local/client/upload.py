@@ -6,12 +6,13 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 from uuid import UUID
 
 import httpx
 
-from infra.local.client.errors import ClientError, ServiceError, Unreachable
+from infra.local.client.errors import BrokenOff, ClientError, ServiceError
 from infra.local.client.remembered import Remembered
 from infra.local.client.requests import ATTEMPTS, LONGEST_PAUSE_S, Requests, backoff, retry_after
 from infra.local.client.steps import Phase, Progress, Step
@@ -78,10 +79,25 @@ class Uploader:
     api: Api
     requests: Requests
     remembered: Remembered
+    _turns: dict[str, Lock] = field(default_factory=dict)
 
     def send(self, file: Path, progress: Progress, *, name: str | None, finalise_on_receipt: bool, again: bool) -> Sent:
         """See `Client.send`."""
         content = fingerprint(file, progress, lambda: self.requests.pause(0))
+        # The same bytes twice at once would share one upload; one after the other, the second is told a duplicate.
+        with self._turns.setdefault(content.sha256, Lock()):
+            return self._send(file, content, progress, name=name, finalise_on_receipt=finalise_on_receipt, again=again)
+
+    def _send(
+        self,
+        file: Path,
+        content: Fingerprint,
+        progress: Progress,
+        *,
+        name: str | None,
+        finalise_on_receipt: bool,
+        again: bool,
+    ) -> Sent:
         # Name and finalising are settled when an upload is announced, where the service does the rest by itself.
         variant = f"on receipt: {name or ''}" if finalise_on_receipt else ""
         key = (content.sha256, content.byte_size, variant)
@@ -156,7 +172,7 @@ class Uploader:
                 )
             except httpx.TransportError as error:
                 # Also when the store refuses before it has read all.
-                problem: ClientError = Unreachable(
+                problem: ClientError = BrokenOff(
                     f"The upload broke off ({type(error).__name__}).", remedy="Upload the same file again: it goes on."
                 )
             else:

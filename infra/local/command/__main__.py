@@ -1,0 +1,65 @@
+"""`telemetry VERB …`: reads the command line, finds the API, does what the verb says, and gives its exit code."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from types import FrameType
+
+import httpx
+from rich.console import Console
+
+from infra.local import access
+from infra.local.client import Client, ClientError
+from infra.local.command.parser import Exit, parser
+from infra.local.command.verbs import VERBS, Desk, exit_of
+from infra.local.process import default_directory
+
+_PIPE_WIDTH = 200
+
+
+def main(arguments: Sequence[str] | None = None, *, transport: httpx.BaseTransport | None = None) -> int:
+    """Does one command; gives its exit code (`parser.Exit`). `transport` stands in for the network."""
+    given = parser().parse_args(arguments)
+    # Names of files and sessions are shown as they are, whatever brackets and colons they hold.
+    out = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    err = Console(highlight=False, markup=False, emoji=False, stderr=True)
+    stopping = threading.Event()
+    try:
+        found = access.find(given.url, given.token, environment=os.environ, directory=default_directory())
+        with Client(found.url, found.token, stopping=stopping, transport=transport) as client:
+            desk = Desk(client, out, err, stopping)
+            try:
+                return int(VERBS[given.verb](desk, given))
+            except ClientError as error:
+                desk.explain(error)
+                return int(exit_of(error))
+    except ClientError as error:
+        err.print(f"{error.message}\n  {error.remedy}", style="red", soft_wrap=True)
+        return int(Exit.NOT_SIGNED_IN if error.code else Exit.USAGE)
+    except KeyboardInterrupt:
+        err.print("Interrupted. The same command goes on where this one stopped.")
+        return int(Exit.INTERRUPTED)
+
+
+def run() -> None:
+    """The entry of the launcher."""
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, `head` for example, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = int(Exit.FAILED)
+    if code == Exit.INTERRUPTED:
+        os._exit(code)  # a thread that waits for a slow network keeps nobody waiting
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,127 @@
+"""`telemetry upload`: several files at a time, each with its own bar; one that fails keeps no other back."""
+
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from infra.local.client import BrokenOff, Client, ClientError, Interrupted, Phase, Sent, Step, Unreachable
+from infra.local.command.words import plain, printable
+from telemetry.api import models
+from telemetry.errors import Code
+
+_PATIENCE_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is wanted of every file; see `Client.send` and `Client.wait`."""
+
+    wait: bool
+    seconds: float
+    name: str | None = None
+    finalise_on_receipt: bool = False
+    again: bool = False
+
+
+@dataclass(slots=True)
+class Result:
+    """What became of one file, as far as it got."""
+
+    file: Path
+    sent: Sent | None = None
+    session_id: Any = None
+    session: models.SessionDetail | None = None
+    error: ClientError | None = None
+
+    def json(self) -> dict[str, Any]:
+        """For machines."""
+        error = self.error
+        return {
+            "file": str(self.file),
+            "uploadId": str(self.sent.upload_id) if self.sent else None,
+            "sessionId": str(self.session_id) if self.session_id else None,
+            "duplicate": bool(self.sent and self.sent.duplicate),
+            "resumed": bool(self.sent and self.sent.resumed),
+            "session": plain(self.session) if self.session else None,
+            "error": {"code": error.code, "message": error.message, "remedy": error.remedy} if error else None,
+        }
+
+
+def send_all(
+    client: Client, files: list[Path], wish: Wish, *, jobs: int, stopping: threading.Event, console: Console
+) -> tuple[list[Result], bool]:
+    """Sends every file; gives what became of each, in order, and whether the user interrupted it.
+
+    When the service cannot be reached, or does not take the token, no further file is begun.
+    """
+    results = [Result(file) for file in files]
+    give_up = threading.Event()
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        TextColumn("{task.fields[step]}", markup=False),
+        BarColumn(bar_width=24),
+        DownloadColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+
+        def one(result: Result) -> None:
+            if give_up.is_set():
+                result.error = ClientError("Not begun, as the service could not be used.")
+                return
+            task = progress.add_task(printable(result.file.name), total=None, step="")
+            try:
+                _send(client, result, wish, progress, task)
+            except ClientError as error:
+                result.error = error
+                if _pointless(error):
+                    give_up.set()
+            finally:
+                progress.remove_task(task)
+
+        pool = ThreadPoolExecutor(max_workers=jobs)
+        futures: list[Future[None]] = [pool.submit(one, result) for result in results]
+        try:
+            for future in futures:
+                future.result()
+            interrupted = False
+        except KeyboardInterrupt:
+            interrupted = True
+            stopping.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            wait(futures, timeout=_PATIENCE_S)
+            for result in results:
+                if result.session_id is None and result.error is None:
+                    result.error = Interrupted()
+        else:
+            pool.shutdown()
+    return results, interrupted
+
+
+def _send(client: Client, result: Result, wish: Wish, progress: Progress, task: TaskID) -> None:
+    def show(step: Step) -> None:
+        if step.phase is Phase.PROCESS:
+            progress.update(task, step=step.note, total=None, completed=0)
+        else:
+            progress.update(task, step=str(step.phase), total=step.total or None, completed=step.done)
+
+    sent = client.send(
+        result.file, show, name=wish.name, finalise_on_receipt=wish.finalise_on_receipt, again=wish.again
+    )
+    result.sent, result.session_id = sent, sent.session_id
+    if wish.wait:
+        if sent.session_id is None:
+            result.session_id = client.wait_for_session(sent.upload_id, seconds=wish.seconds)
+        result.session = client.wait(result.session_id, show, seconds=wish.seconds)
+
+
+def _pointless(error: ClientError) -> bool:
+    """That no other file will fare better."""
+    if isinstance(error, Unreachable):
+        return not isinstance(error, BrokenOff)
+    return error.code in (Code.UNAUTHENTICATED, Code.FORBIDDEN)

@@ -1,0 +1,367 @@
+"""The verbs of `telemetry`: each asks the client and shows the answer, as a table or as JSON."""
+
+import argparse
+import json
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+
+from infra.local.client import Client, ClientError, Interrupted, ServiceError, Step, StillProcessing, Unreachable
+from infra.local.client.api import every_session
+from infra.local.command import words
+from infra.local.command.parser import Exit
+from infra.local.command.sending import Result, Wish, send_all
+from telemetry.api import models
+from telemetry.errors import CATALOGUE, Code
+
+_ID_WIDTH = 36
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a verb works with: the client, where results and where explanations go."""
+
+    client: Client
+    out: Console
+    err: Console
+    stopping: threading.Event
+
+    def json(self, value: Any) -> None:
+        """A result for machines."""
+        self.out.print(json.dumps(value, indent=2, ensure_ascii=False), soft_wrap=True)
+
+    def facts(self, facts: Iterable[tuple[str, str]]) -> None:
+        """Names and values, one a line."""
+        table = Table(show_header=False, box=None, padding=(0, 2, 0, 0), pad_edge=False)
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column(overflow="fold")
+        for name, value in facts:
+            table.add_row(name, value)
+        self.out.print(table)
+
+    def table(self, headings: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, right: tuple[int, ...] = ()) -> None:
+        """Rows below headings; the columns `right` hold numbers."""
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+        for index, heading in enumerate(headings):
+            # An id is of use only as a whole.
+            width = _ID_WIDTH if index == 0 and heading != "lap" else None
+            table.add_column(heading, justify="right" if index in right else "left", no_wrap=True, min_width=width)
+        for row in rows:
+            table.add_row(*row)
+        if table.row_count:
+            self.out.print(table)
+        else:
+            self.err.print("None.")
+
+    def explain(self, error: ClientError, about: str = "") -> None:
+        """What went wrong, and what to do."""
+        code = f"{error.code}: " if error.code else ""
+        lines = [f"{about}: " * bool(about) + f"{code}{words.printable(error.message)}"]
+        if error.remedy:
+            lines.append(f"  {words.printable(error.remedy)}")
+        if isinstance(error, ServiceError) and error.status >= 500 and error.request_id:
+            lines.append(f"  Request {words.printable(error.request_id)}, for the people who run the service.")
+        self.err.print("\n".join(lines), style="red", soft_wrap=True)
+
+
+def exit_of(error: ClientError) -> Exit:
+    """The exit code that an error means."""
+    if isinstance(error, Interrupted):
+        return Exit.INTERRUPTED
+    if isinstance(error, StillProcessing):
+        return Exit.STILL_PROCESSING
+    if isinstance(error, Unreachable) or (isinstance(error, ServiceError) and error.status in (429, 502, 503, 504)):
+        return Exit.UNREACHABLE
+    if error.code in (Code.UNAUTHENTICATED, Code.FORBIDDEN):
+        return Exit.NOT_SIGNED_IN
+    return Exit.FAILED
+
+
+def upload(desk: Desk, given: argparse.Namespace) -> Exit:
+    """Sends files; with --wait, says what became of each."""
+    if given.name is not None and len(given.files) > 1:
+        desk.err.print("--name goes with one FILE; several would have the same name.", style="red")
+        return Exit.USAGE
+    wish = Wish(given.wait, given.timeout, given.name, given.finalise_on_receipt, given.again)
+    results, interrupted = send_all(
+        desk.client, given.files, wish, jobs=given.jobs, stopping=desk.stopping, console=desk.err
+    )
+    if given.json:
+        desk.json([result.json() for result in results])
+    codes = [_tell(desk, result, silent=given.json) for result in results]
+    if interrupted:
+        desk.err.print("Interrupted. The same command goes on where this one stopped.")
+        return Exit.INTERRUPTED
+    return max(codes)
+
+
+def _tell(desk: Desk, result: Result, *, silent: bool) -> Exit:
+    """Result lines go out, failures to the explanations."""
+    name = words.printable(result.file.name)
+    session_id, session = result.session_id, result.session
+    if session_id is not None and not silent:
+        notes = []
+        if result.sent and result.sent.duplicate:
+            notes.append("the same bytes were sent before (--again sends them anyway)")
+        if result.sent and result.sent.resumed:
+            notes.append("went on where it broke off")
+        status = session.status if session else "sent"
+        facts = words.printable(words.in_brief(session)) if session and session.status == "ready" else ""
+        line = "  ".join(part for part in (name, status, f"session {session_id}", facts, *notes) if part)
+        desk.out.print(line, soft_wrap=True)
+    elif result.sent is not None and result.error is None and not silent:
+        desk.out.print(f"{name}  sent  upload {result.sent.upload_id}", soft_wrap=True)
+    if result.error is not None:
+        if not isinstance(result.error, Interrupted):
+            desk.explain(result.error, name)
+        return exit_of(result.error)
+    return _verdict(desk, session, name) if session else Exit.DONE
+
+
+def _verdict(desk: Desk, session: models.SessionDetail, about: str) -> Exit:
+    if session.failure is not None:
+        desk.explain(failure_of(session.failure), about)
+        return Exit.FAILED
+    return Exit.FAILED if session.status == "cancelled" else Exit.DONE
+
+
+def failure_of(failure: models.Failure) -> ClientError:
+    """A failed session's reason, its remedy by itself."""
+    remedy = CATALOGUE[Code(failure.code)].remedy if failure.code in Code.__members__ else ""
+    message = failure.message.removesuffix(remedy).rstrip() or failure.message
+    return ClientError(message, remedy=remedy, code=failure.code)
+
+
+def sessions(desk: Desk, given: argparse.Namespace) -> Exit:
+    """A page, or all of them."""
+
+    def page_of(cursor: str | None) -> models.SessionPage:
+        return desk.client.sessions(
+            status=given.status,
+            from_time=given.from_time,
+            to_time=given.to_time,
+            device_id=given.device,
+            cursor=cursor,
+            limit=given.limit,
+        )
+
+    if given.all:
+        page = models.SessionPage(sessions=list(every_session(page_of)), next_cursor=None)
+    else:
+        page = page_of(given.cursor)
+    if given.json:
+        desk.json(words.plain(page))
+        return Exit.DONE
+    desk.table(
+        ("session", "status", "start", "duration", "distance", "laps", "best lap", "name"),
+        (_session_row(session) for session in page.sessions),
+        right=(3, 4, 5, 6),
+    )
+    if page.next_cursor is not None:
+        desk.err.print(f"More: the same with --cursor {page.next_cursor}", soft_wrap=True)
+    return Exit.DONE
+
+
+def _session_row(session: models.Session) -> tuple[str, ...]:
+    ready, summary = session.status == "ready", session.summary
+    return (
+        str(session.session_id),
+        session.status,
+        words.moment(session.start_time_utc) if ready else "",
+        words.duration(summary.get("durationMs")),
+        words.distance(summary.get("distanceM")),
+        str(summary.get("lapCount", "")),
+        words.duration(summary.get("bestLapMs")),
+        words.printable(session.name),
+    )
+
+
+def show(desk: Desk, given: argparse.Namespace) -> Exit:
+    """The session, then the quality of each stream."""
+    return _show(desk, desk.client.session(given.session), as_json=given.json)
+
+
+def _show(desk: Desk, session: models.SessionDetail, *, as_json: bool) -> Exit:
+    if as_json:
+        desk.json(words.plain(session))
+        return Exit.DONE
+    desk.facts(words.session_facts(session))
+    for dataset in session.datasets:
+        desk.out.print(f"\n{words.printable(dataset.stream)}  {words.size(dataset.byte_size)}")
+        desk.facts(words.quality_facts(dataset))
+    return Exit.DONE
+
+
+def laps(desk: Desk, given: argparse.Namespace) -> Exit:
+    """Laps in order."""
+    found = desk.client.laps(given.session)
+    if given.json:
+        desk.json([words.plain(lap) for lap in found])
+        return Exit.DONE
+    if not found:
+        status = desk.client.session(given.session).status
+        desk.err.print("It has no laps." if status == "ready" else f"It is {status}; it has no laps yet.")
+        return Exit.DONE
+    desk.table(
+        ("lap", "kind", "start", "time", "±", "distance", "max speed", "from"),
+        (
+            (
+                str(lap.lap_number),
+                lap.kind,
+                words.moment(lap.start_time_utc),
+                words.duration(lap.duration_ms),
+                f"{lap.duration_uncertainty_ms:.3g} ms" if lap.duration_uncertainty_ms is not None else "",
+                words.distance(lap.distance_m),
+                words.speed(lap.max_speed_mps),
+                lap.source,
+            )
+            for lap in found
+        ),
+        right=(0, 3, 4, 5, 6),
+    )
+    return Exit.DONE
+
+
+def download(desk: Desk, given: argparse.Namespace) -> Exit:
+    """Every stream, or those named."""
+    found = desk.client.datasets(given.session)
+    if not found:
+        status = desk.client.session(given.session).status
+        raise ClientError(f"It is {status}; it has no files to fetch.", remedy="Look at it with `telemetry show`.")
+    chosen = [dataset for dataset in found if not given.stream or dataset.stream in given.stream]
+    if missing := set(given.stream or ()) - {dataset.stream for dataset in found}:
+        there = ", ".join(sorted({dataset.stream for dataset in found}))
+        raise ClientError(f"It has no stream {', '.join(sorted(missing))}.", remedy=f"It has {words.printable(there)}.")
+    _folder(given.output)
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), DownloadColumn())
+    with Progress(*columns, console=desk.err, disable=not desk.err.is_terminal, transient=True) as progress:
+        for dataset in chosen:
+            file = given.output / file_name(given.session, dataset, found)
+            task = progress.add_task(file.name, total=dataset.byte_size)
+            desk.client.download(dataset, file, partial(_advance, progress, task))
+    for dataset in chosen:
+        file = given.output / file_name(given.session, dataset, found)
+        desk.out.print(f"{file}  {words.size(dataset.byte_size)}, SHA-256 verified", soft_wrap=True)
+    return Exit.DONE
+
+
+def _advance(progress: Progress, task: TaskID, step: Step) -> None:
+    progress.update(task, completed=step.done)
+
+
+def file_name(session_id: UUID, dataset: models.Dataset, all_of_it: Iterable[models.Dataset]) -> str:
+    """`{session}-{stream}.parquet`, with the upload's id where several files have the stream."""
+    stream = "".join(character if character.isalnum() or character == "_" else "-" for character in dataset.stream)
+    several = sum(other.stream == dataset.stream for other in all_of_it) > 1
+    return f"{session_id}-{stream}{f'-{dataset.upload_id}' if several else ''}.parquet"
+
+
+def track(desk: Desk, given: argparse.Namespace) -> Exit:
+    """Into a file; never onto the terminal."""
+    found = desk.client.track(given.session)
+    if not found.features:
+        raise ClientError("It has no track yet.", remedy="Look at it with `telemetry show`.")
+    file: Path = given.output or Path(f"{given.session}.geojson")
+    _folder(file.parent)
+    try:
+        file.write_text(found.model_dump_json(by_alias=True), "utf-8")
+    except OSError as error:
+        raise ClientError(f"{file} cannot be written: {error.strerror}.") from None
+    points = sum(len(feature.geometry.coordinates) for feature in found.features)
+    desk.out.print(f"{file}  {points:,} points", soft_wrap=True)
+    return Exit.DONE
+
+
+def _folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ClientError(f"{folder} cannot be made: {error.strerror}.") from None
+
+
+def delete(desk: Desk, given: argparse.Namespace) -> Exit:
+    """Each session, whatever becomes of the others."""
+    if not given.yes:
+        if not desk.err.is_terminal:
+            desk.err.print("Nobody is here to ask; --yes deletes without asking.", style="red")
+            return Exit.USAGE
+        count = len(given.sessions)
+        desk.err.print(f"Delete {count} session{'s' if count > 1 else ''} for good? [y/N] ", end="")
+        if input().strip().lower() not in ("y", "yes"):
+            return Exit.FAILED
+    code = Exit.DONE
+    for session_id in dict.fromkeys(given.sessions):
+        try:
+            desk.client.delete_session(session_id)
+        except ServiceError as error:
+            desk.explain(error, str(session_id))
+            code = max(code, exit_of(error))
+        else:
+            desk.out.print(f"{session_id}  deleted")
+    return code
+
+
+def cancel(desk: Desk, given: argparse.Namespace) -> Exit:
+    """Once is enough."""
+    return _changed(desk, desk.client.cancel(given.session), given)
+
+
+def retry(desk: Desk, given: argparse.Namespace) -> Exit:
+    """A new run; with --wait, what became of it."""
+    session = desk.client.retry(given.session)
+    if not given.wait:
+        return _changed(desk, session, given)
+    with desk.err.status("", spinner="dots") as status:
+        session = desk.client.wait(given.session, lambda step: status.update(step.note), seconds=given.timeout)
+    _changed(desk, session, given)
+    return _verdict(desk, session, str(session.session_id))
+
+
+def rename(desk: Desk, given: argparse.Namespace) -> Exit:
+    """The name as the service keeps it."""
+    return _changed(desk, desk.client.rename(given.session, given.name), given)
+
+
+def _changed(desk: Desk, session: models.SessionDetail, given: argparse.Namespace) -> Exit:
+    if given.json:
+        return _show(desk, session, as_json=True)
+    line = f"{session.session_id}  {session.status}  {words.printable(session.name)}"
+    desk.out.print(line, soft_wrap=True)
+    return Exit.DONE
+
+
+def devices(desk: Desk, given: argparse.Namespace) -> Exit:
+    """The one used last first."""
+    found = desk.client.devices()
+    if given.json:
+        desk.json([words.plain(device) for device in found])
+        return Exit.DONE
+    desk.table(
+        ("device", "manufacturer", "model", "serial number", "name", "last seen"),
+        (
+            (
+                str(device.device_id),
+                *(
+                    words.printable(part or "")
+                    for part in (device.manufacturer, device.model, device.serial_number, device.name)
+                ),
+                words.moment(device.last_seen_at),
+            )
+            for device in found
+        ),
+    )
+    return Exit.DONE
+
+
+VERBS: dict[str, Callable[[Desk, argparse.Namespace], Exit]] = {
+    verb.__name__: verb
+    for verb in (upload, sessions, show, laps, download, track, delete, cancel, retry, rename, devices)
+}
