@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from fixtures.circuit import start_finish_line
 from fixtures.generator import Drive, Recipe
-from telemetry.laps.crossings import Line, find_crossings, once_a_lap
+from telemetry.laps.crossings import Line, lap_crossings
 from telemetry.laps.detection import detect
 from telemetry.laps.lap import LapKind
 from telemetry.laps.motion import motion_of
@@ -96,7 +96,7 @@ def _add(accuracy: Accuracy, drive: Drive, batch: pa.RecordBatch, line: Line | N
         accuracy.miscounted.append(recipe.seed)
         return
     speed = truth.speed_at(detection.line)
-    chords = [one.time_s for one in once_a_lap(find_crossings(motion, detection.line))]
+    chords = [one.time_s for one in lap_crossings(motion, detection.line)]
     for number, lap in enumerate(laps):
         duration = true[number + 1] - true[number]
         error = abs(lap.duration_ms - duration * 1000)

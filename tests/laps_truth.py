@@ -52,7 +52,7 @@ def batch(
 def recipes(count: int, *, seconds: int = 0, **noise: float) -> Iterator[Recipe]:
     """Recordings of circuits of 1 to 5 km at 15 to 60 m/s, all different, at 10 Hz."""
     for seed in range(count):
-        random = Random(seed * 7919 + 13)  # noqa: S311
+        random = Random(seed * 7919 + 13)
         length = random.uniform(1000, 5000)
         pace = Pace(
             slowest_mps=random.uniform(15, 22),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from telemetry.laps.crossings import LEAST_LAP_S, Crossing, Line, find_crossings, once_a_lap, usual_gaps_m
+from telemetry.laps.crossings import LEAST_LAP_S, Crossing, Line, lap_crossings, usual_gaps_m
 from telemetry.laps.motion import Coarse, Frame, Motion, difference, median
 
 HALF_WIDTH_M = 25.0
@@ -23,7 +23,7 @@ _TRIALS = 12
 _MOST_NODES = 400
 _ONE_LAP_SHARE = 0.2
 """Of a track, that must be driven twice where a single lap is all there is."""
-_LEAST_EXTENT_M = 30.0
+_LEAST_EXTENT_M = 45.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def find_line(motion: Motion) -> Line | None:
     best: tuple[int, Line, list[Crossing]] | None = None
     for row in _trials(cells):
         line = line_at(motion, row)
-        crossings = once_a_lap(find_crossings(coarse, line))
+        crossings = lap_crossings(coarse, line)
         laps = _alike(crossings)
         if laps and (best is None or laps > best[0]):
             best = laps, line, crossings
@@ -97,7 +97,7 @@ def find_line(motion: Motion) -> Line | None:
         return None
     for row in _fast_places_on_straights(circuit):
         better = line_at(motion, row)
-        found = once_a_lap(find_crossings(coarse, better))
+        found = lap_crossings(coarse, better)
         # Where a recording begins and ends decides whether one lap more or less is whole at this place.
         if _alike(found) >= (laps if laps < 4 else laps - 1):
             return _centred(better, found)

@@ -9,9 +9,13 @@ import pyarrow.compute as pc
 
 from telemetry.laps.motion import MOVING_MPS, Frame, Motion, around, difference, span
 
-COURSE_TOLERANCE_RAD = math.radians(60)
+MOST_OBLIQUE_RAD = math.radians(75)
 LEAST_LAP_M = 150.0
 LEAST_LAP_S = 8.0
+LEAST_AWAY_M = 30.0
+"""How far from the line a lap leads at least."""
+_MOTOR_MPS = 12.0
+_PIT_LANE_M = 8.0
 SLACK_M = 4.0
 """How far beyond the ends of a line a passage still counts: what a receiver may be off."""
 _LEAST_SHARE = 0.3
@@ -117,9 +121,45 @@ def _moving_over(
     ]
 
 
-def once_a_lap(found: list[Crossing]) -> list[Crossing]:
-    """The crossings that begin or end laps: of one course, and of each bounce the fastest."""
-    found = [one for one in _same_course(found) if abs(one.course_rad) < math.radians(80)]
+def lap_crossings(motion: Motion, line: Line) -> list[Crossing]:
+    """The crossings that begin or end laps, in order of time."""
+    return _not_in_pit_lane(_coming_back(motion, line, _once_a_lap(find_crossings(motion, line))))
+
+
+def _coming_back(motion: Motion, line: Line, found: list[Crossing]) -> list[Crossing]:
+    """Those before which the track was somewhere else: drift around the line is no lap."""
+    coarse = motion.coarse
+    if len(found) < 2:
+        return found
+    along, across = line.frame.along_across(motion.latitude_deg.take(coarse.row), motion.longitude_deg.take(coarse.row))
+    away = pc.add(pc.multiply(along, along), pc.multiply(across, across))
+    rows = pc.search_sorted(coarse.time_s, pa.array([one.time_s for one in found])).to_pylist()
+    kept, since = found[:1], rows[0]
+    for one, row in zip(found[1:], rows[1:], strict=True):
+        farthest = pc.max(away.slice(since, row - since)).as_py()
+        if farthest is not None and farthest >= LEAST_AWAY_M**2:
+            kept.append(one)
+            since = row
+        elif len(kept) == 1:
+            # Before the first lap the last passage counts, as after standing on the line.
+            kept[0], since = one, row
+    return kept
+
+
+def _not_in_pit_lane(found: list[Crossing]) -> list[Crossing]:
+    """Without those of vehicles that pass the line far slower than usual and beside the track."""
+    if len(found) < 3:
+        return found
+    usual_mps = sorted(one.speed_mps for one in found)[len(found) // 2]
+    usual_m = sorted(one.across_m for one in found)[len(found) // 2]
+    if usual_mps < _MOTOR_MPS:
+        return found
+    return [one for one in found if one.speed_mps > 0.6 * usual_mps or abs(one.across_m - usual_m) < _PIT_LANE_M]
+
+
+def _once_a_lap(found: list[Crossing]) -> list[Crossing]:
+    """Those of one course, and of each bounce the fastest."""
+    found = _same_course([one for one in found if abs(one.course_rad) < MOST_OBLIQUE_RAD])
     kept = _debounced(found, LEAST_LAP_M)
     gaps = sorted(b.distance_m - a.distance_m for a, b in itertools.pairwise(kept))
     if not gaps:

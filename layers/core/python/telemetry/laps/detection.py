@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from telemetry.laps.circuit import Circuit, find_line, usual_lap
-from telemetry.laps.crossings import Crossing, Line, find_crossings, once_a_lap
+from telemetry.laps.crossings import Crossing, Line, lap_crossings
 from telemetry.laps.drift import lap_to_lap_m
 from telemetry.laps.dropouts import Gap, bridge, gaps_of
 from telemetry.laps.lap import COVERAGE, Lap, LapKind, LapSource
@@ -86,9 +86,9 @@ def passages(motion: Motion, line: Line) -> int:
 
 def _directed(motion: Motion, line: Line) -> tuple[Line, list[Crossing]]:
     """The line looked at in the direction in which most laps pass it."""
-    there = once_a_lap(find_crossings(motion, line))
+    there = lap_crossings(motion, line)
     turned = dataclasses.replace(line, frame=line.frame.turned())
-    back = once_a_lap(find_crossings(motion, turned))
+    back = lap_crossings(motion, turned)
     return (turned, back) if len(back) > len(there) else (line, there)
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from telemetry.laps.circuit import Circuit, coarse_motion, line_at
-from telemetry.laps.crossings import find_crossings, once_a_lap
+from telemetry.laps.crossings import lap_crossings
 from telemetry.laps.motion import Motion, difference, median
 from telemetry.laps.passage import measure_passages
 
@@ -41,7 +41,7 @@ def _sideways_m(motion: Motion, circuit: Circuit) -> float | None:
     for index in range(lines):
         node = circuit.nodes[(2 * index + 1) * len(circuit.nodes) // (2 * lines)]
         line = line_at(motion, node.row)
-        found = once_a_lap(find_crossings(coarse, line))
+        found = lap_crossings(coarse, line)
         if len(found) < 2:
             continue
         passages = measure_passages(motion, line.frame, pa.array([one.time_s for one in found]))

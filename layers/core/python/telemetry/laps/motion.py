@@ -22,6 +22,9 @@ _E2 = 0.00669437999014
 _LEAST_SPEEDS = 0.9
 _LONGEST_STEP_S = 5.0
 _LEAST_FIXES = 3
+_SURELY_MOVING_MPS = 3.0
+_ENOUGH_TO_COMPARE = 8
+_SLOW_MPS = 8.0
 _ACCURACY = "horizontal_accuracy_m"
 
 
@@ -156,7 +159,10 @@ def motion_of(batches: Iterable[pa.RecordBatch]) -> Motion | None:
         columns[name] = taken(table[name])
         table = table.drop_columns([name])
     motion = Motion(start_us, time_s, *columns.values())
-    return motion if motion.speed_mps is None or _agrees(motion) else replace(motion, speed_mps=None)
+    if motion.speed_mps is None:
+        return motion
+    places_only = replace(motion, speed_mps=None)
+    return motion if _agrees(motion.speed_mps, places_only.coarse) else places_only
 
 
 def _without_spikes(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -211,9 +217,15 @@ def coarse_course(motion: Motion) -> Coarse:
     dt = pc.max_element_wise(span(time_s, before, after), 1e-3)
     speed = pc.divide(pc.sqrt(pc.add(pc.multiply(dx, dx), pc.multiply(dy, dy))), dt)
     moving = pc.and_(pc.greater(speed, MOVING_MPS), pc.less(dt, _LONGEST_STEP_S * 4))
+    if motion.speed_mps is not None:
+        # The receiver's own speed tells drift from motion.
+        moving = pc.and_(moving, pc.greater(motion.speed_mps.take(row), MOVING_MPS / 2))
     sx, sy = difference(x_m), difference(y_m)
     step = pc.sqrt(pc.add(pc.multiply(sx, sx), pc.multiply(sy, sy)))
     last = max(len(row) - 1, 0)
+    # The noise of single fixes lengthens short steps; over two seconds it matters less, and a slow one cuts no bends.
+    slow = pc.less(speed.slice(1), _SLOW_MPS)
+    step = pc.if_else(slow, pc.multiply(speed.slice(1), difference(time_s)), step)
     step = pc.if_else(pc.or_(moving.slice(0, last), moving.slice(1)), step, 0.0)
     return Coarse(
         row, time_s, x_m, y_m, speed, pc.atan2(dx, dy), moving, pc.cumulative_sum(pa.concat_arrays([zero(), step]))
@@ -285,12 +297,11 @@ def _filled(column: pa.ChunkedArray) -> pa.Array | None:
     return pc.fill_null_backward(pc.fill_null_forward(values)) if values.null_count else values
 
 
-def _agrees(motion: Motion) -> bool:
-    """Whether the speed channel is this track's speed: another unit or a stuck channel is none."""
-    coarse = motion.coarse
-    given = motion.speed_mps.take(coarse.row).filter(coarse.moving) if motion.speed_mps is not None else None
-    seen = coarse.speed_mps.filter(coarse.moving)
-    if given is None or len(given) < 4:
-        return False
-    share = (median(given) or 0.0) / max(median(seen) or 0.0, 1e-9)
+def _agrees(speed_mps: pa.Array, coarse: Coarse) -> bool:
+    """Whether a speed channel is this track's speed: another unit or a stuck channel is none."""
+    fast = pc.greater(coarse.speed_mps, _SURELY_MOVING_MPS)
+    seen = coarse.speed_mps.filter(fast)
+    if len(seen) < _ENOUGH_TO_COMPARE:
+        return True
+    share = (median(speed_mps.take(coarse.row).filter(fast)) or 0.0) / (median(seen) or 1.0)
     return 0.8 < share < 1.25
