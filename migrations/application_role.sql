@@ -10,6 +10,7 @@ BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_iam') THEN
         EXECUTE format('GRANT rds_iam TO %I', application_role);
     END IF;
+    EXECUTE format('GRANT telemetry_api, telemetry_service TO %I', application_role);
     EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', application_role);
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO %I', application_role);
     EXECUTE format('REVOKE INSERT, UPDATE, DELETE ON telemetry_schema_version FROM %I', application_role);

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from telemetry import queue
-from telemetry.database.connection import Database, UniqueViolation
+from telemetry.database.connection import OwnersRows, UniqueViolation
 from telemetry.database.queries import load
 from telemetry.database.storable import storable_json
 from telemetry.domain.owner import Owner
@@ -33,7 +33,7 @@ def set_gate(services: Services, owner: Owner, session_id: UUID, gate: dict[str,
     """
     for _ in range(_TRIES):
         try:
-            _store(services.database, owner, session_id, gate)
+            _store(services.database.of_owner(owner.user_id), owner, session_id, gate)
         except UniqueViolation:
             # Another call started the search just before: look again, and hold its job.
             continue
@@ -42,7 +42,7 @@ def set_gate(services: Services, owner: Owner, session_id: UUID, gate: dict[str,
     raise TelemetryError(Code.SESSION_STATE_CONFLICT, "its line is being changed by others")
 
 
-def _store(database: Database, owner: Owner, session_id: UUID, gate: dict[str, Any]) -> None:
+def _store(database: OwnersRows, owner: Owner, session_id: UUID, gate: dict[str, Any]) -> None:
     with database.transaction() as transaction:
         rows = transaction.run(_LAPS["run_to_detect_again"], id=session_id, owner_user_id=owner.user_id)
         if not rows:

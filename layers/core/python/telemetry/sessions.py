@@ -1,6 +1,7 @@
 """The use cases of sessions: list, look, rename, cancel, retry, delete; their datasets, laps and devices.
 
-Every query names the owner, so that another owner's id answers like an unknown one.
+Every query names the owner, so that another owner's id answers like an unknown one, and runs behind the wall of
+row-level security: a query that forgot to would see no other owner's rows either.
 """
 
 import json
@@ -11,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from telemetry import queue
-from telemetry.database.connection import Row
+from telemetry.database.connection import Row, Runner
 from telemetry.database.queries import load
 from telemetry.domain.names import clean_name
 from telemetry.domain.owner import Owner
@@ -190,7 +191,7 @@ def list_sessions(
 ) -> Page:
     """A page of at most `limit` sessions, newest first. Pages are stable while sessions are added."""
     chosen = matching or Filter()
-    rows = services.database.run(
+    rows = services.database.of_owner(owner.user_id).run(
         _QUERIES["list_sessions"],
         owner_user_id=owner.user_id,
         after_created_at=after.created_at,
@@ -214,7 +215,11 @@ def get_session(services: Services, owner: Owner, session_id: UUID) -> SessionDe
     ------
     TelemetryError : NOT_FOUND.
     """
-    row = _row(services, owner, session_id)
+    with services.database.of_owner(owner.user_id).transaction() as transaction:
+        row = _row(transaction, owner, session_id)
+        files = _of_session(transaction, owner, "files_of_session", session_id)
+        datasets = _of_session(transaction, owner, "datasets_of_session", session_id)
+        laps = _of_session(transaction, owner, "laps_of_session", session_id)
     status = SessionStatus(row["status"])
     ready = status is SessionStatus.READY
     return SessionDetail(
@@ -224,15 +229,10 @@ def get_session(services: Services, owner: Owner, session_id: UUID) -> SessionDe
         failure=_failure(row) if status is SessionStatus.FAILED else None,
         progress=_progress(row) if status is SessionStatus.PROCESSING or _detecting_again(row) else None,
         files=[
-            SessionFile(upload_id=file.pop("id"), file_name=file.pop("original_file_name"), **file)
-            for file in _of_session(services, owner, "files_of_session", session_id)
+            SessionFile(upload_id=file.pop("id"), file_name=file.pop("original_file_name"), **file) for file in files
         ],
-        datasets=[
-            Dataset(**_dataset_facts(found))
-            for found in _of_session(services, owner, "datasets_of_session", session_id)
-            if ready
-        ],
-        laps=[Lap(**lap) for lap in _of_session(services, owner, "laps_of_session", session_id) if ready],
+        datasets=[Dataset(**_dataset_facts(found)) for found in datasets if ready],
+        laps=[Lap(**lap) for lap in laps if ready],
     )
 
 
@@ -243,7 +243,7 @@ def get_datasets(services: Services, owner: Owner, session_id: UUID) -> list[Dow
     ------
     TelemetryError : NOT_FOUND.
     """
-    _row(services, owner, session_id)
+    datasets = _shown(services, owner, "datasets_of_session", session_id)
     seconds = services.settings.download_url_seconds
     return [
         DownloadableDataset(
@@ -252,7 +252,7 @@ def get_datasets(services: Services, owner: Owner, session_id: UUID) -> list[Dow
                 row["storage_path"], file_name=f"{session_id}-{row['stream']}.parquet", seconds=seconds
             ),
         )
-        for row in _of_session(services, owner, "datasets_of_session", session_id)
+        for row in datasets
     ]
 
 
@@ -263,8 +263,7 @@ def get_laps(services: Services, owner: Owner, session_id: UUID) -> list[Lap]:
     ------
     TelemetryError : NOT_FOUND.
     """
-    _row(services, owner, session_id)
-    return [Lap(**row) for row in _of_session(services, owner, "laps_of_session", session_id)]
+    return [Lap(**row) for row in _shown(services, owner, "laps_of_session", session_id)]
 
 
 def get_track(services: Services, owner: Owner, session_id: UUID) -> list[TrackLine]:
@@ -274,16 +273,18 @@ def get_track(services: Services, owner: Owner, session_id: UUID) -> list[TrackL
     ------
     TelemetryError : NOT_FOUND.
     """
-    _row(services, owner, session_id)
-    datasets = [
-        row for row in _of_session(services, owner, "datasets_of_session", session_id) if row["stream"] == _GNSS_PVT
+    datasets = _shown(services, owner, "datasets_of_session", session_id)
+    return [
+        line
+        for row in datasets
+        if row["stream"] == _GNSS_PVT
+        for line in _track_lines(services, row["artifact_id"], row["storage_path"])
     ]
-    return [line for row in datasets for line in _track_lines(services, row["artifact_id"], row["storage_path"])]
 
 
 def list_devices(services: Services, owner: Owner) -> list[Device]:
     """The owner's devices, the one used last first."""
-    rows = services.database.run(_QUERIES["list_devices"], owner_user_id=owner.user_id)
+    rows = services.database.of_owner(owner.user_id).run(_QUERIES["list_devices"], owner_user_id=owner.user_id)
     return [Device(device_id=row.pop("id"), **row) for row in rows]
 
 
@@ -297,7 +298,8 @@ def rename_session(services: Services, owner: Owner, session_id: UUID, name: str
     cleaned = clean_name(name)
     if not cleaned:
         raise TelemetryError(Code.REQUEST_INVALID, "name: must hold a visible character")
-    if not services.database.run(_QUERIES["rename_session"], id=session_id, owner_user_id=owner.user_id, name=cleaned):
+    database = services.database.of_owner(owner.user_id)
+    if not database.run(_QUERIES["rename_session"], id=session_id, owner_user_id=owner.user_id, name=cleaned):
         raise TelemetryError(Code.NOT_FOUND)
     return get_session(services, owner, session_id)
 
@@ -309,9 +311,11 @@ def cancel_session(services: Services, owner: Owner, session_id: UUID) -> Sessio
     ------
     TelemetryError : NOT_FOUND; SESSION_STATE_CONFLICT when it has ended otherwise.
     """
-    row = _row(services, owner, session_id)
+    database = services.database.of_owner(owner.user_id)
+    with database.transaction() as transaction:
+        row = _row(transaction, owner, session_id)
     if row["status"] == SessionStatus.PROCESSING:
-        with services.database.transaction() as transaction:
+        with database.transaction() as transaction:
             queue.cancel_run(transaction, row["run_id"])
             # Nothing changed means that the run ended before its jobs could be held: then they stay as they were.
             if transaction.run(_QUERIES["cancel_run"], id=row["run_id"]) and transaction.run(
@@ -335,9 +339,9 @@ def retry_session(services: Services, owner: Owner, session_id: UUID) -> Session
     ------
     TelemetryError : NOT_FOUND; SESSION_STATE_CONFLICT when it has not failed; RAW_DISCARDED.
     """
-    with services.database.transaction() as transaction:
+    with services.database.of_owner(owner.user_id).transaction() as transaction:
         if not transaction.run(_QUERIES["reopen_session"], id=session_id, owner_user_id=owner.user_id):
-            status = _row(services, owner, session_id)["status"]
+            status = _row(transaction, owner, session_id)["status"]
             raise TelemetryError(Code.SESSION_STATE_CONFLICT, f"it is {status.lower()}")
         artifacts = transaction.run(_QUERIES["lock_artifacts"], session_id=session_id, owner_user_id=owner.user_id)
         if any(artifact["discarded_at"] is not None for artifact in artifacts):
@@ -359,7 +363,7 @@ def delete_session(services: Services, owner: Owner, session_id: UUID) -> None:
     TelemetryError : NOT_FOUND.
     """
     mine: dict[str, Any] = {"session_id": session_id, "owner_user_id": owner.user_id}
-    with services.database.transaction() as transaction:
+    with services.database.of_owner(owner.user_id).transaction() as transaction:
         # In the order of locks that everyone keeps (job, run, session, artifact), so that a worker completing a job
         # of this session is waited for rather than met halfway.
         for run in transaction.run(_QUERIES["runs_to_delete"], **mine):
@@ -397,15 +401,22 @@ def _track_lines(services: Services, upload_id: UUID, dataset_path: str) -> list
     ]
 
 
-def _row(services: Services, owner: Owner, session_id: UUID) -> Row:
-    rows = services.database.run(_QUERIES["session"], id=session_id, owner_user_id=owner.user_id)
+def _row(runner: Runner, owner: Owner, session_id: UUID) -> Row:
+    rows = runner.run(_QUERIES["session"], id=session_id, owner_user_id=owner.user_id)
     if not rows:
         raise TelemetryError(Code.NOT_FOUND)
     return rows[0]
 
 
-def _of_session(services: Services, owner: Owner, query: str, session_id: UUID) -> list[Row]:
-    return services.database.run(_QUERIES[query], session_id=session_id, owner_user_id=owner.user_id)
+def _of_session(runner: Runner, owner: Owner, query: str, session_id: UUID) -> list[Row]:
+    return runner.run(_QUERIES[query], session_id=session_id, owner_user_id=owner.user_id)
+
+
+def _shown(services: Services, owner: Owner, query: str, session_id: UUID) -> list[Row]:
+    """The rows of a session that there is."""
+    with services.database.of_owner(owner.user_id).transaction() as transaction:
+        _row(transaction, owner, session_id)
+        return _of_session(transaction, owner, query, session_id)
 
 
 def _facts(row: Row) -> dict[str, Any]:

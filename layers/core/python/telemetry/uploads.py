@@ -1,6 +1,7 @@
 """The use cases of an upload: announce, look, abandon, finalise, and the receipt of its bytes.
 
-Every query names the owner, except those of a receipt: an event of the store knows none.
+Every query names the owner and runs behind the wall of row-level security, except those of a receipt: an event of the
+store knows no owner.
 """
 
 import logging
@@ -91,7 +92,7 @@ def create_upload(services: Services, owner: Owner, announcement: Announcement) 
     upload_id = uuid4()
     path = services.raw.upload_path(owner.tenant_id, str(upload_id))
     signed = _sign(services, path, announcement.byte_size, announcement.content_type, announcement.sha256)
-    row = services.database.run(
+    row = services.database.of_owner(owner.user_id).run(
         _UPLOADS["create_upload"],
         id=upload_id,
         tenant_id=owner.tenant_id,
@@ -121,7 +122,8 @@ def get_upload(services: Services, owner: Owner, upload_id: UUID) -> Upload:
     ------
     TelemetryError : NOT_FOUND, also for another owner's.
     """
-    row = _owned(services.database.run(_UPLOADS["upload"], id=upload_id, owner_user_id=owner.user_id))
+    database = services.database.of_owner(owner.user_id)
+    row = _owned(database.run(_UPLOADS["upload"], id=upload_id, owner_user_id=owner.user_id))
     status = ArtifactStatus(row["status"])
     expected = status is ArtifactStatus.UPLOADED and row["received_at"] is None and not row["overdue"]
     return Upload(
@@ -148,9 +150,10 @@ def abandon_upload(services: Services, owner: Owner, upload_id: UUID) -> None:
     ------
     TelemetryError : NOT_FOUND; UPLOAD_ALREADY_FINALISED once a session has it.
     """
-    abandoned = services.database.run(_UPLOADS["abandon_upload"], id=upload_id, owner_user_id=owner.user_id)
+    database = services.database.of_owner(owner.user_id)
+    abandoned = database.run(_UPLOADS["abandon_upload"], id=upload_id, owner_user_id=owner.user_id)
     if not abandoned:
-        row = _owned(services.database.run(_UPLOADS["upload"], id=upload_id, owner_user_id=owner.user_id))
+        row = _owned(database.run(_UPLOADS["upload"], id=upload_id, owner_user_id=owner.user_id))
         if row["session_id"] is not None:
             raise TelemetryError(Code.UPLOAD_ALREADY_FINALISED)
         abandoned = [row]
@@ -180,12 +183,14 @@ def finalise(
     TelemetryError : NOT_FOUND, UPLOAD_NOT_RECEIVED, UPLOAD_EXPIRED, SIZE_MISMATCH, CHECKSUM_MISMATCH,
         DUPLICATE_ARTIFACT for the same bytes twice, UPLOAD_ALREADY_FINALISED when only some have a session.
     """
+    database = services.database.of_owner(owner.user_id)
     ids = list(dict.fromkeys((upload_id, *artifact_ids)))
-    rows = services.database.run(_UPLOADS["uploads_to_finalise"], ids=ids, owner_user_id=owner.user_id)
-    uploads = {row["id"]: row for row in rows}
-    if len(uploads) != len(ids):
-        raise TelemetryError(Code.NOT_FOUND)
-    finalised = _session_of_all(services, rows)
+    with database.transaction() as transaction:
+        rows = transaction.run(_UPLOADS["uploads_to_finalise"], ids=ids, owner_user_id=owner.user_id)
+        uploads = {row["id"]: row for row in rows}
+        if len(uploads) != len(ids):
+            raise TelemetryError(Code.NOT_FOUND)
+        finalised = _session_of_all(transaction, rows)
     if finalised is not None:
         return finalised
     for row in rows:
@@ -195,7 +200,7 @@ def finalise(
     stored = {row["id"]: _received(services, row) for row in rows}
 
     first = uploads[upload_id]
-    with services.database.transaction() as transaction:
+    with database.transaction() as transaction:
         locked = transaction.run(_UPLOADS["lock_uploads"], ids=ids, owner_user_id=owner.user_id)
         session_id = _unattached(locked, ids)
         if session_id is None:
@@ -284,10 +289,10 @@ def _owned(rows: list[Row]) -> Row:
     return rows[0]
 
 
-def _session_of_all(services: Services, rows: list[Row]) -> Finalised | None:
+def _session_of_all(runner: Runner, rows: list[Row]) -> Finalised | None:
     """The one session that all these uploads have, or None when none of them has any."""
     session_id = _common_session(rows)
-    return None if session_id is None else Finalised(session_id, _latest_run(services.database, session_id))
+    return None if session_id is None else Finalised(session_id, _latest_run(runner, session_id))
 
 
 def _common_session(rows: list[Row]) -> UUID | None:

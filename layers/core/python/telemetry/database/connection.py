@@ -19,12 +19,21 @@ import pg8000.converters
 import pg8000.exceptions
 import pg8000.native
 
-from telemetry.database.queries import Query
+from telemetry.database.queries import Query, load
 from telemetry.database.storable import storable_json, storable_text
 from telemetry.errors import Code, TelemetryError
 from telemetry.settings import DatabaseSettings
 
-__all__ = ["Database", "Row", "Runner", "Transaction", "UniqueViolation", "connect_arguments", "storable_text"]
+__all__ = [
+    "Database",
+    "OwnersRows",
+    "Row",
+    "Runner",
+    "Transaction",
+    "UniqueViolation",
+    "connect_arguments",
+    "storable_text",
+]
 
 Row: TypeAlias = dict[str, Any]
 
@@ -116,9 +125,17 @@ class Database:
             self._transaction_failed = True
             raise
 
+    def of_owner(self, owner_user_id: str) -> "OwnersRows":
+        """The same database as far as it is this owner's: PostgreSQL itself shows and changes no other rows."""
+        return OwnersRows(self, owner_user_id)
+
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[Transaction]:
+    def transaction(self, *, owner_user_id: str | None = None) -> Iterator[Transaction]:
         """Everything run inside commits together, or not at all when an exception leaves the block.
+
+        Parameters
+        ----------
+        owner_user_id : only this owner's rows are seen and changed inside (row-level security); None for all.
 
         Raises
         ------
@@ -132,6 +149,8 @@ class Database:
         transaction = self._transaction = Transaction(self)
         self._transaction_failed = False
         try:
+            if owner_user_id is not None:
+                self.run(load("owner")["act_for_owner"], owner_user_id=owner_user_id)
             yield transaction
             if self._transaction_failed:
                 raise RuntimeError("an error inside the transaction was swallowed; PostgreSQL has undone all of it")
@@ -236,6 +255,23 @@ class Database:
                 connection = _open(self._settings)
         self._used_at = time.monotonic()
         return connection
+
+
+class OwnersRows:
+    """A database behind the wall of row-level security; use `Database.of_owner`."""
+
+    def __init__(self, database: Database, owner_user_id: str) -> None:
+        self._database = database
+        self._owner_user_id = owner_user_id
+
+    def run(self, query: Query, /, **parameters: Any) -> list[Row]:
+        """Runs one query in a transaction of its own; otherwise as `Database.run`."""
+        with self.transaction() as transaction:
+            return transaction.run(query, **parameters)
+
+    def transaction(self) -> contextlib.AbstractContextManager[Transaction]:
+        """As `Database.transaction`."""
+        return self._database.transaction(owner_user_id=self._owner_user_id)
 
 
 def connect_arguments(settings: DatabaseSettings, *, statement_timeout_s: float | None = None) -> dict[str, Any]:
