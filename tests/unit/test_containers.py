@@ -245,3 +245,10 @@ def test_names_are_cleaned() -> None:
 def test_read_fully_gathers_short_reads() -> None:
     assert read_fully(Trickle(TEXT, 7), 100) == TEXT[:100]
     assert read_fully(Trickle(b"abc", 7), 100) == b"abc"
+
+
+def test_a_directory_that_points_in_front_of_the_file(tmp_path: Path) -> None:
+    data = bytearray(zipped(("a.csv", b"x" * 99)))
+    at = data.rindex(b"PK\x05\x06") + 16  # where the directory begins, as the end of the zip claims it
+    data[at : at + 4] = struct.pack("<L", struct.unpack("<L", data[at : at + 4])[0] + 40)
+    assert refused(bytes(data), tmp_path).code is Code.FILE_CORRUPT

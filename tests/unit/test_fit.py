@@ -212,3 +212,10 @@ def test_any_damage_is_rows_or_a_typed_error(changes: list[tuple[int, int]], cut
         assert error.code is Code.FIT_CORRUPT
     else:
         assert table.num_rows <= len(_WHOLE)
+
+
+def test_integers_beyond_a_double_are_rounded_and_the_invalid_one_is_none() -> None:
+    body = definition(20, (*RECORD_LAYOUT, (200, 8, 0x8E)))
+    for second, value in enumerate((2**62 + 1, 5, 2**63 - 1)):
+        body += record(second, 47.5, 8.25) + struct.pack("<q", value)
+    assert read(fit_file(body))[0]["field_200"].to_pylist() == [2.0**62, 5, None]

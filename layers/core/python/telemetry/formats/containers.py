@@ -375,6 +375,8 @@ def _entry(
     file: IO[bytes], offset: int, method: int, size: int | None, limits: ContainerLimits
 ) -> "_Inflated | _Stored":
     """The bytes of the entry whose local header (APPNOTE 4.3.7) stands at `offset`."""
+    if offset < 0:
+        raise TelemetryError(Code.FILE_CORRUPT, "zip: its directory points in front of the file")
     file.seek(offset)
     header = file.read(30)
     if len(header) < 30 or not header.startswith(_ZIP_MAGIC):

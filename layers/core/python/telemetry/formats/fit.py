@@ -308,13 +308,15 @@ def _without(values: pa.Array, invalid: object) -> pa.Array:
 
 
 def _scaled(raw: tuple[object, ...], item: MessageField, known: ProfileField) -> pa.Array:
-    if item.base.invalid is not None:
-        values = pa.array(raw, pa.float64())
-        if item.base.invalid in raw:
-            values = _without(values, float(item.base.invalid))
+    if item.base.size == 8 and item.base.invalid is not None:
+        # Arrow turns only such integers into doubles as a double holds exactly.
+        values = pa.array([float(value) if isinstance(value, int) else None for value in raw], pa.float64())
     else:
         values = pa.array(raw, pa.float64())
+    if item.base.invalid is None:
         values = pc.if_else(pc.is_nan(values), None, values)
+    elif item.base.invalid in raw:
+        values = _without(values, float(item.base.invalid))
     if known.scale != 1.0:
         values = pc.divide(values, known.scale)
     return pc.subtract(values, known.offset) if known.offset else values
