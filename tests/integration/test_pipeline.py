@@ -13,6 +13,7 @@ import pytest
 from telemetry import recording
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.reader import FileDevice
+from telemetry.laps.lap import COVERAGE
 from telemetry.pipeline.drain import drain
 from telemetry.pipeline.outcome import Outcome
 from tests.house import LIFE_MS, SAMPLES, House, with_settings
@@ -312,7 +313,7 @@ def test_laps_that_the_file_brings_become_rows(house: House) -> None:
         assert (lap["source"], lap["kind"]) == ("FILE", "TIMED")
         assert 0 < lap["distance_m"] < session["summary"]["distanceM"]
         assert lap["max_speed_mps"] > lap["distance_m"] / length.total_seconds() > 1
-        assert lap["duration_uncertainty_ms"] == pytest.approx(100 / math.sqrt(6), rel=1.01)
+        assert lap["duration_uncertainty_ms"] == pytest.approx(COVERAGE * 100 / math.sqrt(6), rel=1e-6)
     assert [lap["lap_number"] for lap in laps] == list(range(1, len(laps) + 1))
 
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from telemetry.laps.file_laps import laps_of_file
-from telemetry.laps.lap import GivenLap, LapKind, LapSource, best_lap_ms
+from telemetry.laps.lap import COVERAGE, GivenLap, LapKind, LapSource, best_lap_ms
 from telemetry.laps.track import Stretch, measure
 from telemetry.streams.channels import TIMESTAMP, Flag
 from telemetry.streams.distance import step_lengths_m
@@ -57,7 +57,7 @@ def test_distance_speed_and_duration_do_not_depend_on_the_batches(size: int) -> 
     assert second.distance_m == pytest.approx(109.0)
     assert (first.duration_ms, second.duration_ms) == (4550.0, 5450.0)
     assert first.max_speed_mps == 29.0
-    assert first.duration_uncertainty_ms == pytest.approx(100 / math.sqrt(6), rel=1.01)
+    assert first.duration_uncertainty_ms == pytest.approx(COVERAGE * 100 / math.sqrt(6), rel=1e-6)
     assert (first.lap_number, second.lap_number) == (1, 2)
     assert {first.source, second.source} == {LapSource.FILE}
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
-from telemetry.laps.lap import GivenLap, Lap, LapKind, LapSource
+from telemetry.laps.lap import COVERAGE, GivenLap, Lap, LapKind, LapSource
 from telemetry.laps.track import Stretch, measure
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -19,7 +19,7 @@ def laps_of_file(given: Sequence[GivenLap], batches: Iterable[pa.RecordBatch]) -
     are TIMED: what a file calls a lap is believed.
 
     Each end is known to within the spacing of the fixes around it, evenly distributed; the standard deviation of
-    the difference of two such ends is spacing / √6.
+    the difference of two such ends is spacing / √6; stated are `COVERAGE` of them.
 
     Parameters
     ----------
@@ -40,7 +40,9 @@ def laps_of_file(given: Sequence[GivenLap], batches: Iterable[pa.RecordBatch]) -
                 start_time=lap.start_time,
                 end_time=lap.end_time,
                 duration_ms=(stretch.end_us - stretch.start_us) / 1000,
-                duration_uncertainty_ms=None if found.spacing_s is None else found.spacing_s * 1000 / math.sqrt(6),
+                duration_uncertainty_ms=None
+                if found.spacing_s is None
+                else COVERAGE * found.spacing_s * 1000 / math.sqrt(6),
                 distance_m=found.distance_m,
                 max_speed_mps=found.max_speed_mps,
                 source=LapSource.FILE,

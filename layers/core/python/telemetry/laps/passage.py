@@ -17,7 +17,9 @@ import pyarrow.compute as pc
 from telemetry.laps.motion import Frame, Motion, difference, median
 from telemetry.laps.windows import Fit, Windows, fit
 
-WITH_SPEED_S = 2.0
+WITH_SPEED_S = (2.0, 1.2)
+"""Reaches before and after the line, the next where the positions contradict the speed over the one before: in bends the
+speed's direction is known over less."""
 WITHOUT_SPEED_S = 1.2
 _REACH_FIXES = 3
 _SPEED_CONTRADICTED = 1.3
@@ -57,15 +59,16 @@ def measure_passages(motion: Motion, line: Frame, near_s: pa.Array) -> Passages:
     near_s : about when, to within half a period: where the chord between two fixes meets the line.
     """
     if motion.speed_mps is not None:
-        with_speed = _measured_with_speed(motion, line, near_s)
-        if with_speed is not None:
-            return with_speed
+        for reach_s in WITH_SPEED_S:
+            with_speed = _measured_with_speed(motion, line, near_s, reach_s)
+            if with_speed is not None:
+                return with_speed
     return _measured_without_speed(motion, line, near_s)
 
 
-def _measured_with_speed(motion: Motion, line: Frame, near_s: pa.Array) -> Passages | None:
+def _measured_with_speed(motion: Motion, line: Frame, near_s: pa.Array, reach_s: float) -> Passages | None:
     """None where the positions contradict the speed."""
-    view = _view(motion, line, near_s, WITH_SPEED_S)
+    view = _view(motion, line, near_s, reach_s)
     forward = fit(view.windows, view.time_s, view.along, 2)
     travelled = _travelled(motion, view, forward)
     left = pc.subtract(view.along, travelled.along)
