@@ -143,6 +143,11 @@ class Client:
         """GET /sessions/{id}/track: GeoJSON for a map; without features until the session is ready."""
         return _read(models.Track, self._requests.send("GET", f"sessions/{session_id}/track"))
 
+    def set_gate(self, session_id: UUID, gate: models.Gate) -> models.SessionDetail:
+        """PUT /sessions/{id}/gate: the laps are found again at this line; `progress` is there until they are."""
+        body = gate.model_dump(mode="json", by_alias=True)
+        return _read(models.SessionDetail, self._requests.send("PUT", f"sessions/{session_id}/gate", json=body))
+
     def devices(self) -> list[models.Device]:
         """GET /devices."""
         return _read(models.DeviceList, self._requests.send("GET", "devices")).devices

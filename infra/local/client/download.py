@@ -57,7 +57,8 @@ def _fetch(requests: Requests, dataset: models.DownloadableDataset, part: Path, 
         part.unlink()
         done = 0
     signed = dataset.download
-    headers = {**signed.headers, **({"range": f"bytes={done}-"} if done else {})}
+    # The bytes as they are stored are what the checksum is of.
+    headers = {"accept-encoding": "identity", **signed.headers, **({"range": f"bytes={done}-"} if done else {})}
     with requests.store.stream(signed.method, signed.url, headers=headers) as answer:
         if answer.status_code not in (200, 206):
             if answer.status_code >= 500:

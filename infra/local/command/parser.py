@@ -107,6 +107,10 @@ def parser() -> argparse.ArgumentParser:
     rename.add_argument("session", type=UUID, metavar="ID")
     rename.add_argument("name")
 
+    gate = verb("gate", "set the start/finish line of a session; its laps are found again", json)
+    gate.add_argument("session", type=UUID, metavar="ID")
+    gate.add_argument("file", type=Path, metavar="FILE", help="JSON: latitude1Deg, longitude1Deg, … and sectors")
+
     verb("devices", "list recording devices", json)
     return top
 

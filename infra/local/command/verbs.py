@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 from rich.table import Table
@@ -210,8 +211,9 @@ def laps(desk: Desk, given: argparse.Namespace) -> Exit:
         status = desk.client.session(given.session).status
         desk.err.print("It has no laps." if status == "ready" else f"It is {status}; it has no laps yet.")
         return Exit.DONE
+    sectors = max(len(lap.sectors_ms) for lap in found)
     desk.table(
-        ("lap", "kind", "start", "time", "±", "distance", "max speed", "from"),
+        ("lap", "kind", "start", "time", "±", "distance", "max speed", "from", *(f"S{n + 1}" for n in range(sectors))),
         (
             (
                 str(lap.lap_number),
@@ -222,10 +224,11 @@ def laps(desk: Desk, given: argparse.Namespace) -> Exit:
                 words.distance(lap.distance_m),
                 words.speed(lap.max_speed_mps),
                 lap.source,
+                *(words.duration(sector) for sector in lap.sectors_ms),
             )
             for lap in found
         ),
-        right=(0, 3, 4, 5, 6),
+        right=(0, 3, 4, 5, 6, *range(8, 8 + sectors)),
     )
     return Exit.DONE
 
@@ -330,6 +333,18 @@ def rename(desk: Desk, given: argparse.Namespace) -> Exit:
     return _changed(desk, desk.client.rename(given.session, given.name), given)
 
 
+def gate(desk: Desk, given: argparse.Namespace) -> Exit:
+    """The line comes out of a file, so that no position stands on the command line."""
+    try:
+        line = models.Gate.model_validate_json(given.file.read_bytes())
+    except OSError as error:
+        raise ClientError(f"{given.file} cannot be read: {error.strerror}.") from None
+    except ValidationError as error:
+        places = sorted({".".join(map(str, wrong["loc"])) or "its JSON" for wrong in error.errors(include_input=False)})
+        raise ClientError(f"{given.file} is no start/finish line: see {', '.join(places)}.") from None
+    return _changed(desk, desk.client.set_gate(given.session, line), given)
+
+
 def _changed(desk: Desk, session: models.SessionDetail, given: argparse.Namespace) -> Exit:
     if given.json:
         return _show(desk, session, as_json=True)
@@ -363,5 +378,5 @@ def devices(desk: Desk, given: argparse.Namespace) -> Exit:
 
 VERBS: dict[str, Callable[[Desk, argparse.Namespace], Exit]] = {
     verb.__name__: verb
-    for verb in (upload, sessions, show, laps, download, track, delete, cancel, retry, rename, devices)
+    for verb in (upload, sessions, show, laps, download, track, delete, cancel, retry, rename, gate, devices)
 }
