@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test bench lint format build invoke validate lock openapi clean
+.PHONY: help setup demo up test bench fuzz lint format build invoke validate lock openapi clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -14,6 +14,9 @@ $(VENV)/.ready: requirements/dev.txt infra/local/setup.sh
 
 .localstack-venv/.ready: requirements/localstack.txt infra/local/setup.sh
 	@PYTHON=$(PYTHON) bash infra/local/setup.sh .localstack-venv requirements/localstack.txt
+
+.bench-venv/.ready: requirements/bench.txt infra/local/setup.sh
+	@PYTHON=$(PYTHON) bash infra/local/setup.sh .bench-venv requirements/bench.txt
 
 .sam-venv/.ready: requirements/sam.txt infra/local/setup.sh
 	@PYTHON=$(PYTHON) bash infra/local/setup.sh .sam-venv requirements/sam.txt
@@ -32,8 +35,11 @@ up: setup ## keep the local stack running and print its addresses and a token
 test: setup lint ## linters, then every test
 	@$(BIN)/python -m pytest $(TESTS)
 
-bench: $(VENV)/.ready ## speed and memory beside other programs (NAME=csv for one)
-	@PYTHONPATH=layers/core/python $(BIN)/python -m tests.benchmarks $(NAME)
+bench: .bench-venv/.ready ## speed and memory beside other programs (NAME=csv for one)
+	@PYTHONPATH=layers/core/python .bench-venv/bin/python -m tests.benchmarks $(NAME)
+
+fuzz: $(VENV)/.ready ## damaged recordings against every reader and container (SECONDS=60)
+	@PYTHONPATH=layers/core/python $(BIN)/python -m tests.fuzz $(if $(filter command line,$(origin SECONDS)),$(SECONDS))
 
 openapi: $(VENV)/.ready ## write infra/openapi.json and the page of /docs anew from routes and models
 	@PYTHONPATH=layers/core/python $(BIN)/python -m infra.description
@@ -65,6 +71,7 @@ lock: $(VENV)/.ready ## compile the locked requirements anew from pyproject.toml
 	$(COMPILE) pyproject.toml -o requirements/base.txt
 	$(COMPILE) -c requirements/base.txt --extra arrow pyproject.toml -o requirements/arrow.txt
 	$(COMPILE) -c requirements/base.txt --extra arrow --extra migrate --extra dev pyproject.toml -o requirements/dev.txt
+	$(COMPILE) -c requirements/dev.txt --extra arrow --extra migrate --extra dev --extra bench pyproject.toml -o requirements/bench.txt
 	$(COMPILE) -c requirements/base.txt --extra migrate pyproject.toml -o requirements/migrate.txt
 	$(COMPILE) --group sam -o requirements/sam.txt
 	$(COMPILE) --group checkov -o requirements/checkov.txt
@@ -72,4 +79,4 @@ lock: $(VENV)/.ready ## compile the locked requirements anew from pyproject.toml
 
 clean: ## remove what `setup` and the local stack made
 	@test ! -f .stack/postgres/place || rm -rf "$$(cat .stack/postgres/place)"
-	rm -rf $(VENV) .localstack-venv .sam-venv .checkov-venv .aws-sam .stack .build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .localstack-venv .bench-venv .sam-venv .checkov-venv .aws-sam .stack .build .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz
