@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -300,6 +301,9 @@ def test_the_highest_confidence_wins(monkeypatch: pytest.MonkeyPatch) -> None:
         (b"Dear all,\nhello", "plain text"),
         (b"\x01\x02\x03\x00\xff" * 100, "binary"),
         (b"x" * 257 + b"ustar", "tar"),
+        (b"<hCNF\x00\xc0\x13" + b"\x00" * 90, "XRK recording, which Race Studio exports as CSV"),
+        (zlib.compress(b"<hCNF\x00\xc0\x13" * 900), "XRZ recording, which Race Studio exports as CSV"),
+        (b"x not deflated" * 9, "plain text"),
         (b"", "plain text"),
     ],
 )

@@ -5,6 +5,7 @@ Readers are imported when first asked for. Adding a format is one module with a 
 
 import importlib
 import importlib.util
+import zlib
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,8 @@ def _detail(appearance: str) -> str:
     return f"it looks like {appearance}; read are {titles}, each also as .gz or in a .zip"
 
 
+_XRK = "an AiM XRK recording, which Race Studio exports as CSV"
+
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"%PDF-", "a PDF document"),
     (0, b"\xff\xd8\xff", "a JPEG image"),
@@ -85,8 +88,8 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Microsoft Office document"),
     (0, b"\x7fELF", "a program"),
     (0, b"MZ", "a program"),
-    (0, b"<xrk", "an AiM XRK recording"),
-    (0, b"<hCNF", "an AiM XRK recording"),
+    (0, b"<xrk", _XRK),
+    (0, b"<hCNF", _XRK),
 )
 
 
@@ -95,6 +98,8 @@ def looks_like(head: bytes) -> str:
     for offset, signature, title in _SIGNATURES:
         if head[offset : offset + len(signature)] == signature:
             return title
+    if head[:1] == b"\x78" and _deflated(head).startswith(b"<hCNF"):
+        return _XRK.replace("XRK", "XRZ")
     sample = head[:4096]
     if sample.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "UTF-16 text, but no table of a recording"
@@ -113,6 +118,14 @@ def looks_like(head: bytes) -> str:
         if len(lines) > 1 and sum(separator in line for line in lines) > len(lines) // 2:
             return f"a table separated by {name}, but no column of it could be told to be time or position"
     return "plain text"
+
+
+def _deflated(head: bytes) -> bytes:
+    """What a zlib stream begins with; nothing where it is none."""
+    try:
+        return zlib.decompressobj().decompress(head[:4096], 64)
+    except zlib.error:
+        return b""
 
 
 def _root_element(text: str) -> str:
