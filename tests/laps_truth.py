@@ -99,8 +99,9 @@ class Truth:
         for i in range(int(table.duration_s * STEPS_PER_SECOND) + 1):
             if ahead[i] < 0 <= ahead[i + 1] and abs(aside[i]) < line.half_width_m:
                 place = i + ahead[i] / (ahead[i] - ahead[i + 1])
-                if place < table.duration_s * STEPS_PER_SECOND:
-                    places.append(place / STEPS_PER_SECOND * 1e6)
+                # Where one lap ends the next begins.
+                near_end = abs(place / STEPS_PER_SECOND - table.duration_s) < 1e-3
+                places.append(0.0 if near_end else place / STEPS_PER_SECOND * 1e6)
         # The line through the origin itself is passed where one lap ends and the next begins.
         if not places:
             places = [0.0]

@@ -18,8 +18,8 @@ from telemetry.laps.motion import Frame, Motion, difference, median
 from telemetry.laps.windows import Fit, Windows, fit
 
 WITH_SPEED_S = (2.0, 1.2)
-"""Reaches before and after the line, the next where the positions contradict the speed over the one before: in bends the
-speed's direction is known over less."""
+"""Reaches before and after the line; the second counts where the positions contradict the speed over the first: in
+bends the speed's direction is known over less."""
 WITHOUT_SPEED_S = 1.2
 _REACH_FIXES = 3
 _SPEED_CONTRADICTED = 1.3
@@ -129,11 +129,16 @@ def _passages(motion: Motion, view: _View, moving: _Moving, found: Fit, residual
 
 
 def _view(motion: Motion, line: Frame, near_s: pa.Array, reach_s: float) -> _View:
-    after = pc.search_sorted(motion.time_s, near_s).cast(pa.int64())
+    after = pc.max_element_wise(pc.search_sorted(motion.time_s, near_s).cast(pa.int64()), 1)
+    after = pc.min_element_wise(after, len(motion) - 1)
+    reach_s = max(reach_s, (_REACH_FIXES + 0.2) * motion.period_s)
     begin = pc.search_sorted(motion.time_s, pc.subtract(near_s, reach_s)).cast(pa.int64())
     end = pc.search_sorted(motion.time_s, pc.add(near_s, reach_s), side="right").cast(pa.int64())
-    begin = pc.max_element_wise(pc.min_element_wise(begin, pc.subtract(after, _REACH_FIXES)), 0)
-    end = pc.min_element_wise(pc.max_element_wise(end, pc.add(after, _REACH_FIXES)), len(motion))
+    # The fixes on both sides belong to it however far they are; fixes beyond another gap do not.
+    wide = pc.greater(pc.subtract(motion.time_s.take(after), motion.time_s.take(pc.subtract(after, 1))), reach_s)
+    least = pc.if_else(wide, _REACH_FIXES, 1)
+    begin = pc.max_element_wise(pc.min_element_wise(begin, pc.subtract(after, least)), 0)
+    end = pc.min_element_wise(pc.max_element_wise(end, pc.add(after, least)), len(motion))
     windows = Windows.of_rows(begin.to_pylist(), end.to_pylist())
     along, across = line.along_across(motion.latitude_deg.take(windows.row), motion.longitude_deg.take(windows.row))
     time_s = pc.subtract(motion.time_s.take(windows.row), windows.spread(near_s))
