@@ -25,22 +25,21 @@ class Block:
     Attributes
     ----------
     data : UTF-8, perhaps with NUL in it; lines end with ``\\n`` or ``\\r\\n``. Only the first `size` bytes belong to
-        the block: what follows is the begin of the next one, left there to save a copy.
+        the block: what follows is the begin of the next one, left there to save a copy. Valid until the second next
+        block is asked for.
     overlong_before : lines that were passed over just before these.
     """
 
-    data: bytes
+    data: bytes | bytearray
     size: int
     overlong_before: int = 0
 
     def whole(self) -> bytes:
         """The block's own bytes."""
-        return self.data if self.size == len(self.data) else self.data[: self.size]
+        return bytes(self.data) if self.size == len(self.data) else bytes(self.data[: self.size])
 
     def without_nul(self) -> "Block":
-        """The same lines without NUL, which some loggers pad their files with."""
-        if b"\0" not in self.data:
-            return self
+        """A copy that holds the block's own lines only, without NUL, which some loggers pad their files with."""
         data = self.whole().replace(b"\0", b"")
         return Block(data, len(data), self.overlong_before)
 
@@ -101,18 +100,20 @@ class LineBlocks:
         overlong = 0
         passing_over = False
         skip = self._skip_lines
+        joints = _Joint(), _Joint()
         for data in self._decoded():
-            block = rest + data if rest else data
+            joints = joints[1], joints[0]
+            block, end = joints[0].join(rest, data) if rest else (data, len(data))
             if passing_over:
-                end = block.find(b"\n") + 1
-                if not end:
+                begin = block.find(b"\n", 0, end) + 1
+                if not begin:
                     rest = b""
                     continue
-                block, passing_over = block[end:], False
-            cut = block.rfind(b"\n") + 1
-            rest = block[cut:]
+                block, end, passing_over = block[begin:end], end - begin, False
+            cut = block.rfind(b"\n", 0, end) + 1
+            rest = bytes(block[cut:end])
             if skip and cut:
-                block, skip = _after_lines(block[:cut], skip)
+                block, skip = _after_lines(bytes(block[:cut]), skip)
                 cut = len(block)
             if cut:
                 yield Block(block, cut, overlong)
@@ -169,6 +170,23 @@ class LineBlocks:
             yield head
         while piece := self._source.read(BLOCK_BYTES):
             yield piece
+
+
+class _Joint:
+    """Memory for the end of one piece and the whole next one, used again and again: fresh memory for every block costs
+    more than the copy."""
+
+    def __init__(self) -> None:
+        self._memory = bytearray()
+
+    def join(self, rest: bytes, data: bytes) -> tuple[bytearray, int]:
+        """Both in a row, and where they end."""
+        end = len(rest) + len(data)
+        if len(self._memory) < end:
+            self._memory = bytearray(end + BLOCK_BYTES // 8)
+        self._memory[: len(rest)] = rest
+        self._memory[len(rest) : end] = data
+        return self._memory, end
 
 
 def _after_lines(data: bytes, count: int) -> tuple[bytes, int]:

@@ -79,6 +79,7 @@ class RowParser:
         self._on_comment = on_comment
         self._failures = self._odd_blocks = 0
         self._tries_plain = self.tries_plain and not any(pa.types.is_string(kind) for kind in types.values())
+        self._reads_every_cell = len(types) == shape.width
         self._delimiter = shape.delimiter.encode()
         self._spaced_quote = self._delimiter + b' "'
         self._names = [str(i) for i in range(shape.width)]
@@ -111,9 +112,11 @@ class RowParser:
     def _plain_table(self, block: Block) -> pa.Table | None:
         """The table where every line is a row of the right width whose cells are all numbers or times, else None.
 
-        Then it does not matter whether a quote or NUL stands in a cell that nobody asked for: one that parts or joins
-        rows gives a row of another width, as does a blank line, and one in a number makes it none.
+        Quotes are not looked for where every cell is read: one in a number makes it none. Nor is NUL, which does no
+        harm in a cell that nobody asked for. A blank line is a row of another width.
         """
+        if not self._reads_every_cell and b'"' in block.data:
+            return None
         try:
             table, ragged = self._parse_as(pa.py_buffer(block.data).slice(0, block.size), self._types, quotes=False)
         except pa.ArrowInvalid:
@@ -121,7 +124,7 @@ class RowParser:
         if not ragged:
             return table
         self._odd_blocks += 1
-        self._tries_plain = self._odd_blocks < _GIVE_UP_AFTER and b'"' not in block.data
+        self._tries_plain = self._odd_blocks < _GIVE_UP_AFTER
         return None
 
     # --- blocks that hold anything else
@@ -142,7 +145,7 @@ class RowParser:
         if table is not None and not ragged and (not quoted or table.num_rows == _count_lines(block, size)):
             self._line += table.num_rows
             return table, pa.arange(first, first + table.num_rows)
-        data = block.data[:size]
+        data = bytes(block.data[:size])
         self._line += _count_lines(block, size)
         data, numbers = self._mended(data, first, cut_off=last and not ended)
         if not numbers:

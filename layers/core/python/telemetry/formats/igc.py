@@ -62,7 +62,7 @@ class IgcReader:
         flight = _Flight(origin, findings)
         # The specification allows ASCII; pilots' names come in any encoding and are not read.
         for block in LineBlocks(source, read_head(source), "latin-1"):
-            batch = flight.take(block)
+            batch = flight.take(block.without_nul())
             if batch is not None:
                 yield batch
 

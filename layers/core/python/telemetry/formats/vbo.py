@@ -82,7 +82,7 @@ class VboReader:
             raise TelemetryError(Code.FILE_CORRUPT, "no section [column names] followed by [data]")
         rows = _Rows.of(header, text, origin, findings)
         for block in LineBlocks(source, head, encoding, skip_lines=header.data_line - 1):
-            batch = rows.take(block)
+            batch = rows.take(block.without_nul())
             if batch is not None and batch.num_rows:
                 yield batch
 

@@ -21,7 +21,7 @@ def step_lengths_m(latitude_deg: pa.Array, longitude_deg: pa.Array) -> pa.Array:
 
     With the radii of curvature at the step's mid-latitude (meridian M = a(1-e²)/w³, prime vertical N = a/w,
     w² = 1 - e² sin²φ; Torge, Geodesy, section 4.1.3). Among positions that lie within `NARROW_DEG` of latitude they
-    come from a parabola through three exact ones, which is as good to 1e-8.
+    come from a parabola through three exact ones, which is good to 5e-8 (1e-9 on a circuit).
     """
     last = max(0, len(latitude_deg) - 1)
     before, after = latitude_deg.slice(0, last), latitude_deg.slice(1)

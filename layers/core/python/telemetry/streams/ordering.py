@@ -7,7 +7,7 @@ time keep the order of the source.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -86,8 +86,10 @@ class Window:
         self._bytes = sum(batch.nbytes for batch in self._batches)
 
     def _sort(self) -> None:
+        """Parts the sorted rows where the batches were parted, so that rows in order make the same groups anyhow."""
         rows = sorted_by_time(self._batches[0] if len(self._batches) == 1 else pa.concat_batches(self._batches))
-        self._batches = [rows]
+        starts = accumulate((batch.num_rows for batch in self._batches), initial=0)
+        self._batches = [rows.slice(start, batch.num_rows) for start, batch in zip(starts, self._batches, strict=False)]
         self._latest, self._ordered = _last(_micros(rows)), self.trusts_order
 
     def _taken(self, size: int) -> list[pa.RecordBatch]:

@@ -38,9 +38,12 @@ class Intervals:
         self._counts: Counter[int] = Counter()
         self._rough = False
 
-    def add(self, intervals: pa.Array) -> None:
-        """Takes intervals > 0."""
+    def add(self, intervals: pa.Array, *, all_equal: bool = False) -> None:
+        """Takes intervals > 0; `all_equal` saves counting them."""
         if not len(intervals):
+            return
+        if all_equal and not self._rough and len(self._counts) < _EXACT_INTERVALS:
+            self._counts[intervals[0].as_py()] += len(intervals)
             return
         counted = pc.value_counts(_bucket(intervals) if self._rough else intervals)
         if not self._rough and len(counted) + len(self._counts) > _EXACT_INTERVALS:
@@ -108,7 +111,7 @@ class Timing:
         if smallest <= 0:
             positive = steps.filter(pc.greater(steps, 0))
             self.duplicates += len(steps) - len(positive)
-        self._intervals.add(positive)
+        self._intervals.add(positive, all_equal=smallest == greatest)
         self._remember_longest(micros, steps, greatest)
 
     def _remember_longest(self, micros: pa.Array, steps: pa.Array, greatest: int) -> None:
@@ -154,6 +157,9 @@ class Timing:
 
 class TrackQuality:
     """Looks at `gnss_pvt` rows in time order: sets their order-dependent flags and gathers the report."""
+
+    skips_slow = True
+    """False looks for spikes row by row, also where no step is as fast as one."""
 
     def __init__(self) -> None:
         self.timing = Timing()
@@ -211,7 +217,7 @@ class TrackQuality:
         if len(steps) < 2:
             return None
         furthest, shortest = extremes(metres), pc.min(steps).as_py()
-        if furthest.finite and furthest.greatest <= shortest * (SPIKE_SPEED_MPS / _SECOND):
+        if self.skips_slow and furthest.finite and furthest.greatest <= shortest * (SPIKE_SPEED_MPS / _SECOND):
             return None
         # metres per microsecond; a step without time cannot be judged.
         fast = pc.greater(metres, pc.multiply(steps.cast(pa.float64()), SPIKE_SPEED_MPS / _SECOND))

@@ -110,7 +110,7 @@ def extremes(values: pa.Array) -> Extremes:
             least, greatest = (struct.unpack(unpacked, struct.pack(packed, edge))[0] for edge in edges)
             return Extremes(least, greatest, finite=True)
     found = pc.min_max(values).as_py()
-    return Extremes(found["min"], found["max"], finite=layout is None or all_finite(values))
+    return Extremes(found["min"], found["max"], finite=not pa.types.is_floating(values.type) or all_finite(values))
 
 
 _SHARED_ROWS = 1 << 17
