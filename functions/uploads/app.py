@@ -4,7 +4,7 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler.api_gateway import Response
 
-from telemetry import uploads
+from telemetry import parts, uploads
 from telemetry.api import models
 from telemetry.api.resolver import PREFIX, Api, path_id
 from telemetry.services import Services
@@ -35,6 +35,22 @@ def abandon_upload(upload_id: str) -> Response[str]:
     owner, _ = api.owner, api.query(models.NoQuery)
     uploads.abandon_upload(services, owner, path_id(upload_id))
     return api.answer(204)
+
+
+@api.post(f"{PREFIX}/uploads/<upload_id>/parts", summary="Send a large file in parts", tags=["Uploads"])
+def sign_parts(upload_id: str) -> Response[str]:
+    """200 with the size of a part, and a signed PUT for each part asked for, instead of the one for the whole."""
+    owner, found = api.owner, path_id(upload_id)
+    wanted = [parts.WantedPart(**part.model_dump()) for part in api.body(models.PartsRequest).parts]
+    return api.answer(200, models.SignedParts.model_validate(parts.sign_parts(services, owner, found, wanted)))
+
+
+@api.get(f"{PREFIX}/uploads/<upload_id>/parts", summary="Parts that have arrived", tags=["Uploads"])
+def received_parts(upload_id: str) -> Response[str]:
+    """200 with the parts that need not be sent again."""
+    owner, _ = api.owner, api.query(models.NoQuery)
+    found = parts.received_parts(services, owner, path_id(upload_id))
+    return api.answer(200, models.PartList.model_validate(found))
 
 
 @api.post(f"{PREFIX}/uploads/<upload_id>/finalise", summary="Make a session of uploaded files", tags=["Uploads"])

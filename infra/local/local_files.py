@@ -16,6 +16,7 @@ from starlette.responses import FileResponse, Response
 from infra.local.template import Cors
 from telemetry.errors import TelemetryError
 from telemetry.settings import Settings
+from telemetry.storage.local_parts import PARTS
 from telemetry.storage.local_path import StorageRefusal, accept_put, serve_get
 from telemetry.storage.protocol import StoredObject
 
@@ -81,7 +82,8 @@ class LocalFiles:
 
         def work() -> StoredObject:
             stored = accept_put(self._settings.local_storage, target, query, request.headers, chunks())
-            self._tell(stored)
+            if not stored.path.startswith(PARTS):  # as S3, which tells of whole objects
+                self._tell(stored)
             return stored
 
         stored = await anyio.to_thread.run_sync(work)

@@ -73,6 +73,7 @@ def parameters(query: Query, occupied: dict[str, Any], one: UUID) -> dict[str, A
         "after_created_at": "9999-12-31T00:00:00Z",
         "after_id": UUID(int=2**128 - 1),
         "page_size": 10,
+        "most": 1,
         "byte_size": 1,
         "sha256": "0" * 64,
         "finalise_on_receipt": False,

@@ -17,6 +17,7 @@ FLOORS = (
     ("database", "storage", "recording", "nudge"),
     ("queue",),
     ("services",),
+    ("parts",),
     ("uploads", "sessions", "pipeline", "janitor", "gate"),
     ("api",),
 )

@@ -34,7 +34,9 @@ class Code(StrEnum):
     UPLOAD_NOT_RECEIVED = "UPLOAD_NOT_RECEIVED"
     UPLOAD_EXPIRED = "UPLOAD_EXPIRED"
     UPLOAD_ALREADY_FINALISED = "UPLOAD_ALREADY_FINALISED"
+    UPLOAD_ALREADY_RECEIVED = "UPLOAD_ALREADY_RECEIVED"
     UPLOAD_URL_INVALID = "UPLOAD_URL_INVALID"
+    TOO_MANY_UPLOADS = "TOO_MANY_UPLOADS"
     DUPLICATE_ARTIFACT = "DUPLICATE_ARTIFACT"
     RAW_DISCARDED = "RAW_DISCARDED"
     # Requests
@@ -142,6 +144,15 @@ CATALOGUE: dict[Code, Entry] = {
     Code.UPLOAD_EXPIRED: Entry("The upload was not finished in time", "Start a new upload.", http_status=410),
     Code.UPLOAD_ALREADY_FINALISED: Entry(
         "The upload already belongs to a session", "Use the session it belongs to.", http_status=409
+    ),
+    Code.UPLOAD_ALREADY_RECEIVED: Entry(
+        "All bytes of the upload have arrived already", "Finalise the upload.", http_status=409
+    ),
+    Code.TOO_MANY_UPLOADS: Entry(
+        "Too many uploads are open",
+        "Finalise or abandon some of them first; those forgotten expire.",
+        retryable=True,
+        http_status=429,
     ),
     Code.UPLOAD_URL_INVALID: Entry(
         "The upload address is not valid, or no longer valid for these bytes",

@@ -17,7 +17,7 @@ from pathlib import PurePosixPath
 from typing import TypeVar
 from uuid import UUID, uuid4
 
-from telemetry import queue
+from telemetry import parts, queue
 from telemetry.database.connection import Row
 from telemetry.database.queries import load
 from telemetry.domain.states import JobStatus
@@ -121,6 +121,7 @@ def expire_uploads(services: Services, batch: int = BATCH) -> int:
     """Ends uploads that were never finalised in time, and deletes what arrived of them. Gives how many."""
     expired = services.database.run(_QUERIES["expire_uploads"], batch=batch)
     for row in expired:
+        parts.abort(services.raw, row)
         services.raw.delete(row["storage_path"])
     return len(expired)
 

@@ -68,6 +68,7 @@ class Settings:
     upload_max_bytes: int
     upload_url_seconds: int
     upload_expiry_hours: int
+    upload_open_max: int
     download_url_seconds: int
     raw_retention_days: int
     failed_raw_retention_days: int
@@ -110,6 +111,7 @@ class Settings:
             upload_max_bytes=reader.whole("TELEMETRY_UPLOAD_MAX_BYTES", 5_000_000_000, 1, 5_368_709_120),
             upload_url_seconds=reader.whole("TELEMETRY_UPLOAD_URL_SECONDS", 900, 1, 900),
             upload_expiry_hours=reader.whole("TELEMETRY_UPLOAD_EXPIRY_HOURS", 24, 1, 720),
+            upload_open_max=reader.whole("TELEMETRY_UPLOAD_OPEN_MAX", 1000, 1, 1_000_000),
             download_url_seconds=reader.whole("TELEMETRY_DOWNLOAD_URL_SECONDS", 900, 1, 3600),
             raw_retention_days=reader.whole("TELEMETRY_RAW_RETENTION_DAYS", 0, 0, 3650),
             failed_raw_retention_days=reader.whole("TELEMETRY_FAILED_RAW_RETENTION_DAYS", 7, 0, 3650),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from telemetry import PIPELINE_VERSION, queue
+from telemetry import PIPELINE_VERSION, parts, queue
 from telemetry.database.connection import Row, Runner, Transaction, UniqueViolation
 from telemetry.database.queries import load
 from telemetry.domain.names import clean_file_name, clean_name, session_name
@@ -82,17 +82,20 @@ def create_upload(services: Services, owner: Owner, announcement: Announcement) 
 
     Raises
     ------
-    TelemetryError : FILE_EMPTY, FILE_TOO_LARGE.
+    TelemetryError : FILE_EMPTY, FILE_TOO_LARGE, TOO_MANY_UPLOADS.
     """
     settings = services.settings
     if announcement.byte_size == 0:
         raise TelemetryError(Code.FILE_EMPTY)
     if announcement.byte_size > settings.upload_max_bytes:
         raise TelemetryError(Code.FILE_TOO_LARGE, f"{settings.upload_max_bytes} bytes are accepted")
+    database = services.database.of_owner(owner.user_id)
+    if database.run(_UPLOADS["too_many_open_uploads"], owner_user_id=owner.user_id, most=settings.upload_open_max):
+        raise TelemetryError(Code.TOO_MANY_UPLOADS, f"{settings.upload_open_max} may be open at once")
     upload_id = uuid4()
     path = services.raw.upload_path(owner.tenant_id, str(upload_id))
     signed = _sign(services, path, announcement.byte_size, announcement.content_type, announcement.sha256)
-    row = services.database.of_owner(owner.user_id).run(
+    row = database.run(
         _UPLOADS["create_upload"],
         id=upload_id,
         tenant_id=owner.tenant_id,
@@ -157,6 +160,7 @@ def abandon_upload(services: Services, owner: Owner, upload_id: UUID) -> None:
         if row["session_id"] is not None:
             raise TelemetryError(Code.UPLOAD_ALREADY_FINALISED)
         abandoned = [row]
+    parts.abort(services.raw, abandoned[0])
     if abandoned[0]["storage_path"] is not None:
         services.raw.delete(abandoned[0]["storage_path"])
 
@@ -336,6 +340,9 @@ def _latest_run(runner: Runner, session_id: UUID) -> UUID:
 
 def _received(services: Services, row: Row) -> StoredObject:
     stored = services.raw.head(row["storage_path"])
+    if stored is None and row["multipart_id"] is not None:
+        parts.complete(services.raw, row)
+        stored = services.raw.head(row["storage_path"])
     if stored is None:
         raise TelemetryError(Code.UPLOAD_NOT_RECEIVED)
     if stored.byte_size != row["byte_size"]:

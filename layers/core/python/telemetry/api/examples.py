@@ -91,6 +91,7 @@ def _line(latitude_1: float, longitude_1: float, latitude_2: float, longitude_2:
 
 EXAMPLES: dict[type[Model], dict[str, Any]] = {
     models.UploadRequest: {**_ANNOUNCEMENT, "finaliseOnReceipt": False, "sessionName": "Evening laps"},
+    models.PartsRequest: {"parts": [{"partNumber": 2, "sha256": _SHA256}]},
     models.FinaliseRequest: {"artifactIds": [], "sessionName": "Evening laps"},
     models.RenameRequest: {"name": "Silverstone, evening"},
     models.Empty: {},
@@ -113,6 +114,30 @@ EXAMPLES: dict[type[Model], dict[str, Any]] = {
         "expiresAt": "2026-03-13T18:30:00Z",
         "sessionId": None,
         "upload": _PUT,
+    },
+    models.SignedParts: {
+        "partSize": 16_777_216,
+        "partCount": 19,
+        "parts": [
+            {
+                "partNumber": 2,
+                "byteSize": 16_777_216,
+                "upload": {
+                    "method": "PUT",
+                    "url": f"https://raw.s3.eu-central-1.amazonaws.com/uploads/…/{_UPLOAD}.bin?partNumber=2&uploadId=…",
+                    "headers": {
+                        "content-length": "16777216",
+                        "x-amz-checksum-sha256": "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=",
+                    },
+                    "expiresAt": "2026-03-12T18:45:00Z",
+                },
+            }
+        ],
+    },
+    models.PartList: {
+        "partSize": 16_777_216,
+        "partCount": 19,
+        "received": [{"partNumber": 1, "byteSize": 16_777_216, "sha256": _SHA256}],
     },
     models.Finalised: {
         "sessionId": _SESSION,

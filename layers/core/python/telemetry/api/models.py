@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _LONGEST_RAW_NAME = 4096
 MOST_ARTIFACTS = 20
 MOST_SESSIONS = 100
+MOST_PARTS = 100
 MOST_SECTOR_LINES = 20
 _SHORTEST_LINE_M, _LONGEST_LINE_M = 1, 1000
 
@@ -105,6 +106,19 @@ class UploadRequest(Model):
     sha256: Sha256
     finalise_on_receipt: Annotated[bool, Field(strict=True)] = False
     session_name: SessionName | None = None
+
+
+class WantedPart(Model):
+    """A part of a large file; numbers count from 1."""
+
+    part_number: Annotated[int, Field(strict=True, ge=1, le=10_000)]
+    sha256: Sha256
+
+
+class PartsRequest(Model):
+    """Parts to be sent. Each has the size that the answer names, the last what is left."""
+
+    parts: Annotated[list[WantedPart], Field(max_length=MOST_PARTS)] = []
 
 
 class FinaliseRequest(Model):
@@ -199,6 +213,38 @@ class Upload(Model):
     expires_at: datetime
     session_id: UUID | None
     upload: Annotated[SignedRequest | None, Field(exclude_if=_absent)] = None
+
+
+class SignedPart(Model):
+    """A part, and the request that sends its bytes."""
+
+    part_number: int
+    byte_size: int
+    upload: SignedRequest
+
+
+class SignedParts(Model):
+    """How to cut the file, and the requests that send the parts asked for."""
+
+    part_size: int
+    part_count: int
+    parts: list[SignedPart]
+
+
+class ReceivedPart(Model):
+    """A part that has arrived."""
+
+    part_number: int
+    byte_size: int
+    sha256: str
+
+
+class PartList(Model):
+    """How to cut the file, and what has arrived of it: an interrupted sender goes on with the rest."""
+
+    part_size: int
+    part_count: int
+    received: list[ReceivedPart]
 
 
 class Finalised(Model):

@@ -72,6 +72,12 @@ _FINALISE_CODES = (
     Code.DUPLICATE_ARTIFACT,
     Code.STORAGE_UNAVAILABLE,
 )
+_PARTS_CODES = (
+    Code.UPLOAD_EXPIRED,
+    Code.UPLOAD_ALREADY_FINALISED,
+    Code.UPLOAD_ALREADY_RECEIVED,
+    Code.STORAGE_UNAVAILABLE,
+)
 _TO_SESSION = tuple(
     (name, "sessionId", "/sessionId")
     for name in (
@@ -85,7 +91,10 @@ _TO_SESSION = tuple(
         "setGate",
     )
 )
-_TO_UPLOAD = tuple((name, "uploadId", "/uploadId") for name in ("getUpload", "finaliseUpload", "abandonUpload"))
+_TO_UPLOAD = tuple(
+    (name, "uploadId", "/uploadId")
+    for name in ("getUpload", "signParts", "listParts", "finaliseUpload", "abandonUpload")
+)
 
 OPERATIONS: dict[str, Operation] = {
     "POST /uploads": Operation(
@@ -94,13 +103,17 @@ OPERATIONS: dict[str, Operation] = {
         models.CreatedUpload,
         models.UploadRequest,
         headers=("Location",),
-        codes=(Code.FILE_EMPTY, Code.FILE_TOO_LARGE),
+        codes=(Code.FILE_EMPTY, Code.FILE_TOO_LARGE, Code.TOO_MANY_UPLOADS),
         links=_TO_UPLOAD,
     ),
     "GET /uploads/{uploadId}": Operation("getUpload", 200, models.Upload),
     "DELETE /uploads/{uploadId}": Operation(
         "abandonUpload", 204, codes=(Code.UPLOAD_ALREADY_FINALISED, Code.STORAGE_UNAVAILABLE)
     ),
+    "POST /uploads/{uploadId}/parts": Operation(
+        "signParts", 200, models.SignedParts, models.PartsRequest, codes=_PARTS_CODES
+    ),
+    "GET /uploads/{uploadId}/parts": Operation("listParts", 200, models.PartList, codes=_PARTS_CODES),
     "POST /uploads/{uploadId}/finalise": Operation(
         "finaliseUpload",
         202,

@@ -7,7 +7,12 @@ from typing import Any
 from telemetry.errors import Code, TelemetryError
 
 CONTENT_TYPE = "application/problem+json"
-RETRY_AFTER_S = {Code.UPLOAD_NOT_RECEIVED: 2, Code.STORAGE_UNAVAILABLE: 5, Code.DATABASE_UNAVAILABLE: 5}
+RETRY_AFTER_S = {
+    Code.UPLOAD_NOT_RECEIVED: 2,
+    Code.TOO_MANY_UPLOADS: 60,
+    Code.STORAGE_UNAVAILABLE: 5,
+    Code.DATABASE_UNAVAILABLE: 5,
+}
 """When asking again may help, in seconds."""
 
 

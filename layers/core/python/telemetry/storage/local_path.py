@@ -13,7 +13,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,8 +22,8 @@ from urllib.parse import parse_qs, quote, unquote, urlencode
 
 from telemetry.errors import Code, TelemetryError
 from telemetry.settings import LocalStorageSettings
-from telemetry.storage import paths
-from telemetry.storage.protocol import SignedRequest, StoredObject
+from telemetry.storage import local_parts, paths
+from telemetry.storage.protocol import SignedRequest, StoredObject, StoredPart
 
 STORES = ("raw", "canonical")
 _INCOMING = ".incoming"
@@ -83,6 +83,46 @@ class LocalPath:
         """See `FileStore`."""
         disposition = paths.attachment(file_name)
         return self._sign("GET", path, {}, {"response-content-disposition": disposition}, seconds)
+
+    def begin_parts(self, path: str, *, content_type: str) -> str:
+        """See `FileStore`. The content type is not kept."""
+        with _storage_errors("POST"):
+            return local_parts.begin(self._root)
+
+    def sign_part(
+        self, path: str, multipart_id: str, part_number: int, *, byte_size: int, sha256: str, seconds: int
+    ) -> SignedRequest:
+        """See `FileStore`. Unlike S3, a part that has arrived is not replaced."""
+        return self.sign_put(
+            local_parts.part_path(multipart_id, part_number),
+            byte_size=byte_size,
+            content_type="application/octet-stream",
+            sha256=sha256,
+            seconds=seconds,
+        )
+
+    def list_parts(self, path: str, multipart_id: str) -> Sequence[StoredPart]:
+        """See `FileStore`."""
+        with _storage_errors("LIST"):
+            return local_parts.stored(self._root, multipart_id)
+
+    def complete_parts(self, path: str, multipart_id: str, parts: Sequence[StoredPart]) -> None:
+        """See `FileStore`."""
+        with _storage_errors("PUT"):
+            incoming = _Incoming(self._settings.root)
+            try:
+                for block in local_parts.blocks(self._root, multipart_id, parts):
+                    incoming.write(block)
+                incoming.publish(self._file(path))
+            except (FileExistsError, FileNotFoundError):
+                return  # there already, or ended meanwhile
+            finally:
+                incoming.discard()
+        self.abort_parts(path, multipart_id)
+
+    def abort_parts(self, path: str, multipart_id: str) -> None:
+        """See `FileStore`."""
+        local_parts.drop(self._root, multipart_id)
 
     def head(self, path: str) -> StoredObject | None:
         """See `FileStore`. `sha256` is None: a file system vouches for nothing."""

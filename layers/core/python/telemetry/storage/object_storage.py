@@ -9,7 +9,7 @@ import base64
 import contextlib
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from telemetry.errors import Code, TelemetryError
 from telemetry.settings import ObjectStorageSettings
 from telemetry.storage import paths
-from telemetry.storage.protocol import SignedRequest, StoredObject
+from telemetry.storage.protocol import SignedRequest, StoredObject, StoredPart
 
 if TYPE_CHECKING:
     from botocore.credentials import ReadOnlyCredentials
@@ -75,6 +75,60 @@ class ObjectStorage:
     def sign_get(self, path: str, *, file_name: str, seconds: int) -> SignedRequest:
         """See `FileStore`."""
         return self._sign("GET", path, {}, {"response-content-disposition": paths.attachment(file_name)}, seconds)
+
+    def begin_parts(self, path: str, *, content_type: str) -> str:
+        """See `FileStore`."""
+        with _storage_errors("POST"):
+            begun = self._client.create_multipart_upload(
+                Bucket=self._bucket, Key=path, ContentType=content_type, ChecksumAlgorithm="SHA256"
+            )
+        return begun["UploadId"]
+
+    def sign_part(
+        self, path: str, multipart_id: str, part_number: int, *, byte_size: int, sha256: str, seconds: int
+    ) -> SignedRequest:
+        """See `FileStore`. S3 itself refuses another length and other bytes, as both are signed."""
+        headers = {"content-length": str(byte_size), "x-amz-checksum-sha256": _base64(sha256)}
+        return self._sign("PUT", path, headers, {"partNumber": str(part_number), "uploadId": multipart_id}, seconds)
+
+    def list_parts(self, path: str, multipart_id: str) -> Sequence[StoredPart]:
+        """See `FileStore`."""
+        pages = self._client.get_paginator("list_parts").paginate(Bucket=self._bucket, Key=path, UploadId=multipart_id)
+        try:
+            with _storage_errors("LIST"):
+                return [
+                    StoredPart(
+                        part_number=part["PartNumber"],
+                        byte_size=part["Size"],
+                        sha256=_hex(part.get("ChecksumSHA256")) or "",
+                        etag=part["ETag"],
+                    )
+                    for page in pages
+                    for part in page.get("Parts", ())
+                ]
+        except _NotFoundError:
+            return []
+
+    def complete_parts(self, path: str, multipart_id: str, parts: Sequence[StoredPart]) -> None:
+        """See `FileStore`."""
+        told: list[Any] = [
+            {"PartNumber": part.part_number, "ETag": part.etag, "ChecksumSHA256": _base64(part.sha256)}
+            for part in parts
+        ]
+        # There already, or ended meanwhile: what lies at the path decides.
+        with contextlib.suppress(_ExistsError, _NotFoundError), _storage_errors("PUT"):
+            self._client.complete_multipart_upload(
+                Bucket=self._bucket,
+                Key=path,
+                UploadId=multipart_id,
+                MultipartUpload={"Parts": told},
+                IfNoneMatch="*",
+            )
+
+    def abort_parts(self, path: str, multipart_id: str) -> None:
+        """See `FileStore`."""
+        with contextlib.suppress(_NotFoundError), _storage_errors("DELETE"):
+            self._client.abort_multipart_upload(Bucket=self._bucket, Key=path, UploadId=multipart_id)
 
     def head(self, path: str) -> StoredObject | None:
         """See `FileStore`. `sha256` is S3's own, when the object was stored with a checksum of all its bytes."""
@@ -260,7 +314,7 @@ def _storage_errors(operation: str) -> Iterator[None]:
         yield
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
-        if code in ("404", "NoSuchKey", "NotFound"):
+        if code in ("404", "NoSuchKey", "NotFound", "NoSuchUpload"):
             raise _NotFoundError from None
         if code == "InvalidRange":
             raise _OutOfRangeError from None

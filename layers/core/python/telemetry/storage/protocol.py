@@ -3,7 +3,7 @@
 Every method raises `TelemetryError(STORAGE_UNAVAILABLE)` when the store cannot be reached or answers 5xx.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +30,16 @@ class StoredObject:
     version: str | None
     sha256: str | None
     modified_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPart:
+    """A part that has arrived. `sha256` in hex."""
+
+    part_number: int
+    byte_size: int
+    sha256: str
+    etag: str
 
 
 class ByteStream(Protocol):
@@ -71,6 +81,29 @@ class FileStore(Protocol):
 
     def sign_get(self, path: str, *, file_name: str, seconds: int) -> SignedRequest:
         """A GET that saves as `file_name`."""
+        ...
+
+    def begin_parts(self, path: str, *, content_type: str) -> str:
+        """Begins an upload in parts of the object at `path`; gives the id that the other verbs want."""
+        ...
+
+    def sign_part(
+        self, path: str, multipart_id: str, part_number: int, *, byte_size: int, sha256: str, seconds: int
+    ) -> SignedRequest:
+        """A PUT of one part, for exactly these bytes (`sha256` in hex)."""
+        ...
+
+    def list_parts(self, path: str, multipart_id: str) -> Sequence[StoredPart]:
+        """The parts that have arrived, in order; none when the upload was completed or aborted."""
+        ...
+
+    def complete_parts(self, path: str, multipart_id: str, parts: Sequence[StoredPart]) -> None:
+        """Makes the object of its parts, unless one is there already; an upload that was ended meanwhile is no
+        error: `head` tells what came of it."""
+        ...
+
+    def abort_parts(self, path: str, multipart_id: str) -> None:
+        """Drops the parts; an upload that was ended is no error."""
         ...
 
     def head(self, path: str) -> StoredObject | None:

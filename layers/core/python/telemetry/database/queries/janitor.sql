@@ -12,7 +12,7 @@ UPDATE telemetry_artifacts AS artifact
 SET status = 'EXPIRED', discarded_at = now()
 FROM due
 WHERE artifact.id = due.id
-RETURNING artifact.id, artifact.storage_path;
+RETURNING artifact.id, artifact.storage_path, artifact.multipart_id;
 
 -- name: discard_retained
 -- Raw files of ended sessions whose retention has passed, those received first first: of a READY session when no job is left that discards them, of a FAILED or CANCELLED one from the end of its latest run. From here on a retry is refused, so the bytes can go after the commit.

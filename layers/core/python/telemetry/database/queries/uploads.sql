@@ -20,7 +20,7 @@ FROM made;
 -- name: upload
 -- One upload of an owner.
 SELECT id, session_id, status, original_file_name, content_type, byte_size, sha256, storage_path, uploaded_at,
-       received_at, expires_at, expires_at <= now() AS overdue
+       received_at, multipart_id, expires_at, expires_at <= now() AS overdue
 FROM telemetry_artifacts
 WHERE id = :id AND owner_user_id = :owner_user_id;
 
@@ -29,12 +29,27 @@ WHERE id = :id AND owner_user_id = :owner_user_id;
 UPDATE telemetry_artifacts
 SET status = 'EXPIRED', discarded_at = now()
 WHERE id = :id AND owner_user_id = :owner_user_id AND status = 'UPLOADED' AND session_id IS NULL
-RETURNING storage_path;
+RETURNING storage_path, multipart_id;
+
+-- name: begin_parts
+-- Keeps the store's id of an upload in parts; where one was begun before, that one stays.
+UPDATE telemetry_artifacts
+SET multipart_id = coalesce(multipart_id, :multipart_id)
+WHERE id = :id AND owner_user_id = :owner_user_id AND status = 'UPLOADED' AND session_id IS NULL
+RETURNING multipart_id;
+
+-- name: too_many_open_uploads
+-- A row when the owner has as many uploads open as may be: announced, not finalised, not given up.
+SELECT 1 AS reached
+FROM telemetry_artifacts
+WHERE owner_user_id = :owner_user_id AND status = 'UPLOADED' AND session_id IS NULL
+OFFSET :most - 1
+LIMIT 1;
 
 -- name: uploads_to_finalise
 -- The named uploads, only as far as they are the owner's.
 SELECT id, session_id, session_name, tenant_id, original_file_name, status, byte_size, sha256, storage_path,
-       expires_at <= now() AS overdue
+       multipart_id, expires_at <= now() AS overdue
 FROM telemetry_artifacts
 WHERE id = ANY (CAST(:ids AS uuid[])) AND owner_user_id = :owner_user_id;
 

@@ -1,0 +1,2 @@
+DROP INDEX telemetry_artifacts_open_idx;
+ALTER TABLE telemetry_artifacts DROP COLUMN multipart_id;

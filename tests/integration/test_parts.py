@@ -1,0 +1,187 @@
+"""Large files in parts, over both stores: signed, resumed, completed by finalise, aborted with the upload."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from functions.object_created import app as object_created
+from functions.sessions import app as sessions
+from functions.uploads import app as uploads
+from telemetry import parts
+from telemetry.janitor import Task, clean
+from telemetry.storage.local_path import StorageRefusal
+from tests.api import Answer, ApiClient
+from tests.house import LIFE_MS, SAMPLES, House, with_settings
+
+MIB = 1 << 20
+CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
+# A recording of two parts: S3 takes none below 5 MiB, but for the last.
+CONTENT = CSV + b"\n" * (5 * MIB)
+Put = Callable[[dict[str, Any], bytes], int]
+
+
+@pytest.fixture(params=["local", "s3"])
+def api(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ApiClient:
+    house: House = request.getfixturevalue({"local": "house", "s3": "s3_house"}[request.param])
+    monkeypatch.setattr(parts, "PART_BYTES", 5 * MIB)
+    for function in (uploads, sessions, object_created):
+        monkeypatch.setattr(function, "services", house.services)
+    for function in (uploads, sessions):
+        monkeypatch.setattr(function.api, "_services", house.services)
+    return ApiClient(house)
+
+
+@pytest.fixture
+def put(api: ApiClient) -> Put:
+    """Sends a signed part; gives the store's status."""
+
+    def send(signed: dict[str, Any], content: bytes) -> int:
+        if api.house.services.settings.storage_backend == "s3":
+            headers = {**signed["headers"], "content-length": str(len(content))}
+            answer = httpx.put(signed["url"], headers=headers, content=content, trust_env=False)
+            return answer.status_code
+        try:
+            api.put(signed, content)
+        except StorageRefusal as refusal:
+            return refusal.status
+        return 200
+
+    return send
+
+
+def cut(content: bytes) -> list[bytes]:
+    return [content[at : at + 5 * MIB] for at in range(0, len(content), 5 * MIB)]
+
+
+def sign(api: ApiClient, upload_id: str, content: bytes, *numbers: int) -> Answer:
+    pieces = cut(content)
+    wanted = [{"partNumber": number, "sha256": hashlib.sha256(pieces[number - 1]).hexdigest()} for number in numbers]
+    return api.call("uploads_sign_parts", upload_id, body={"parts": wanted})
+
+
+def test_a_file_in_parts_becomes_a_session(api: ApiClient, put: Put) -> None:
+    upload_id = api.announce(CONTENT).json["uploadId"]
+    empty = api.call("uploads_list_parts", upload_id)
+    assert empty.json == {"partSize": 5 * MIB, "partCount": 2, "received": []}
+
+    signed = sign(api, upload_id, CONTENT, 1, 2)
+    assert (signed.status, signed.json["partSize"], signed.json["partCount"]) == (200, 5 * MIB, 2)
+    first, last = signed.json["parts"]
+    assert (first["partNumber"], first["byteSize"], last["byteSize"]) == (1, 5 * MIB, len(CONTENT) - 5 * MIB)
+    assert put(last["upload"], cut(CONTENT)[1]) == 200
+
+    # Interrupted: what has arrived is known, what is missing is named, and the rest is signed anew.
+    (received,) = api.call("uploads_list_parts", upload_id).json["received"]
+    digest = hashlib.sha256(cut(CONTENT)[1]).hexdigest()
+    assert received == {"partNumber": 2, "byteSize": last["byteSize"], "sha256": digest}
+    early = api.call("uploads_finalise", upload_id, body={})
+    assert (early.status, early.json["code"]) == (409, "UPLOAD_NOT_RECEIVED")
+    assert "2 parts: 1." in early.json["detail"]
+    assert put(sign(api, upload_id, CONTENT, 1).json["parts"][0]["upload"], cut(CONTENT)[0]) == 200
+
+    finalised = api.call("uploads_finalise", upload_id, body={})
+    assert finalised.status == 202, finalised.text
+    assert api.call("uploads_finalise", upload_id, body={}).json == finalised.json
+    api.house.drain()
+    session = api.call("sessions_get", finalised.json["sessionId"]).json
+    assert session["status"] == "ready"
+    assert session["files"][0]["sha256"] == hashlib.sha256(CONTENT).hexdigest()
+    for name in ("uploads_sign_parts", "uploads_list_parts"):
+        late = api.call(name, upload_id, body={"parts": []} if name == "uploads_sign_parts" else None)
+        assert (late.status, late.json["code"]) == (409, "UPLOAD_ALREADY_FINALISED")
+
+
+def test_the_store_refuses_other_bytes_for_a_part(api: ApiClient, put: Put) -> None:
+    upload_id = api.announce(CONTENT).json["uploadId"]
+    (first,) = sign(api, upload_id, CONTENT, 1).json["parts"]
+    changed = b"X" + cut(CONTENT)[0][1:]
+    assert put(first["upload"], changed) == 400
+    assert put(first["upload"], cut(CONTENT)[0][:-1]) in (400, 403)
+    assert api.call("uploads_list_parts", upload_id).json["received"] == []
+
+
+def test_parts_of_another_file_are_found_out(api: ApiClient, put: Put) -> None:
+    upload_id = api.announce(CONTENT).json["uploadId"]
+    other = CONTENT[:-1] + b"0"
+    for part, piece in zip(sign(api, upload_id, other, 1, 2).json["parts"], cut(other), strict=True):
+        assert put(part["upload"], piece) == 200
+    session_id = api.call("uploads_finalise", upload_id, body={}).json["sessionId"]
+    api.house.drain()
+    assert api.call("sessions_get", session_id).json["failure"]["code"] == "CHECKSUM_MISMATCH"
+
+
+def test_parts_that_the_file_does_not_have(api: ApiClient) -> None:
+    upload_id = api.announce(CONTENT).json["uploadId"]
+    for wrong in ({"partNumber": 3}, {"partNumber": 0}, {"partNumber": "1"}, {"partNumber": 1, "size": 1}):
+        part = {"sha256": "0" * 64, **wrong}
+        answer = api.call("uploads_sign_parts", upload_id, body={"parts": [part]})
+        assert (answer.status, answer.json["code"]) == (422, "REQUEST_INVALID"), wrong
+    many = [{"partNumber": 1, "sha256": "0" * 64}] * 101
+    assert api.call("uploads_sign_parts", upload_id, body={"parts": many}).status == 422
+
+
+def multipart_id(api: ApiClient, upload_id: str) -> str:
+    found: str = api.house.artifact(UUID(upload_id))["multipart_id"]
+    return found
+
+
+def left(api: ApiClient, upload_id: str) -> int:
+    row = api.house.artifact(UUID(upload_id))
+    return len(api.house.services.raw.list_parts(row["storage_path"], row["multipart_id"]))
+
+
+def test_an_upload_that_is_given_up_leaves_no_parts(api: ApiClient, put: Put) -> None:
+    upload_id = api.announce(CONTENT).json["uploadId"]
+    (first,) = sign(api, upload_id, CONTENT, 1).json["parts"]
+    put(first["upload"], cut(CONTENT)[0])
+    assert left(api, upload_id) == 1
+    assert [api.call("uploads_abandon", upload_id).status for _ in range(2)] == [204, 204]
+    assert left(api, upload_id) == 0
+    gone = sign(api, upload_id, CONTENT, 1)
+    assert (gone.status, gone.json["code"]) == (410, "UPLOAD_EXPIRED")
+
+
+def test_the_janitor_aborts_what_was_never_finished(api: ApiClient, put: Put) -> None:
+    upload_id = api.announce(CONTENT).json["uploadId"]
+    (first,) = sign(api, upload_id, CONTENT, 1).json["parts"]
+    put(first["upload"], cut(CONTENT)[0])
+    api.house.sql("UPDATE telemetry_artifacts SET expires_at = now() - interval '1 second'")
+    assert clean(api.house.services, lambda: LIFE_MS, [Task.EXPIRE_UPLOADS])[Task.EXPIRE_UPLOADS] == 1
+    assert left(api, upload_id) == 0
+
+
+def test_one_put_after_all_counts_as_well(api: ApiClient, put: Put) -> None:
+    created = api.announce(CONTENT).json
+    sign(api, created["uploadId"], CONTENT, 1)
+    assert put(created["upload"], CONTENT) == 200
+    assert api.call("uploads_finalise", created["uploadId"], body={}).status == 202
+
+
+def test_parts_begin_once(api: ApiClient) -> None:
+    upload_id = api.announce(CONTENT).json["uploadId"]
+    sign(api, upload_id, CONTENT)
+    begun = multipart_id(api, upload_id)
+    sign(api, upload_id, CONTENT, 1)
+    assert multipart_id(api, upload_id) == begun
+    stranger = api.as_owner("owner-2")
+    for one in (upload_id, str(uuid4())):
+        assert stranger.call("uploads_sign_parts", one, body={"parts": []}).status == 404
+        assert stranger.call("uploads_list_parts", one).status == 404
+
+
+def test_an_owner_has_only_so_many_uploads_open(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    services = with_settings(api.house, upload_open_max=2)
+    monkeypatch.setattr(uploads, "services", services)
+    first = api.announce(b"1").json["uploadId"]
+    assert api.announce(b"2").status == 201
+    refused = api.announce(b"3")
+    assert (refused.status, refused.json["code"]) == (429, "TOO_MANY_UPLOADS")
+    assert int(refused.headers["Retry-After"]) > 0
+    assert api.as_owner("owner-2").announce(b"3").status == 201
+    api.call("uploads_abandon", first)
+    assert api.announce(b"3").status == 201
+    services.database.close()
