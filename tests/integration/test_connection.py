@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pg8000.exceptions
+import pg8000.native
 import pytest
 
 from telemetry.database import connection as module
@@ -122,6 +123,53 @@ def test_a_transaction_cannot_be_misused(database: Database) -> None:
     with pytest.raises(RuntimeError, match="has ended"):
         transaction.run(INSERT_DEVICE, owner="anna", model="two")
     assert devices(database) == 1
+
+
+def test_a_transaction_begins_with_its_first_statement_even_if_that_fails(database: Database) -> None:
+    database.run(INSERT_DEVICE, owner="anna", model="one")
+    before = database.run(PID)
+    for _ in range(2):  # the statement is new to the transaction at first, then known
+        with pytest.raises(UniqueViolation), database.transaction() as transaction:
+            transaction.run(INSERT_DEVICE, owner="anna", model="one")
+        with pytest.raises(KeyError), database.transaction() as transaction:
+            transaction.run(INSERT_DEVICE, owner="anna", model="two")
+            raise KeyError
+    with database.transaction():
+        pass
+    assert devices(database) == 1
+    assert database.run(PID) == before
+
+
+def test_a_connection_lost_before_the_first_statement_ends_the_transaction(
+    database: Database, terminate: Callable[[], None]
+) -> None:
+    with pytest.raises(TelemetryError) as caught, database.transaction() as transaction:
+        terminate()
+        for model in ("one", "two"):
+            with pytest.raises(TelemetryError):
+                transaction.run(INSERT_DEVICE, owner="anna", model=model)
+        transaction.run(INSERT_DEVICE, owner="anna", model="three")
+    assert caught.value.code is Code.DATABASE_UNAVAILABLE
+    assert devices(database) == 0
+
+
+def test_a_transaction_of_one_statement_takes_two_round_trips(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def insert(model: str) -> None:
+        with database.transaction() as transaction:
+            transaction.run(INSERT_DEVICE, owner="anna", model=model)
+
+    insert("one")
+    waits: list[object] = []
+    handle_messages = pg8000.native.Connection.handle_messages
+    monkeypatch.setattr(
+        pg8000.native.Connection,
+        "handle_messages",
+        lambda connection, context: (waits.append(context), handle_messages(connection, context))[1],
+    )
+    insert("two")
+    assert len(waits) == 2
 
 
 def test_an_error_swallowed_inside_a_transaction_is_not_taken_for_success(database: Database) -> None:

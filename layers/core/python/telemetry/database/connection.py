@@ -104,6 +104,8 @@ class Database:
         self._prepared: dict[str, _Prepared] = {}
         self._used_at = 0.0
         self._transaction: Transaction | None = None
+        self._begin: Any = None
+        self._begun = False
         self._transaction_failed = False
 
     def run(self, query: Query, /, **parameters: Any) -> list[Row]:
@@ -133,6 +135,8 @@ class Database:
     def transaction(self, *, owner_user_id: str | None = None) -> Iterator[Transaction]:
         """Everything run inside commits together, or not at all when an exception leaves the block.
 
+        It begins with its first statement, in the same round trip.
+
         Parameters
         ----------
         owner_user_id : only this owner's rows are seen and changed inside (row-level security); None for all.
@@ -145,16 +149,17 @@ class Database:
         """
         if self._transaction is not None:
             raise RuntimeError("transactions do not nest")
-        self._command("BEGIN")
+        self._ready_connection()
         transaction = self._transaction = Transaction(self)
-        self._transaction_failed = False
+        self._begun = self._transaction_failed = False
         try:
             if owner_user_id is not None:
                 self.run(load("owner")["act_for_owner"], owner_user_id=owner_user_id)
             yield transaction
             if self._transaction_failed:
                 raise RuntimeError("an error inside the transaction was swallowed; PostgreSQL has undone all of it")
-            self._command("COMMIT")
+            if self._begun:
+                self._command("COMMIT")
         except BaseException:
             self._roll_back()
             raise
@@ -166,6 +171,7 @@ class Database:
         """Closes the connection; the next query opens a new one."""
         connection, self._connection = self._connection, None
         self._prepared.clear()
+        self._begin = None
         if connection is not None:
             # A connection that is being given up may fail in any way while it says goodbye.
             with contextlib.suppress(Exception):
@@ -183,9 +189,19 @@ class Database:
         # A parameter that is missing is our mistake and must not look like a broken connection.
         prepared.statement.make_vals(parameters)
         with self._translated(statement_known=known):
+            if self._transaction is not None and not self._begun:
+                self._begin_with_the_next(connection)
             rows = prepared.statement.run(**parameters)
         self._used_at = time.monotonic()
         return [dict(zip(prepared.columns, row, strict=True)) for row in rows or ()]
+
+    def _begin_with_the_next(self, connection: Any) -> None:
+        """Writes BEGIN before the statement that follows; the server reads, and answers, both at once."""
+        if self._begin is None:
+            self._begin = connection.prepare("BEGIN")
+        self._begun = True
+        connection.send_BIND(self._begin.name_bin, ())
+        connection.send_EXECUTE()
 
     def _command(self, command: str) -> None:
         connection = self._ready_connection()
@@ -194,7 +210,7 @@ class Database:
         self._used_at = time.monotonic()
 
     def _roll_back(self) -> None:
-        if self._connection is None:
+        if self._connection is None or not self._begun:
             return
         try:
             self._connection.run("ROLLBACK")
