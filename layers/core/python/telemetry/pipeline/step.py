@@ -7,7 +7,7 @@ completion makes; `pipeline.execute` makes them in the one transaction that comp
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Protocol, TypeAlias
 from uuid import UUID
@@ -135,30 +135,31 @@ def load_work(database: Database, job: queue.Job) -> Work:
     LeaseLost : the run is gone (its session was deleted), or was ended meanwhile.
     TelemetryError : INTERNAL_ERROR when the payload names an artifact that is not of this session.
     """
-    rows = database.run(_QUERIES["run_of_job"], run_id=job.run_id)
+    wanted = [str(artifact_id) for artifact_id in job.payload.get("artifactIds", [])]
+    rows = database.run(_QUERIES["work_of_job"], run_id=job.run_id, artifact_ids=wanted)
     if not rows:
         raise queue.LeaseLost(f"job {job.id}: its run is gone")
-    run = rows[0]
-    if run["status"] in (RunStatus.FAILED, RunStatus.CANCELLED):
+    first = rows[0]
+    if first["run_status"] in (RunStatus.FAILED, RunStatus.CANCELLED):
         raise queue.LeaseLost(f"job {job.id}: its run has ended")
-    if run["status"] == RunStatus.QUEUED:
+    if first["run_status"] == RunStatus.QUEUED:
         database.run(_QUERIES["start_run"], run_id=job.run_id)
-    wanted = [str(artifact_id) for artifact_id in job.payload.get("artifactIds", [])]
-    found = database.run(_QUERIES["artifacts_of_job"], session_id=run["session_id"], artifact_ids=wanted)
-    if not wanted or len(found) != len(set(wanted)):
+    artifacts = tuple(_artifact(row) for row in rows if row["id"] is not None)
+    if not wanted or len(artifacts) != len(set(wanted)):
         raise TelemetryError(Code.INTERNAL_ERROR, "the job names artifacts that its session does not have")
     return Work(
         job=job,
-        run_status=RunStatus(run["status"]),
-        session_id=run["session_id"],
-        tenant_id=run["tenant_id"],
-        owner_user_id=run["owner_user_id"],
-        artifacts=tuple(_artifact(row) for row in found),
+        run_status=RunStatus(first["run_status"]),
+        session_id=first["session_id"],
+        tenant_id=first["tenant_id"],
+        owner_user_id=first["owner_user_id"],
+        artifacts=artifacts,
     )
 
 
 def _artifact(row: Row) -> Artifact:
-    return Artifact(**{**row, "status": ArtifactStatus(row["status"])})
+    columns = {column.name: row[column.name] for column in fields(Artifact)}
+    return Artifact(**{**columns, "status": ArtifactStatus(row["status"])})
 
 
 def changed(rows: list[Row]) -> Row:

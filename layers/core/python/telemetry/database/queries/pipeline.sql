@@ -1,23 +1,23 @@
--- name: run_of_job
--- The run of a job with its session and owner; no row once the session was deleted.
-SELECT run.status, session.id AS session_id, session.tenant_id, session.owner_user_id
+-- name: work_of_job
+-- The run of a job with its session and owner, once for each artifact that the job's payload names, only as far as
+-- they belong to the job's own session; one row without an artifact when none does, and none once the session was
+-- deleted.
+SELECT run.status AS run_status, session.id AS session_id, session.tenant_id, session.owner_user_id,
+       artifact.id, artifact.original_file_name, artifact.byte_size, artifact.sha256, artifact.status,
+       artifact.storage_path, artifact.object_etag, artifact.format, artifact.compression, artifact.uploaded_at,
+       artifact.discarded_at
 FROM telemetry_processing_runs AS run
 JOIN telemetry_sessions AS session ON session.id = run.session_id
-WHERE run.id = :run_id;
+LEFT JOIN telemetry_artifacts AS artifact
+    ON artifact.session_id = session.id AND artifact.id = ANY (CAST(:artifact_ids AS uuid[]))
+WHERE run.id = :run_id
+ORDER BY artifact.uploaded_at, artifact.id;
 
 -- name: start_run
 -- Marks the run as begun, at the first claim of any of its jobs.
 UPDATE telemetry_processing_runs
 SET status = 'RUNNING', started_at = now()
 WHERE id = :run_id AND status = 'QUEUED';
-
--- name: artifacts_of_job
--- The artifacts that a job's payload names, only as far as they belong to the job's own session.
-SELECT id, original_file_name, byte_size, sha256, status, storage_path, object_etag, format, compression,
-       uploaded_at, discarded_at
-FROM telemetry_artifacts
-WHERE session_id = :session_id AND id = ANY (CAST(:artifact_ids AS uuid[]))
-ORDER BY uploaded_at, id;
 
 -- name: validate_artifact
 -- The bytes are the announced ones; an artifact that an earlier run brought further stays where it is.
