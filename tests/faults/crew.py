@@ -119,6 +119,10 @@ class Worker:
         """Its log's records."""
         return [json.loads(line) for line in self.text().splitlines() if line.startswith("{")]
 
+    def peak_mb(self) -> float:
+        """The most memory that it held, from its log's last line; it must have ended by itself."""
+        return float(self.lines()[-1]["peak_mb"])
+
     def outcomes(self) -> Counter[str]:
         """How its jobs ended."""
         return Counter(line["outcome"] for line in self.lines() if line["message"] == "job ended")
@@ -134,7 +138,7 @@ class Crew:
     def __init__(self, nursery: Nursery, house: House, environment: Mapping[str, str], directory: Path) -> None:
         self.house = house
         self._nursery = nursery
-        self._environment = dict(environment)
+        self.environment = dict(environment)
         self._directory = directory
         self.workers: list[Worker] = []
         directory.mkdir(parents=True, exist_ok=True)
@@ -149,7 +153,7 @@ class Crew:
     def start(self, failpoint: str = "", *, environment: Mapping[str, str] | None = None, **order: Any) -> Worker:
         """Starts a worker that drains once, or stops at the failpoint."""
         log = self._directory / f"worker-{len(self.workers)}.log"
-        variables = {**self._environment, **(environment or {}), VARIABLE: failpoint}
+        variables = {**self.environment, **(environment or {}), VARIABLE: failpoint}
         worker = Worker(self._nursery.start(Order(environment=variables, log=str(log), **order)), log)
         self.workers.append(worker)
         return worker

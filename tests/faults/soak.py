@@ -28,7 +28,7 @@ from uuid import UUID, uuid4
 from infra.local.localstack import LocalStack
 from infra.local.postgres import Postgres
 from migrations.run import migrate
-from telemetry import sessions, uploads
+from telemetry import gate, sessions, uploads
 from telemetry.domain.owner import Owner
 from telemetry.errors import TelemetryError
 from telemetry.janitor import clean
@@ -178,8 +178,9 @@ class Soak:
         checked = time.monotonic()
         deeds = [
             (30, self._upload), (6, self._finalise_again), (5, self._event), (4, self._cancel), (4, self._delete),
-            (4, self._retry), (3, self._abandon), (4, self._revive), (5, self._kill), (5, self._freeze),
-            (6, self._failpoint), (3, self._terminate), (4, self._lose_commit), (2, self._cut), (0.4, self._restart),
+            (4, self._retry), (4, self._gate), (3, self._abandon), (4, self._revive),
+            (5, self._kill), (5, self._freeze), (6, self._failpoint), (3, self._terminate), (4, self._lose_commit),
+            (2, self._cut), (0.4, self._restart),
         ]  # fmt: skip
         while time.monotonic() < end:
             (deed,) = self._random.choices([deed for _, deed in deeds], [weight for weight, _ in deeds])
@@ -332,6 +333,15 @@ class Soak:
 
     def _retry(self) -> None:
         self._of_a_session("retries", sessions.retry_session)
+
+    def _gate(self) -> None:
+        line = {
+            "latitude1Deg": 51.0,
+            "longitude1Deg": self._random.random(),
+            "latitude2Deg": 51.1,
+            "longitude2Deg": 1.0,
+        }
+        self._of_a_session("gates", lambda *which: gate.set_gate(*which, {**line, "sectors": []}))
 
     def _abandon(self) -> None:
         if self._announced:

@@ -102,7 +102,7 @@ def test_without_the_fence_the_invariants_break(crew: Crew) -> None:
     newer.go_on()
     newer.wait_done()
     crew.settle()
-    assert any("was not written by attempt 2" in one for one in violations(crew.house))
+    assert any("was not written by attempt [2]" in one for one in violations(crew.house))
 
 
 def test_without_the_fence_a_stale_fail_ends_the_session_under_another_worker(crew: Crew) -> None:

@@ -32,7 +32,7 @@ from telemetry.settings import Settings
 _PR_SET_PDEATHSIG = 1
 _FENCE = re.compile(r"AND status = 'RUNNING' AND locked_by = :locked_by AND attempt_count = :attempt_count")
 _NO_FENCE = "AND CAST(:locked_by AS text) IS NOT NULL AND CAST(:attempt_count AS integer) IS NOT NULL"
-_FENCED_VERBS = {"heartbeat", "complete", "retry_later", "fail"}
+_FENCED_VERBS = {"heartbeat", "complete_and_claim", "retry_later", "fail"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,6 +179,14 @@ def _attempt(do: Callable[[], object]) -> int:
     return 0
 
 
+def _peak_mb() -> float:
+    # Not getrusage: a forked process inherits its parent's maximum.
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) / 1000
+    return 0.0
+
+
 def _begin(order: Order) -> None:
     """In the forked child."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
@@ -190,7 +198,7 @@ def _begin(order: Order) -> None:
             os.dup2(log, stream)
         sys.stdout = sys.stderr = os.fdopen(2, "w", buffering=1)
         code = work(order)
-        print(json.dumps({"message": "exit", "code": code}), file=sys.stderr)
+        print(json.dumps({"message": "exit", "code": code, "peak_mb": _peak_mb()}), file=sys.stderr)
     except BaseException:
         logging.exception("worker process")
     finally:

@@ -1,0 +1,78 @@
+"""One transaction left open for an hour; a million finished jobs: claim time stays bounded.
+
+The hour is what the open transaction costs: dead versions that no vacuum may take away. The short form has ten
+thousand finished jobs; FAULTS_LONG=1 makes it a million.
+"""
+
+import os
+import statistics
+import time
+
+import pytest
+
+from telemetry import queue
+from tests.faults.conftest import at_rest
+from tests.faults.crew import Crew
+from tests.house import SAMPLES
+from tests.postgres import connect
+
+CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
+FINISHED = 1_000_000 if os.environ.get("FAULTS_LONG") else 10_000
+CLAIMS = 400
+
+
+@pytest.mark.parametrize("open_transaction", [False, True], ids=["vacuum may work", "a transaction left open"])
+def test_claim_time_stays_bounded(crew: Crew, open_transaction: bool) -> None:
+    empty = _median_claim_s(crew)
+    crew.house.sql(
+        """INSERT INTO telemetry_jobs (run_id, job_type, payload, status, attempt_count, created_at)
+           SELECT (SELECT id FROM telemetry_processing_runs LIMIT 1), 'discard_raw', '{}', 'SUCCEEDED', 1,
+                  now() - make_interval(secs => n)
+           FROM generate_series(1, :count) AS n""",
+        count=FINISHED,
+    )
+    crew.house.sql("ANALYZE telemetry_jobs")
+    with connect(crew.house.services.settings.database) as idle:
+        if open_transaction:
+            idle.run("BEGIN ISOLATION LEVEL REPEATABLE READ")
+            idle.run("SELECT count(*) FROM telemetry_jobs")
+        full = _median_claim_s(crew)
+        idle.run("ROLLBACK")
+    # Five times what an empty table takes: a scan of ten thousand rows takes thirty times as long.
+    assert full < 5 * empty + 0.002, f"{empty * 1e3:.2f} ms empty, {full * 1e3:.2f} ms"
+    crew.house.sql("DELETE FROM telemetry_jobs WHERE created_at < now() - interval '1 second'")
+
+
+def test_a_transaction_left_open_holds_nobody_up(crew: Crew) -> None:
+    made = crew.house.finalised(CSV)
+    with connect(crew.house.services.settings.database) as idle:
+        idle.run("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        idle.run("SELECT count(*) FROM telemetry_jobs")
+        at_rest(crew)
+        assert crew.house.session(made)["status"] == "READY"
+        idle.run("ROLLBACK")
+
+
+def _median_claim_s(crew: Crew) -> float:
+    """Of claims that are each followed by a completion, over a queue of waiting runs."""
+    house = crew.house
+    house.sql(
+        """WITH made AS (
+               INSERT INTO telemetry_sessions (tenant_id, owner_user_id, name)
+               SELECT 't', 'o', 'load' FROM generate_series(1, :count) RETURNING id
+           ), runs AS (
+               INSERT INTO telemetry_processing_runs (session_id, pipeline_version)
+               SELECT id, '1' FROM made RETURNING id
+           )
+           INSERT INTO telemetry_jobs (run_id, job_type, payload) SELECT id, 'parse_raw', '{}' FROM runs""",
+        count=CLAIMS,
+    )
+    taken = []
+    for _ in range(CLAIMS):
+        begun = time.perf_counter()
+        job = queue.claim(house.database, "load")
+        taken.append(time.perf_counter() - begun)
+        assert job is not None
+        with house.database.transaction() as transaction:
+            queue.complete(transaction, job)
+    return statistics.median(taken)

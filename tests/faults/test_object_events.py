@@ -1,0 +1,106 @@
+"""S3 event late, doubled, for an unknown key; key with `+`, spaces, non-ASCII: A; ignored and logged."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote_plus
+from uuid import uuid4
+
+import pytest
+
+from functions.object_created import app as object_created
+from telemetry import uploads
+from telemetry.domain.owner import Owner
+from tests.faults.conftest import at_rest
+from tests.faults.crew import Crew
+from tests.house import SAMPLES
+
+CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
+SOURCES = {hashlib.sha256(CSV).hexdigest(): CSV}
+EVENT = Path(__file__).parents[2] / "fixtures/events/object_created.json"
+
+
+@pytest.fixture(autouse=True)
+def over_the_crew(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The function works on the crew's house."""
+    monkeypatch.setattr(object_created, "services", crew.house.services)
+
+
+def send(*keys: str) -> dict[str, Any]:
+    """One message with these keys, encoded as S3 encodes them."""
+    event: dict[str, Any] = json.loads(EVENT.read_text("utf-8"))
+    body = json.loads(event["Records"][0]["body"])
+    records = []
+    for key in keys:
+        record = json.loads(json.dumps(body["Records"][0]))
+        record["s3"]["object"]["key"] = quote_plus(key, safe="/")
+        records.append(record)
+    event["Records"][0]["body"] = json.dumps({"Records": records})
+    return object_created.handler(event, None)
+
+
+def uploaded(crew: Crew, tenant: str = "tenant-1") -> tuple[uploads.CreatedUpload, str]:
+    """An upload that is to be finalised on receipt, its bytes there; and its key."""
+    services = crew.house.services
+    announcement = uploads.Announcement(
+        "lap.csv", "text/csv", len(CSV), hashlib.sha256(CSV).hexdigest(), finalise_on_receipt=True
+    )
+    created = uploads.create_upload(services, Owner("owner-1", tenant), announcement)
+    key = services.raw.upload_path(tenant, str(created.upload_id))
+    crew.house.store(key, CSV)
+    return created, key
+
+
+def test_event_doubled_and_late(crew: Crew) -> None:
+    _, key = uploaded(crew)
+    for _ in range(3):
+        assert send(key, key) == {"batchItemFailures": []}
+    at_rest(crew, SOURCES)
+    assert send(key) == {"batchItemFailures": []}, "long after the raw bytes are gone"
+    at_rest(crew, SOURCES)
+    assert [row["status"] for row in crew.house.sql("SELECT status FROM telemetry_sessions")] == ["READY"]
+    assert len(crew.house.sql("SELECT id FROM telemetry_jobs")) == 5
+
+
+def test_event_that_never_comes(crew: Crew) -> None:
+    """The client may finalise by itself; else the upload expires."""
+    created, _ = uploaded(crew)
+    crew.house.sql("UPDATE telemetry_artifacts SET expires_at = now() - interval '1 s'")
+    at_rest(crew)
+    assert crew.house.artifact(created.upload_id)["status"] == "EXPIRED"
+    assert crew.house.raw_paths() == set()
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        f"uploads/tenant-1/{uuid4()}.bin",
+        "uploads/tenant-1/not an id.bin",
+        "uploads/a+b c/ü\u65e5\u672c.bin",
+        "uploads/../../etc/passwd",
+        "uploads/'; DROP TABLE telemetry_jobs; --.bin",
+        f"elsewhere/{uuid4()}.bin",
+        "",
+    ],
+)
+def test_event_for_an_unknown_key_is_ignored_and_logged(crew: Crew, key: str, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("WARNING", logger="telemetry"):
+        assert send(key) == {"batchItemFailures": []}
+    assert [record.getMessage() for record in caplog.records] == ["event for an object of no upload"]
+    assert crew.house.sql("SELECT id FROM telemetry_sessions") == []
+
+
+def test_an_upload_of_another_path_is_not_believed(crew: Crew) -> None:
+    """The right id under another tenant's prefix."""
+    created, _ = uploaded(crew)
+    send(f"uploads/another/{created.upload_id}.bin")
+    assert crew.house.sql("SELECT id FROM telemetry_sessions") == []
+
+
+@pytest.mark.parametrize("tenant", ["a+b", "with space", "t\u00fcrk\u65e5\u672c", "auth0|5f7c", "100%25"])
+def test_keys_with_signs_that_events_encode(crew: Crew, tenant: str) -> None:
+    _, key = uploaded(crew, tenant)
+    assert send(key) == {"batchItemFailures": []}
+    at_rest(crew, SOURCES)
+    assert [row["status"] for row in crew.house.sql("SELECT status FROM telemetry_sessions")] == ["READY"]

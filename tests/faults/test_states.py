@@ -1,0 +1,201 @@
+"""The state machine of jobs, runs and sessions as a whole, against the real database: any order of verbs by any worker,
+owner and janitor keeps the invariants, and a fence never lets a stale worker through."""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from telemetry import queue, sessions
+from telemetry.database.connection import Transaction
+from telemetry.database.queries import load
+from telemetry.domain.owner import Owner
+from telemetry.domain.states import JobType
+from telemetry.errors import Code, TelemetryError
+from telemetry.janitor import Task, clean
+from telemetry.pipeline.failure import record_failure
+from telemetry.pipeline.steps import following
+from tests.faults.crew import Crew
+from tests.faults.invariants import violations
+from tests.house import LIFE_MS, OWNER, TENANT, House
+
+_PIPELINE = load("pipeline")
+ME, STRANGER = Owner(OWNER, TENANT), Owner("a stranger", TENANT)
+LONG = bool(os.environ.get("FAULTS_LONG"))
+
+
+class Machine(RuleBasedStateMachine):
+    """Verbs of the queue and of the owner, as workers, janitor and API use them; no file is read."""
+
+    house: House
+    made = Bundle("made")
+    held = Bundle("held")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.house.sql(
+            """TRUNCATE telemetry_sessions, telemetry_artifacts, telemetry_processing_runs, telemetry_jobs,
+                        telemetry_datasets, telemetry_laps, telemetry_devices, faults_history"""
+        )
+        self.numbers: Iterator[int] = iter(range(1_000_000))
+
+    @rule(target=made)
+    def finalise(self) -> UUID:
+        """A new session with its first job."""
+        return self.house.finalise(self.house.upload(None, sha256=f"{next(self.numbers):064x}", byte_size=1)).session_id
+
+    @rule(target=held)
+    def claim(self) -> Any:
+        """A worker takes what is due; its run begins."""
+        job = queue.claim(self.house.database, "worker")
+        if job is None:
+            return multiple()
+        self.house.database.run(_PIPELINE["start_run"], run_id=job.run_id)
+        return job
+
+    @rule(target=held, job=consumes(held))
+    def complete(self, job: queue.Job) -> Any:
+        """It succeeds, with all that its step writes about states, and takes the next."""
+        following_job: list[queue.Job | None] = []
+
+        def write(transaction: Transaction) -> None:
+            successor = following(job.job_type, self.house.services.settings)
+            following_job.append(queue.complete_and_claim(transaction, job, successor=successor, worker="worker"))
+            self._step(transaction, job)
+
+        self._fenced(job, write)
+        if following_job and (taken := following_job[0]) is not None:
+            self.house.database.run(_PIPELINE["start_run"], run_id=taken.run_id)
+            return taken
+        return multiple()
+
+    @rule(job=held)
+    def heartbeat(self, job: queue.Job) -> None:
+        """It gets on."""
+        self._fenced(job, lambda transaction: queue.heartbeat(transaction, job))
+
+    @rule(job=consumes(held), code=st.sampled_from([Code.STORAGE_UNAVAILABLE, Code.CSV_MALFORMED, Code.INTERNAL_ERROR]))
+    def fail(self, job: queue.Job, code: Code) -> None:
+        """It fails, in passing or for good."""
+        mine = self._is_held(job)
+        try:
+            record_failure(self.house.database, job, TelemetryError(code, "line 1"))
+        except queue.LeaseLost:
+            assert not mine
+        else:
+            assert mine
+
+    @rule()
+    def lapse_and_rescue(self) -> None:
+        """Everyone falls silent for longer than a lease."""
+        self.house.sql("UPDATE telemetry_jobs SET locked_at = now() - interval '1 day' WHERE status = 'RUNNING'")
+        clean(self.house.services, lambda: LIFE_MS, [Task.RESCUE])
+
+    @rule()
+    def hurry(self) -> None:
+        """Time passes."""
+        self.house.hurry()
+
+    @rule(session_id=made)
+    def cancel(self, session_id: UUID) -> None:
+        """The owner thinks better of it."""
+        self._by_the_owner(sessions.cancel_session, session_id)
+
+    @rule(session_id=made)
+    def retry(self, session_id: UUID) -> None:
+        """The owner tries again."""
+        self._by_the_owner(sessions.retry_session, session_id)
+
+    @rule(session_id=consumes(made))
+    def delete(self, session_id: UUID) -> None:
+        """The owner takes everything away."""
+        self._by_the_owner(sessions.delete_session, session_id)
+
+    @rule(session_id=made, verb=st.sampled_from(["cancel_session", "retry_session", "delete_session"]))
+    def meddle(self, session_id: UUID, verb: str) -> None:
+        """A stranger tries the same."""
+        with pytest.raises(TelemetryError, match="NOT_FOUND") as refused:
+            getattr(sessions, verb)(self.house.services, STRANGER, session_id)
+        assert refused.value.code is Code.NOT_FOUND, "not even whether it is there"
+
+    @invariant()
+    def everything_holds(self) -> None:
+        """A, B, E, F, G at any moment."""
+        assert violations(self.house, settled=False, objects=False) == []
+
+    def _is_held(self, job: queue.Job) -> bool:
+        rows = self.house.sql("SELECT status, locked_by, attempt_count FROM telemetry_jobs WHERE id = :id", id=job.id)
+        expected = {"status": "RUNNING", "locked_by": job.locked_by, "attempt_count": job.attempt_count}
+        return rows == [expected]
+
+    def _fenced(self, job: queue.Job, write: Callable[[Transaction], None]) -> None:
+        """The write takes effect exactly when the job is still this worker's."""
+        mine = self._is_held(job)
+        before = self.house.sql("SELECT * FROM telemetry_jobs ORDER BY id")
+        try:
+            with self.house.database.transaction() as transaction:
+                write(transaction)
+        except queue.LeaseLost:
+            assert not mine
+            assert self.house.sql("SELECT * FROM telemetry_jobs ORDER BY id") == before
+        else:
+            assert mine
+
+    def _step(self, transaction: Transaction, job: queue.Job) -> None:
+        (artifact_id,) = job.payload["artifactIds"]
+        run: dict[str, Any] = {"run_id": job.run_id}
+        if job.job_type is JobType.ARTIFACT_VALIDATE:
+            transaction.run(
+                _PIPELINE["validate_artifact"], artifact_id=artifact_id, object_etag="e", object_version=None
+            )
+        elif job.job_type is JobType.ARTIFACT_CLASSIFY:
+            transaction.run(_PIPELINE["classify_artifact"], artifact_id=artifact_id, format="csv", compression=None)
+        elif job.job_type is JobType.PARSE_RAW:
+            transaction.run(_PIPELINE["parse_artifact"], artifact_id=artifact_id, format="csv", compression=None)
+        elif job.job_type is JobType.DETECT_LAPS:
+            session = transaction.run(_PIPELINE["run_of_job"], **run)[0]
+            transaction.run(_PIPELINE["succeed_run"], **run)
+            now = self.house.sql("SELECT now() AS now")[0]["now"]
+            transaction.run(
+                _PIPELINE["ready_session"],
+                session_id=session["session_id"],
+                start_time_utc=now,
+                end_time_utc=now,
+                summary="{}",
+            )
+        else:
+            transaction.run(_PIPELINE["discard_artifact"], artifact_id=artifact_id)
+
+    def _by_the_owner(self, verb: Callable[[Any, Owner, UUID], Any], session_id: UUID) -> None:
+        try:
+            verb(self.house.services, ME, session_id)
+        except TelemetryError as error:
+            assert error.code in (Code.NOT_FOUND, Code.SESSION_STATE_CONFLICT, Code.RAW_DISCARDED), error.code
+
+
+def test_any_order_of_verbs_keeps_the_invariants(crew: Crew) -> None:
+    machine = type("OverTheCrew", (Machine,), {"house": crew.house})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=300 if LONG else 15,
+            stateful_step_count=60 if LONG else 30,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+            print_blob=False,
+        ),
+    )
