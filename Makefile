@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test bench fuzz lint format build invoke validate lock openapi clean
+.PHONY: help setup demo up test faults bench fuzz lint format build invoke validate lock openapi clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -34,6 +34,10 @@ up: setup ## keep the local stack running and print its addresses and a token
 
 test: setup lint ## linters, then every test
 	@$(BIN)/python -m pytest $(TESTS)
+
+faults: setup ## every fault of the table at length, then a soak of random ones (MINUTES=30, SEED=…)
+	@FAULTS_LONG=1 $(BIN)/python -m pytest tests/faults
+	@PYTHONPATH=layers/core/python $(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
 bench: .bench-venv/.ready ## speed and memory beside other programs (NAME=csv for one)
 	@PYTHONPATH=layers/core/python .bench-venv/bin/python -m tests.benchmarks $(NAME)
