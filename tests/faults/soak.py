@@ -341,7 +341,9 @@ class Soak:
             "latitude2Deg": 51.1,
             "longitude2Deg": 1.0,
         }
-        self._of_a_session("gates", lambda *which: gate.set_gate(*which, {**line, "sectors": []}))
+        self._of_a_session(
+            "gates", lambda services, owner, one: gate.set_gate(services, owner, one, {**line, "sectors": []})
+        )
 
     def _abandon(self) -> None:
         if self._announced:

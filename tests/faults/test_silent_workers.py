@@ -1,8 +1,10 @@
 """Three silent out-of-memory deaths; a parser that hangs while a timer thread still beats: FAILED with a code, raw
 kept. And a job that does not fit into one worker's life."""
 
+from functools import partial
+
 from tests.faults.conftest import at_rest
-from tests.faults.crew import Crew, wait_until
+from tests.faults.crew import Crew, Worker, wait_until
 from tests.house import SAMPLES
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
@@ -29,7 +31,7 @@ def test_a_parser_that_hangs_while_a_timer_thread_still_beats(crew: Crew) -> Non
     for attempt in (1, 2, 3):
         worker = crew.start(parser="hangs", lease_s=1)
         hanging.append(worker)
-        wait_until(lambda worker=worker: worker.text().count("tick") > 3, "the thread beats")
+        wait_until(partial(_ticks, worker), "the thread beats")
         assert crew.house.jobs(made)[-1]["attempt_count"] == attempt
         wait_until(lambda: _lapsed(crew), "its lease passes all the same")
         crew.lapse()
@@ -54,6 +56,10 @@ def test_more_than_one_life_of_work_ends_and_does_not_loop(crew: Crew) -> None:
     assert crew.house.session(made)["status"] == "FAILED"
     assert len(crew.house.raw_paths()) == 1
     at_rest(crew)
+
+
+def _ticks(worker: Worker) -> bool:
+    return worker.text().count("tick") > 3
 
 
 def _lapsed(crew: Crew) -> bool:

@@ -155,7 +155,12 @@ def work(order: Order) -> int:
     over: list[bool] = []
     if order.ends_at_failpoint:
         stop = failpoints.stop
-        failpoints.stop = lambda: (stop(), over.append(True))[0]
+
+        def stop_for_good() -> None:
+            stop()
+            over.append(True)
+
+        failpoints.stop = stop_for_good
     if not order.forever:
         return _attempt(lambda: drain(services, _life(order.seconds, over)))
     while True:
