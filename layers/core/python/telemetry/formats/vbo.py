@@ -215,7 +215,7 @@ class _Rows:
         first = self.line
         lines = block.data.count(b"\n") + (not block.data.endswith(b"\n") and bool(block.data))
         self.line += lines
-        data = _regular(block.data)
+        data = _regular(block.whole())
         table = self._parsed(data)
         if table is not None and table.num_rows == lines:
             rows = pa.array(range(first, first + lines), pa.int64())
