@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from telemetry.laps.file_laps import laps_of_file
-from telemetry.laps.lap import COVERAGE, GivenLap, LapKind, LapSource, best_lap_ms
+from telemetry.laps.lap import COVERAGE, GivenLap, LapKind, LapSource, best_lap
 from telemetry.laps.track import Stretch, measure
 from telemetry.streams.channels import TIMESTAMP, Flag
 from telemetry.streams.distance import step_lengths_m
@@ -72,8 +72,10 @@ def test_a_way_to_the_line_that_a_file_calls_lap_zero_is_out() -> None:
     found = laps_of_file([lap(1, 3, 6), lap(0, 0, 3), lap(2, 6, 8)], [TEN_SECONDS])
     assert [one.kind for one in found] == [LapKind.OUT, LapKind.TIMED, LapKind.TIMED]
     assert [one.lap_number for one in found] == [1, 2, 3]
-    assert best_lap_ms(found) == 2000.0
-    assert best_lap_ms(found[:1]) is None
+    best = best_lap(found)
+    assert best is not None
+    assert best.duration_ms == 2000.0
+    assert best_lap(found[:1]) is None
 
 
 def test_a_lap_off_the_track_has_no_distance_and_one_without_length_is_none() -> None:

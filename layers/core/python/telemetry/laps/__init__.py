@@ -1,1 +1,1 @@
-"""Laps: those that a file brings, measured on its track. Pure; Arrow arrays in, laps out; no AWS, no database."""
+"""Laps: those that a file brings, else those found on its track. Pure; Arrow in, laps out; no AWS, no database."""

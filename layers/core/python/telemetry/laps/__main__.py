@@ -20,8 +20,8 @@ from telemetry.api import models
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.reader import Origin
 from telemetry.laps.crossings import Line
-from telemetry.laps.found import LinesGiven, best_lap, find_laps, gate_of, metadata_of
-from telemetry.laps.lap import Lap, theoretical_best_ms
+from telemetry.laps.found import LinesGiven, find_laps, gate_of, metadata_of
+from telemetry.laps.lap import Lap, best_lap, theoretical_best_ms
 from telemetry.laps.motion import COLUMNS
 from telemetry.streams.channels import GNSS_PVT
 

@@ -126,11 +126,6 @@ def metadata_of(footer: Mapping[bytes, bytes] | None, key: str) -> dict[str, Any
     return told
 
 
-def best_lap(laps: Sequence[Lap]) -> Lap | None:
-    """The fastest timed lap."""
-    return min((lap for lap in laps if lap.kind is LapKind.TIMED), key=lambda lap: lap.duration_ms, default=None)
-
-
 def _thinned(batches: Iterable[pa.RecordBatch], rows: int) -> Iterable[pa.RecordBatch]:
     stride = -(-rows // MOST_FIXES)
     if stride <= 1:

@@ -1,5 +1,6 @@
 """What a lap is. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -60,12 +61,12 @@ class Lap:
     sectors_ms: tuple[float | None, ...] = ()
 
 
-def best_lap_ms(laps: tuple[Lap, ...]) -> float | None:
-    """Duration of the fastest timed lap."""
-    return min((lap.duration_ms for lap in laps if lap.kind is LapKind.TIMED), default=None)
+def best_lap(laps: Sequence[Lap]) -> Lap | None:
+    """The fastest timed lap."""
+    return min((lap for lap in laps if lap.kind is LapKind.TIMED), key=lambda lap: lap.duration_ms, default=None)
 
 
-def theoretical_best_ms(laps: tuple[Lap, ...]) -> float | None:
+def theoretical_best_ms(laps: Sequence[Lap]) -> float | None:
     """The best sectors of all timed laps together; None without sectors, or where one was never driven whole."""
     counts = {len(lap.sectors_ms) for lap in laps if lap.kind is LapKind.TIMED and lap.sectors_ms}
     if len(counts) != 1:

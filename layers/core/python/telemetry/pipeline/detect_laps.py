@@ -24,8 +24,8 @@ from telemetry.database.storable import storable_json
 from telemetry.domain.states import JobType, RunStatus
 from telemetry.errors import Code, TelemetryError
 from telemetry.laps.delta import LAP_DELTA, lap_deltas, reference
-from telemetry.laps.found import LinesGiven, best_lap, find_laps, lines_of_owner, metadata_of
-from telemetry.laps.lap import Lap, theoretical_best_ms
+from telemetry.laps.found import LinesGiven, find_laps, lines_of_owner, metadata_of
+from telemetry.laps.lap import Lap, best_lap, theoretical_best_ms
 from telemetry.laps.motion import COLUMNS, Motion
 from telemetry.pipeline.parse_raw import CONTENT_TYPE
 from telemetry.pipeline.step import Completion, Progress, Work, changed
