@@ -71,10 +71,7 @@ def process(stack: Stack, file: Path, say: Callable[[str], None]) -> Outcome:
     # Nothing is remembered for later: the stack ends with the demo.
     with tempfile.TemporaryDirectory() as folder, Client(stack.api_url, stack.token(), state=Path(folder)) as client:
         sent = client.send(file, tell)
-        session_id, put_url = sent.session_id, sent.url
-        if session_id is None or put_url is None:
-            raise ClientError(f"{file.name} was not sent.")
-        session = client.wait(session_id, tell, seconds=SECONDS)
+        session = client.wait(sent.session_id, tell, seconds=SECONDS)
         if session.status != "ready":
             failure = session.failure
             say(failure.code if failure else session.status)
@@ -82,14 +79,14 @@ def process(stack: Stack, file: Path, say: Callable[[str], None]) -> Outcome:
                 file, failure.code if failure else session.status.upper(), session, failure.message if failure else ""
             )
         say("looking at the result")
-        datasets = client.datasets(session_id)
+        datasets = client.datasets(sent.session_id)
         rows = _first_rows(client, datasets[0], Path(folder)) if datasets else None
-        raw_gone = _wait_until_raw_is_gone(stack, put_url)
+        raw_gone = _wait_until_raw_is_gone(stack, sent.url or "")
         say("ready")
         return Outcome(
             file,
             READY,
-            client.session(session_id),
+            client.session(sent.session_id),
             parquet=tuple(_place(stack, dataset.download.url) for dataset in datasets),
             raw_gone=raw_gone,
             first_rows=rows,

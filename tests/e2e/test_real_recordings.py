@@ -20,11 +20,7 @@ def test_every_real_recording_ends_ready_or_with_a_reason(stack: Stack, format_:
     files = sorted(path for path in REALDATA.glob(f"files*/{format_}/*") if path.is_file())
     assert files
     with Client(stack.api_url, stack.token(f"realdata-{format_}"), state=tmp_path) as client:
-        sent = {}
-        for file in files:
-            session_id = client.send(file).session_id
-            assert session_id is not None
-            sent[file] = session_id
+        sent = {file: client.send(file).session_id for file in files}
         sessions = {file: client.wait(session_id, seconds=120) for file, session_id in sent.items()}
     for file, session in sessions.items():
         if session.status == "ready":

@@ -1,6 +1,8 @@
 """The command line over a service that a test makes up: where it finds the API, what it prints, its exit codes."""
 
 import json
+import re
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from infra.local import access
 from infra.local.client import ClientError
 from infra.local.command import words
 from infra.local.command.__main__ import main
-from infra.local.command.parser import Exit
+from infra.local.command.parser import Exit, parser
 from telemetry.api import models
 
 URL, TOKEN = "https://api.test/api/v1/telemetry", "a.token.of.the.test"
@@ -322,6 +324,22 @@ def test_a_gate_comes_out_of_a_file(run: Run, tmp_path: Path) -> None:
     code, _, err = run(take, "gate", SESSION, str(file))
     assert code == Exit.FAILED
     assert "latitude2Deg" in err
+
+
+# The README
+
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8")
+
+
+def test_every_command_of_the_readme_is_understood() -> None:
+    lines = re.findall(r"^\.venv/bin/telemetry (.*)$", README, re.MULTILINE)
+    verbs = {parser().parse_args(shlex.split(line.replace("$ID", SESSION), comments=True)).verb for line in lines}
+    assert {"upload", "sessions", "show", "laps", "download", "track", "rename", "delete"} <= verbs
+
+
+def test_the_readme_has_every_exit_code() -> None:
+    section = README.partition("## Command line")[2].partition("\n## ")[0]
+    assert [int(code) for code in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)] == [*Exit]
 
 
 # Words

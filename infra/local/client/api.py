@@ -15,7 +15,7 @@ from infra.local.client import download, remembered
 from infra.local.client.errors import Interrupted, StillProcessing, Unreachable
 from infra.local.client.requests import Answer, Requests
 from infra.local.client.steps import Phase, Progress, Step, unheard
-from infra.local.client.upload import Sent, Uploader
+from infra.local.client.upload import Delivered, Sent, Uploader
 from telemetry.api import models
 
 FINAL = frozenset({"ready", "failed", "cancelled"})
@@ -154,24 +154,24 @@ class Client:
 
     # Whole ways
 
-    def send(
-        self,
-        file: Path,
-        progress: Progress = unheard,
-        *,
-        name: str | None = None,
-        finalise_on_receipt: bool = False,
-        again: bool = True,
-    ) -> Sent:
+    def send(self, file: Path, progress: Progress = unheard, *, name: str | None = None, again: bool = True) -> Sent:
         """Uploads a file and makes a session of it. What broke off before goes on, also in another process.
 
         Parameters
         ----------
         name : of the session; by default the file's.
-        finalise_on_receipt : the service finalises once it has the bytes, so `session_id` stays None.
         again : also when the same bytes made a session that is ready or at work; else that one is given.
         """
-        return self._uploader.send(file, progress, name=name, finalise_on_receipt=finalise_on_receipt, again=again)
+        made = self._uploader.send(file, progress, name=name, finalise_on_receipt=False, again=again)
+        if made.session_id is None:
+            raise AssertionError("an upload that the client finalises has a session")
+        return Sent(made.upload_id, made.session_id, made.duplicate, made.resumed, made.url)
+
+    def deliver(
+        self, file: Path, progress: Progress = unheard, *, name: str | None = None, again: bool = True
+    ) -> Delivered:
+        """As `send`, but the service finalises by itself once it has the bytes: see `wait_for_session`."""
+        return self._uploader.send(file, progress, name=name, finalise_on_receipt=True, again=again)
 
     def wait(self, session_id: UUID, progress: Progress = unheard, *, seconds: float = 900) -> models.SessionDetail:
         """Asks for the session until it is ready, failed or cancelled; raises StillProcessing after `seconds`.

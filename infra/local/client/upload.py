@@ -35,12 +35,12 @@ _AGAIN = (403, 408, 409, 429)  # 403: the address has expired; 409: another PUT 
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """An upload that the store took.
+class Delivered:
+    """An upload whose bytes the store has.
 
     Attributes
     ----------
-    session_id : None where the service finalises by itself.
+    session_id : None where the service is still to make one by itself.
     duplicate : that nothing was sent, as `session_id` was made of the same bytes before.
     resumed : that an upload that had been begun was gone on with.
     url : the address that the bytes went to, if they went now. Signed: not to be shown.
@@ -51,6 +51,13 @@ class Sent:
     duplicate: bool = False
     resumed: bool = False
     url: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent(Delivered):
+    """An upload that is finalised."""
+
+    session_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +88,10 @@ class Uploader:
     remembered: Remembered
     _turns: dict[str, Lock] = field(default_factory=dict)
 
-    def send(self, file: Path, progress: Progress, *, name: str | None, finalise_on_receipt: bool, again: bool) -> Sent:
-        """See `Client.send`."""
+    def send(
+        self, file: Path, progress: Progress, *, name: str | None, finalise_on_receipt: bool, again: bool
+    ) -> Delivered:
+        """See `Client.send` and `Client.deliver`."""
         content = fingerprint(file, progress, lambda: self.requests.pause(0))
         # The same bytes twice at once would share one upload; one after the other, the second is told a duplicate.
         with self._turns.setdefault(content.sha256, Lock()):
@@ -97,7 +106,7 @@ class Uploader:
         name: str | None,
         finalise_on_receipt: bool,
         again: bool,
-    ) -> Sent:
+    ) -> Delivered:
         # Name and finalising are settled when an upload is announced, where the service does the rest by itself.
         variant = f"on receipt: {name or ''}" if finalise_on_receipt else ""
         key = (content.sha256, content.byte_size, variant)
@@ -119,7 +128,7 @@ class Uploader:
             upload_id, signed = created.upload_id, created.upload
             if created.duplicate_of is not None and not again and self._worth_keeping(created.duplicate_of):
                 self.api.abandon_upload(upload_id)
-                return Sent(upload_id, created.duplicate_of, duplicate=True)
+                return Delivered(upload_id, created.duplicate_of, duplicate=True)
             self.remembered.keep(upload_id, *key)
         url = self._put(upload_id, signed, file, content, progress) if signed is not None else None
         session_id: UUID | None = None
@@ -127,9 +136,9 @@ class Uploader:
             progress(Step(Phase.FINALISE))
             session_id = self.api.finalise(upload_id, name=name).session_id
         self.remembered.forget(*key)
-        return Sent(upload_id, session_id, resumed=resumed, url=url)
+        return Delivered(upload_id, session_id, resumed=resumed, url=url)
 
-    def _begun(self, key: tuple[str, int, str]) -> tuple[UUID | None, models.SignedRequest | None, Sent | None]:
+    def _begun(self, key: tuple[str, int, str]) -> tuple[UUID | None, models.SignedRequest | None, Delivered | None]:
         """The upload that was begun for these bytes and where to go on with it, or what it has become."""
         upload_id = self.remembered.recall(*key)
         if upload_id is None:
@@ -142,7 +151,7 @@ class Uploader:
             state = None
         if state is not None and state.session_id is not None:
             self.remembered.forget(*key)
-            return upload_id, None, Sent(upload_id, state.session_id, resumed=True)
+            return upload_id, None, Delivered(upload_id, state.session_id, resumed=True)
         if state is None or state.status != "uploaded" or (state.upload is None and state.received_at is None):
             self.remembered.forget(*key)
             return None, None, None

@@ -5,11 +5,12 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from infra.local.client import BrokenOff, Client, ClientError, Interrupted, Phase, Sent, Step, Unreachable
+from infra.local.client import BrokenOff, Client, ClientError, Delivered, Interrupted, Phase, Step, Unreachable
 from infra.local.command.words import plain, printable
 from telemetry.api import models
 from telemetry.errors import Code
@@ -33,8 +34,8 @@ class Result:
     """What became of one file, as far as it got."""
 
     file: Path
-    sent: Sent | None = None
-    session_id: Any = None
+    sent: Delivered | None = None
+    session_id: UUID | None = None
     session: models.SessionDetail | None = None
     error: ClientError | None = None
 
@@ -110,14 +111,13 @@ def _send(client: Client, result: Result, wish: Wish, progress: Progress, task: 
         else:
             progress.update(task, step=str(step.phase), total=step.total or None, completed=step.done)
 
-    sent = client.send(
-        result.file, show, name=wish.name, finalise_on_receipt=wish.finalise_on_receipt, again=wish.again
-    )
+    deliver = client.deliver if wish.finalise_on_receipt else client.send
+    sent = deliver(result.file, show, name=wish.name, again=wish.again)
     result.sent, result.session_id = sent, sent.session_id
     if wish.wait:
-        if sent.session_id is None:
-            result.session_id = client.wait_for_session(sent.upload_id, seconds=wish.seconds)
-        result.session = client.wait(result.session_id, show, seconds=wish.seconds)
+        session_id = sent.session_id or client.wait_for_session(sent.upload_id, seconds=wish.seconds)
+        result.session_id = session_id
+        result.session = client.wait(session_id, show, seconds=wish.seconds)
 
 
 def _pointless(error: ClientError) -> bool:
