@@ -207,3 +207,11 @@ def test_forms_are_told_by_the_first_fix_however_late() -> None:
     assert (table["latitude_deg"][600].as_py(), table["longitude_deg"][600].as_py()) == (52.5, -13.25)
     assert table["speed_mps"][600].as_py() == pytest.approx(10.0)
     assert findings.bad_cells == {}
+
+
+def test_minutes_count_from_the_start_in_the_header_and_no_lone_letter_is_a_time() -> None:
+    table, _ = read(
+        "Version,Date/Time,Km\n6,2024-06-15 10:00:00,0\nMinutes,Watts,Latitude,Longitude,Power Calc'd\n"
+        "0,100,52.5,13.5,0\n0.01667,110,52.5,13.5,0\n1.5,120,52.5,13.5,0\n"
+    )
+    assert [iso(time)[11:] for time in table["timestamp"].to_pylist()] == ["10:00:00", "10:00:01.000200", "10:01:30"]

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from telemetry.errors import Code, TelemetryError
-from telemetry.formats.kml import READER
+from telemetry.formats.kml import READER, _Times
 from telemetry.formats.reader import Findings, Origin
 
 START = datetime(2024, 5, 1, 10, tzinfo=UTC)
@@ -108,3 +108,13 @@ def test_what_cannot_be_used_has_its_code(content: str, code: Code) -> None:
 def test_recognition_by_the_root_element() -> None:
     assert READER.recognise(HEAD.encode(), Origin())
     assert READER.recognise(b"<gpx></gpx>", Origin()) is None
+
+
+def test_times_in_front_of_their_places_take_little_room() -> None:
+    times = _Times()
+    for block in range(4):
+        times.add(pa.array(range(block * 10**10, (block + 1) * 10**10, 10**6), pa.int64()))
+    assert times.count == 40_000
+    assert times.read(9_999, 3).to_pylist() == [9_999 * 10**6, 10_000 * 10**6, 10_001 * 10**6]
+    assert sum(len(packed) for *_, packed in times._blocks) < times.count // 10
+    assert all(isinstance(packed, bytes) for *_, packed in times._blocks)

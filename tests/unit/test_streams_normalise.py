@@ -130,6 +130,12 @@ def test_null_island_is_kept_where_the_track_passes_it() -> None:
     assert judgement.zero_positions == 1
 
 
+def test_a_logger_that_never_had_a_fix_is_not_believed() -> None:
+    streams, judgement = normalise(batch(range(11), [(0.0, 0.0)] * 11))
+    assert "gnss_pvt" not in streams
+    assert rejected(judgement) == {"zero_position": (11, [1, 2, 3, 4, 5])}
+
+
 def test_null_island_alone_is_believed() -> None:
     streams, judgement = normalise(batch(range(3), [(0.0, 0.0)] * 3))
     assert len(streams["gnss_pvt"]) == 3
@@ -143,10 +149,11 @@ def test_leading_null_island_waits_for_the_first_fix_over_batches() -> None:
     streams, judgement = normalise(zeros, fixes)
     assert len(streams["gnss_pvt"]) == rows
     assert rejected(judgement)["zero_position"][0] == rows
-    # Bounded: what waits too long is believed.
+    # Bounded: what waits too long is decided without.
     many = [batch(range(rows), [(0.0, 0.0)] * rows)] * (HELD_ROWS // rows + 2)
-    streams, _ = normalise(*many, fixes)
-    assert len(streams["gnss_pvt"]) >= HELD_ROWS
+    streams, judgement = normalise(*many, fixes)
+    assert len(streams["gnss_pvt"]) == rows
+    assert rejected(judgement)["zero_position"][0] == rows * len(many)
 
 
 def test_cells_that_are_not_finite_or_cannot_be_are_null_and_counted() -> None:

@@ -16,6 +16,8 @@ _TIME_WORDS = frozenset({
     "localtime", "epochtime", "timestampms", "timems", "d", "t", "seconds", "secs", "sec", "millis",
     "milliseconds", "fecha_hora", "day", "tod", "recorded", "created", "aika", "stamp",
 })  # fmt: skip
+_MINUTES = frozenset({"minutes", "mins"})
+"""Minutes since the start, where nothing else stands beside them (PowerTap, Joule)."""
 _NOT_TIME = frozenset({
     "lap", "predicted", "best", "sector", "split", "delta", "since", "last", "fix", "delay", "interval",
     "pause", "diff", "moving", "zone", "offset", "ofst", "utcofst", "accuracy", "update", "age", "sample",
@@ -207,7 +209,9 @@ def _classified(layout: Layout, index: int, known_order: DateOrder | None) -> Ti
     """The form of one column, or None where it tells no time."""
     key = key_of(layout.header[index])
     words = set(key.split())
-    if not words & _TIME_WORDS or words & _NOT_TIME:
+    # A letter alone says something only where little stands beside it: `utc_d`, but not `Power Calc'd`.
+    telling = _TIME_WORDS if len(words) < 3 else _TIME_WORDS - {"d", "t"}
+    if not (words & telling or key in _MINUTES) or words & _NOT_TIME:
         return None
     cells = layout.column(index)
     if not cells:

@@ -82,7 +82,7 @@ class _Times:
     """Times of one track, kept small for what follows them: compressed differences, block by block."""
 
     def __init__(self) -> None:
-        self._blocks: list[tuple[int, int, int, pa.Buffer]] = []
+        self._blocks: list[tuple[int, int, int, bytes]] = []
         self.count = 0
 
     def add(self, times: pa.Int64Array) -> None:
@@ -90,7 +90,8 @@ class _Times:
         if len(times):
             whole = pc.fill_null(times, _UNREADABLE)
             steps = pc.fill_null(pc.pairwise_diff(whole), 0)
-            packed = pa.compress(pa.py_buffer(steps.buffers()[1]), codec="zstd")
+            # As bytes: a buffer would keep the room that was set aside for its largest possible size.
+            packed = pa.compress(pa.py_buffer(steps.buffers()[1]), codec="zstd", asbytes=True)
             self._blocks.append((self.count, len(whole), whole[0].as_py(), packed))
             self.count += len(whole)
 

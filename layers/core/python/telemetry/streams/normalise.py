@@ -33,6 +33,9 @@ COALESCED_BYTES = 8 << 20
 HELD_ROWS = 131_072
 MAX_CHANNELS = 1024
 NEAR_ZERO_DEG = 1.0
+MOST_BELIEVED_ZEROS = 10
+"""More fixes at 0°, 0°, and none elsewhere, are a logger that never had one."""
+_NOWHERE_NEAR = (90.0, 180.0)
 
 _CORE = ("timestamp", "latitude_deg", "longitude_deg", "source_row", "flags")
 # Marks fixes at 0°, 0° between the two steps that judge them; no source channel can be called so.
@@ -131,7 +134,7 @@ class Normaliser:
         """Judges fixes at exactly 0°, 0°, which many loggers write while they have no fix.
 
         Such a fix is kept when the other fix nearest in the file lies within `NEAR_ZERO_DEG` of 0°, 0°, or when the
-        file has no other fix at all. While none is known, rows wait (bounded).
+        file has no other fix at all, and only a few of these. While none is known, rows wait (bounded).
         """
         zero = _zero_mask(batch)
         if zero is None and not self._held:
@@ -148,8 +151,11 @@ class Normaliser:
 
     def _release(self, following: tuple[float, float] | None) -> Iterator[Streams]:
         held, self._held, self._held_rows = self._held, [], 0
-        for batch in held:
-            yield from self._decided(batch, _zero_mask(batch), following)
+        masks = [_zero_mask(batch) for batch in held]
+        if following is None and sum(pc.sum(zero).as_py() for zero in masks if zero is not None) > MOST_BELIEVED_ZEROS:
+            following = _NOWHERE_NEAR
+        for batch, zero in zip(held, masks, strict=True):
+            yield from self._decided(batch, zero, following)
 
     def _decided(
         self, batch: pa.RecordBatch, zero: pa.Array | None, following: tuple[float, float] | None
