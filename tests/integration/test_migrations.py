@@ -43,7 +43,15 @@ TABLES = {
     "telemetry_laps",
     "telemetry_devices",
 }
-REVISIONS = ["0001_recordings", "0002_processing", "0003_guards", "0004_gate", "0005_owners_rows", "0006_parts"]
+REVISIONS = [
+    "0001_recordings",
+    "0002_processing",
+    "0003_guards",
+    "0004_gate",
+    "0005_owners_rows",
+    "0006_parts",
+    "0007_fence_by_key",
+]
 
 
 @pytest.fixture

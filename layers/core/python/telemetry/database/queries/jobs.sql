@@ -119,7 +119,7 @@ WHERE run_id = :run_id AND status IN ('QUEUED', 'RUNNING');
 WITH lost AS (
     SELECT id
     FROM telemetry_jobs
-    WHERE status = 'RUNNING' AND locked_at < now() - make_interval(secs => :lease_s)
+    WHERE (status = 'RUNNING') IS TRUE AND locked_at < now() - make_interval(secs => :lease_s)
     ORDER BY locked_at
     FOR UPDATE SKIP LOCKED
     LIMIT :batch
@@ -142,7 +142,7 @@ RETURNING job.id, job.run_id, job.job_type, job.payload, job.status, job.attempt
 SELECT
     count(*) FILTER (WHERE next_retry_at IS NULL OR next_retry_at <= now()) AS due,
     count(*) FILTER (WHERE next_retry_at > now()) AS waiting,
-    (SELECT count(*) FROM telemetry_jobs WHERE status = 'RUNNING') AS running,
+    (SELECT count(*) FROM telemetry_jobs WHERE (status = 'RUNNING') IS TRUE) AS running,
     coalesce(
         extract(epoch FROM now() - min(coalesce(next_retry_at, created_at)) FILTER (
             WHERE next_retry_at IS NULL OR next_retry_at <= now()
