@@ -12,16 +12,16 @@ help: ## list the commands
 $(VENV)/.ready: requirements/dev.txt infra/local/setup.sh
 	@PYTHON=$(PYTHON) bash infra/local/setup.sh $(VENV) requirements/dev.txt
 
-.localstack-venv/.ready: requirements/localstack.txt infra/local/setup.sh
+.localstack-venv/.ready: requirements/localstack.txt infra/local/setup.sh | $(VENV)/.ready
 	@PYTHON=$(PYTHON) bash infra/local/setup.sh .localstack-venv requirements/localstack.txt
 
 .bench-venv/.ready: requirements/bench.txt infra/local/setup.sh
 	@PYTHON=$(PYTHON) bash infra/local/setup.sh .bench-venv requirements/bench.txt
 
-.sam-venv/.ready: requirements/sam.txt infra/local/setup.sh
+.sam-venv/.ready: requirements/sam.txt infra/local/setup.sh | $(VENV)/.ready
 	@PYTHON=$(PYTHON) bash infra/local/setup.sh .sam-venv requirements/sam.txt
 
-.checkov-venv/.ready: requirements/checkov.txt infra/local/setup.sh
+.checkov-venv/.ready: requirements/checkov.txt infra/local/setup.sh | $(VENV)/.ready
 	@PYTHON=$(PYTHON) bash infra/local/setup.sh .checkov-venv requirements/checkov.txt
 
 setup: $(VENV)/.ready .localstack-venv/.ready ## install everything from the hashed locks into .venv and .localstack-venv
@@ -32,7 +32,7 @@ demo: setup ## the main job: upload, process and show the sample recordings (FIL
 up: setup ## keep the local stack running and print its addresses and a token
 	@$(BIN)/python -m infra.local.up
 
-test: setup lint ## linters, then every test
+test: setup .sam-venv/.ready lint ## linters, then every test
 	@$(BIN)/python -m pytest $(TESTS)
 
 faults: setup ## every fault of the table at length, then a soak of random ones (MINUTES=30, SEED=…)
@@ -60,7 +60,8 @@ ARCHITECTURE ?= arm64
 build: $(VENV)/.ready ## build layers and functions for both architectures into .build/ (wheels only, no Docker)
 	@$(BIN)/python -m infra.build
 
-build-%: $(VENV)/.ready # SAM calls this for each function and layer of template.yaml
+build-%: # SAM calls this for each function and layer of template.yaml
+	@test -f $(VENV)/.ready || { echo "run 'make setup' first" >&2; exit 1; }
 	@$(BIN)/python -m infra.build --architecture $(ARCHITECTURE) --part $* --into "$(ARTIFACTS_DIR)"
 
 invoke: $(VENV)/.ready .sam-venv/.ready ## one event through a built function: FUNCTION=worker EVENT=fixtures/events/….json

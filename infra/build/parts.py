@@ -125,6 +125,9 @@ def _client(folder: Path, target: Target) -> None:
 
 def _function(name: str, folder: Path, target: Target) -> None:
     _copy(ROOT / "functions" / name, folder)
+    # SAM publishes a version when a function's own package changes, and overlooks its layers: so they are told here.
+    hashes = (f"{layer} {_hash(target, f'layers/{layer}', compiled=False)}\n" for layer in layers_of(name))
+    (folder / "layers.txt").write_text("".join(hashes))
     if name != "migrate":
         return
     base = requirements(ROOT / "requirements" / "base.txt")
@@ -163,6 +166,10 @@ def _hash(target: Target, part: str, *, compiled: bool) -> str:
         "migrate": [ROOT / "functions" / name, ROOT / "migrations", ROOT / "requirements"],
     }.get(name, [ROOT / kind / name])
     digest = hashlib.sha256(f"{target} {part} {compiled}".encode())
+    if kind == "functions":
+        digest.update(
+            "".join(_hash(target, f"layers/{layer}", compiled=compiled) for layer in layers_of(name)).encode()
+        )
     for source in (*sources, Path(__file__).parent):
         for path in _files(source) if source.is_dir() else (source,):
             digest.update(f"\n{path.relative_to(ROOT)} ".encode())

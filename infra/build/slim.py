@@ -13,9 +13,7 @@ _ANYWHERE = ("*.pyi", "*.pyx", "*.pxd", "*.pxi", "*.h", "*.cc", "*.cpp", "__pyca
 _UNUSED = (
     "bin",
     "boto3/data/*",
-    "boto3/docs",
     "boto3/examples",
-    "botocore/docs",
     "*.dist-info/sboms",
     "*.dist-info/licenses/*/vendored",
     # Arrow's file systems, transports and formats that nothing here reads or writes.

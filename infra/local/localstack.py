@@ -12,6 +12,7 @@ import signal
 import socket
 import urllib.error
 import urllib.request
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,18 @@ class LocalStack:
     ----------
     directory : for its data and its log; emptied at the start.
     port : of the loopback; a free one by default.
+    program : what its Python runs, where it is to be more than S3, SQS and CloudFormation.
+    environment : further variables for it.
     """
 
-    def __init__(self, directory: Path, *, port: int | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        port: int | None = None,
+        program: Sequence[str | Path] = ("-m", "localstack.runtime.main"),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._process: ChildProcess | None = None
         named = named_endpoint()
         if named is not None:
@@ -65,8 +75,9 @@ class LocalStack:
             (directory / part).mkdir(parents=True)
         self._process = ChildProcess(
             "LocalStack",
-            [_PYTHON, "-m", "localstack.runtime.main"],
+            [_PYTHON, *program],
             environment=base_environment(
+                **(environment or {}),
                 ACTIVATE_PRO="0",
                 DISABLE_EVENTS="1",
                 DNS_ADDRESS="0",

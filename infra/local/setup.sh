@@ -23,8 +23,9 @@ if [ "$("$venv/bin/python" -c "$version" 2>/dev/null)" != "$wanted" ]; then
 fi
 
 echo "setup: $requirements into $venv (once; this downloads packages)" >&2
-if command -v uv >/dev/null 2>&1; then
-  uv pip install --quiet --python "$venv/bin/python" --compile-bytecode --require-hashes -r "$requirements"
+# Once .venv is there, it has uv.
+if uv=$(PATH="$PATH:$PWD/.venv/bin" command -v uv); then
+  "$uv" pip install --quiet --python "$venv/bin/python" --compile-bytecode --require-hashes -r "$requirements"
 else
   "$venv/bin/python" -m pip install -qq --disable-pip-version-check --require-hashes -r "$requirements"
 fi

@@ -1,0 +1,266 @@
+"""What linters do not see in the templates: how queues, functions, routes, roles and the code fit together."""
+
+import functools
+import json
+import re
+import ssl
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from infra.build.parts import layers_of
+from infra.local.template import _Loader
+
+ROOT = Path(__file__).resolve().parents[2]
+NESTED = ("catalog", "database", "network", "observability", "storage")
+# Routes that ask for no token, each with its reason.
+OPEN_ROUTES = {
+    "GET /openapi.json": "the API's description is public",
+    "GET /docs": "the same for people",
+    **{
+        f"{method} /{{proxy+}}": "answers 404 or 405, and touches no data"
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+    },
+}
+# Wildcards in policies, by a piece of the statement's JSON, each with its reason.
+WILDCARDS = {
+    '"Sid": "TlsOnly"': "a Deny of everything that comes without TLS",
+    "BucketArn}/*": "every object of one bucket",
+    "cloudformation-custom-resource-response-": "AWS names these buckets; CloudFormation's answers go there",
+    '"Fn::GetAtt": ["RawBucket"': "part of the Deny",
+}
+# Managed policies that SAM gives functions: writing logs, traces and network interfaces, none of which can be narrowed.
+MANAGED = {"AWSLambdaBasicExecutionRole", "AWSLambdaVPCAccessExecutionRole", "AWSXrayWriteOnlyAccess"}
+# PostgreSQL on RDS takes a connection per 9 531 392 bytes of memory; classes' memory from their documentation.
+MEMORY_GIB = {"db.t4g.micro": 1, "db.t4g.small": 2, "db.t4g.medium": 4, "db.t4g.large": 8, "db.m7g.large": 8}
+
+
+@functools.cache
+def nested(name: str) -> dict[str, Any]:
+    """One of infra/*.yaml, short forms as long ones."""
+    loaded: dict[str, Any] = yaml.load((ROOT / "infra" / f"{name}.yaml").read_text(), Loader=_Loader)  # noqa: S506 a SafeLoader
+    return loaded
+
+
+@functools.cache
+def root() -> dict[str, Any]:
+    """template.yaml as it stands."""
+    loaded: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(), Loader=_Loader)  # noqa: S506 a SafeLoader
+    return loaded
+
+
+@functools.cache
+def transformed(mark: str = "") -> dict[str, Any]:
+    """template.yaml as SAM hands it to CloudFormation. `mark` stands for other packages."""
+    text = (ROOT / "template.yaml").read_text()
+    text = re.sub(r"(ContentUri|CodeUri|Location): (\S+)", r"\1: s3://bucket/\2", text)
+    text = text.replace("s3://bucket/functions/", f"s3://bucket/functions{mark}/")
+    done = subprocess.run(
+        [ROOT / ".sam-venv" / "bin" / "python", Path(__file__).with_name("transform.py")],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"AWS_DEFAULT_REGION": "eu-central-1", "HOME": "/tmp"},  # noqa: S108
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def of_type(kind: str) -> dict[str, dict[str, Any]]:
+    """Resources of one type, by logical id, their properties."""
+    return {
+        name: resource.get("Properties", {})
+        for name, resource in transformed()["Resources"].items()
+        if resource["Type"] == kind
+    }
+
+
+def functions() -> dict[str, dict[str, Any]]:
+    """All functions."""
+    found = of_type("AWS::Lambda::Function")
+    assert len(found) >= 6
+    return found
+
+
+def parameter(name: str, template: dict[str, Any] | None = None) -> Any:
+    """A parameter's default."""
+    return (template or root())["Parameters"][name]["Default"]
+
+
+def test_messages_stay_hidden_for_six_timeouts() -> None:
+    storage = nested("storage")
+    mappings = of_type("AWS::Lambda::EventSourceMapping")
+    assert len(mappings) == 2
+    for mapping in mappings.values():
+        timeout = functions()[mapping["FunctionName"]["Ref"]]["Timeout"]
+        output = mapping["EventSourceArn"]["Fn::GetAtt"][1].removeprefix("Outputs.")
+        queue = storage["Resources"][storage["Outputs"][output]["Value"]["Fn::GetAtt"][0]]["Properties"]
+        assert parameter(queue["VisibilityTimeout"]["Ref"], storage) >= 6 * timeout
+        assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+        assert mapping["ScalingConfig"]["MaximumConcurrency"]
+        assert queue["RedrivePolicy"]["maxReceiveCount"] >= 3
+
+
+def test_every_route_asks_for_a_token_with_the_scope() -> None:
+    (api,) = of_type("AWS::ApiGatewayV2::Api").values()
+    schemes = api["Body"]["components"]["securitySchemes"]
+    routes = {
+        f"{method.upper()} {path}": operation
+        for path, operations in api["Body"]["paths"].items()
+        for method, operation in operations.items()
+    }
+    assert len(routes) >= 15
+    for route, operation in routes.items():
+        if route in OPEN_ROUTES:
+            continue
+        ((name, scopes),) = [pair for entry in operation["security"] for pair in entry.items()]
+        assert scopes == ["telemetry"], route
+        assert schemes[name]["x-amazon-apigateway-authorizer"]["type"] == "jwt"
+    assert set(OPEN_ROUTES) <= set(routes), "an exception that is not used any more"
+
+
+def _statements(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, list):
+        for entry in value:
+            yield from _statements(entry)
+    elif isinstance(value, dict):
+        if "Effect" in value:
+            yield value
+        else:
+            for entry in value.values():
+                yield from _statements(entry)
+
+
+@pytest.mark.parametrize("name", ["template", *NESTED])
+def test_no_wildcard_without_a_reason(name: str) -> None:
+    template = transformed() if name == "template" else nested(name)
+    for statement in _statements(template["Resources"]):
+        for part in ("Action", "Resource"):
+            text = json.dumps(statement.get(part, ""))
+            if "*" in text:
+                assert any(piece in json.dumps(statement) for piece in WILDCARDS), statement
+
+
+def test_one_role_per_function_and_no_managed_policy_but_the_usual() -> None:
+    roles = [properties["Role"]["Fn::GetAtt"][0] for properties in functions().values()]
+    assert len(set(roles)) == len(roles)
+    for role in of_type("AWS::IAM::Role").values():
+        assert {arn.split("/")[-1] for arn in role.get("ManagedPolicyArns", [])} <= MANAGED
+
+
+def test_layers_in_their_order() -> None:
+    for name, properties in functions().items():
+        layers = [re.sub(r"Layer[0-9a-f]*$", "", layer["Ref"]).lower() for layer in properties["Layers"]]
+        folder = root()["Resources"][name]["Properties"]["CodeUri"].removeprefix("functions/")
+        assert tuple(layers) == layers_of(folder), name
+
+
+def test_settings_reads_every_variable() -> None:
+    read = set(re.findall(r'"(TELEMETRY_\w+)"', (ROOT / "layers/core/python/telemetry/settings.py").read_text()))
+    for name, properties in functions().items():
+        for variable in properties["Environment"]["Variables"]:
+            assert variable in read or variable.startswith("POWERTOOLS_"), f"{name}: {variable}"
+
+
+def test_functions_are_what_was_decided() -> None:
+    assert parameter("Architecture") == "arm64"
+    for name, properties in functions().items():
+        assert properties["Runtime"] == "python3.13", name
+        assert properties["Architectures"] == [{"Ref": "Architecture"}]
+        assert properties["LoggingConfig"]["LogGroup"]["Ref"] in of_type("AWS::Logs::LogGroup")
+        assert "ReservedConcurrentExecutions" in properties, name
+        depends = root()["Resources"][name].get("DependsOn")
+        assert depends == (None if name in ("MigrateFunction", "DocsFunction") else "Migrations"), name
+    for name in ("UploadsFunction", "SessionsFunction"):
+        assert functions()[name]["SnapStart"]["ApplyOn"] == {"Fn::If": ["FromSnapshot", "PublishedVersions", "None"]}
+    for group in of_type("AWS::Logs::LogGroup").values():
+        assert group["RetentionInDays"]
+
+
+def test_a_new_package_is_a_new_version() -> None:
+    """Else the alias that the API calls would go on with the old code. A package tells its layers' hashes, too."""
+    before, after = (
+        {name for name, resource in document["Resources"].items() if resource["Type"] == "AWS::Lambda::Version"}
+        for document in (transformed(), transformed("-changed"))
+    )
+    assert before
+    assert not before & after
+
+
+def test_functions_stay_within_the_databases_connections() -> None:
+    at_once = 2 * parameter("ApiConcurrency") + parameter("ReceiptConcurrency") + parameter("WorkerReservedConcurrency")
+    at_once += 2  # janitor, migrate
+    connections = MEMORY_GIB[parameter("DatabaseInstanceClass")] * 2**30 // 9_531_392
+    assert at_once <= 0.8 * connections
+    assert parameter("WorkerReservedConcurrency") >= parameter("WorkerConcurrency") + 2
+
+
+def test_the_newest_migration_is_deployed() -> None:
+    newest = max(path.stem for path in (ROOT / "migrations" / "versions").glob("[0-9]*.py"))
+    assert root()["Resources"]["Migrations"]["Properties"]["Revision"] == newest
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_nested_stacks_get_what_they_ask_for(name: str) -> None:
+    template = nested(name)
+    (stack,) = [
+        (logical_id, resource["Properties"])
+        for logical_id, resource in root()["Resources"].items()
+        if resource.get("Properties", {}).get("Location") == f"infra/{name}.yaml"
+    ]
+    given = set(stack[1].get("Parameters", {}))
+    assert given <= set(template["Parameters"])
+    assert {key for key, entry in template["Parameters"].items() if "Default" not in entry} <= given
+    used = set(re.findall(rf"{stack[0]}\.Outputs\.(\w+)", (ROOT / "template.yaml").read_text()))
+    assert used <= set(template.get("Outputs", {}))
+
+
+def test_database_is_protected() -> None:
+    resources = nested("database")["Resources"]
+    for name in ("Instance", "Cluster"):
+        properties = resources[name]["Properties"]
+        assert properties["StorageEncrypted"] is True
+        assert properties["DeletionProtection"] is True
+        assert properties["EnableIAMDatabaseAuthentication"] is True
+        assert properties["BackupRetentionPeriod"]
+        assert resources[name]["DeletionPolicy"] == "Snapshot"
+    for name in ("InstanceParameters", "ClusterParameters"):
+        assert resources[name]["Properties"]["Parameters"]["rds.force_ssl"] == "1"
+    assert not any(kind["Type"] == "AWS::EC2::NatGateway" for kind in nested("network")["Resources"].values())
+
+
+def test_alarms_tell_somebody() -> None:
+    alarms = [
+        r["Properties"] for r in nested("observability")["Resources"].values() if r["Type"] == "AWS::CloudWatch::Alarm"
+    ]
+    assert len(alarms) >= 10
+    for alarm in alarms:
+        assert alarm["AlarmActions"] == [{"Ref": "Alarms"}]
+        assert alarm["TreatMissingData"]
+    ours = {alarm["MetricName"] for alarm in alarms if alarm.get("Namespace") == "Telemetry"}
+    worker = (ROOT / "functions/worker/app.py").read_text()
+    assert "OldestJobAge" in ours & set(re.findall(r'"(\w+)"', worker))
+    assert "JobsFailed" in ours
+    json.loads(
+        re.sub(
+            r"\$\{[\w:]+\}",
+            "x",
+            nested("observability")["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"],
+        )
+    )
+
+
+def test_certificates_are_each_regions_own_and_good_for_years(tmp_path: Path) -> None:
+    files = sorted((ROOT / "layers/core/certificates/rds").glob("*.pem"))
+    assert len(files) > 20
+    for file in files:
+        certificates = ssl.create_default_context(cafile=str(file)).get_ca_certs()
+        names = {dict(part[0] for part in certificate["subject"])["commonName"] for certificate in certificates}
+        assert names == {f"Amazon RDS {file.stem} Root CA {kind} G1" for kind in ("RSA2048", "RSA4096", "ECC384")}
+        assert all(int(str(certificate["notAfter"]).split()[3]) > 2050 for certificate in certificates)
