@@ -1,0 +1,61 @@
+"""CSV to Parquet, with the quality report, beside DuckDB's COPY of the same file on the same machine.
+
+    python -m tests.benchmarks.bench_csv [--rows 2000000] [--runs 3]
+
+DuckDB guesses the types from the file and writes zstd, as ours does; it judges nothing. Its CPU seconds are those of
+all its threads. Positions carry noise, as real ones do: without it their bytes would compress like nothing real.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from fixtures.generator import Recipe, write
+from tests.benchmarks.measure import Contender, side_by_side, table, verdict
+
+_WHOLE_PATH = """
+import sys, pathlib
+from telemetry.formats.reader import Origin
+from telemetry.recording import canonicalise
+with open(sys.argv[1], "rb") as source:
+    canonical = canonicalise(source, Origin("bench.csv"), directory=pathlib.Path(sys.argv[2]))
+FIGURES = {"rows": canonical.files[0].row_count, "out_mb": sum(file.byte_size for file in canonical.files) / 1e6}
+"""
+_DUCKDB = """
+import sys, pathlib, duckdb
+out = pathlib.Path(sys.argv[2]) / "duckdb.parquet"
+duckdb.sql(f"COPY (FROM read_csv('{sys.argv[1]}')) TO '{out}' (FORMAT parquet, COMPRESSION zstd)")
+FIGURES = {"rows": duckdb.sql(f"SELECT count(*) FROM '{out}'").fetchall()[0][0], "out_mb": out.stat().st_size / 1e6}
+"""
+
+
+def main() -> int:
+    """Prints figures and ratios; exit 1 when a goal is missed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--rows", type=int, default=2_000_000)
+    parser.add_argument("--runs", type=int, default=3)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "bench.csv"
+        write(Recipe(rows=options.rows, noise_m=0.3, drift_m=1.0), path)
+        figures = side_by_side(
+            [
+                Contender("whole path to Parquet", _WHOLE_PATH, [str(path), name]),
+                Contender("DuckDB's COPY to Parquet", _DUCKDB, [str(path), name], needs="duckdb"),
+            ],
+            Path(name),
+            options.runs,
+        )
+        sys.stdout.write(table(f"CSV, {options.rows} rows, {path.stat().st_size / 1e6:.0f} MB", figures))
+    ours, theirs = figures["whole path to Parquet"], figures.get("DuckDB's COPY to Parquet")
+    reached = [verdict("peak memory in MB", ours["peak_mb"], 200)]
+    if theirs:
+        reached.append(verdict("CPU of the whole path / DuckDB's", ours["cpu_s"] / theirs["cpu_s"], 0.7))
+        reached.append(verdict("bytes out / DuckDB's", ours["out_mb"] / theirs["out_mb"], 0.7))
+        reached.append(verdict("peak memory / DuckDB's", ours["peak_mb"] / theirs["peak_mb"], 1.0))
+    return 0 if all(reached) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
