@@ -1,6 +1,6 @@
 """CSV to Parquet, with the quality report, beside DuckDB's COPY of the same file on the same machine.
 
-    python -m tests.benchmarks.bench_csv [--rows 2000000] [--runs 3]
+    python -m tests.benchmarks.bench_csv [--rows 5000000] [--runs 3]
 
 DuckDB guesses the types from the file and writes zstd, as ours does; it judges nothing. Its CPU seconds are those of
 all its threads. Positions carry noise, as real ones do: without it their bytes would compress like nothing real.
@@ -33,7 +33,7 @@ FIGURES = {"rows": duckdb.sql(f"SELECT count(*) FROM '{out}'").fetchall()[0][0],
 def main() -> int:
     """Prints figures and ratios; exit 1 when a goal is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--rows", type=int, default=2_000_000)
+    parser.add_argument("--rows", type=int, default=5_000_000)
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
