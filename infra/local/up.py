@@ -30,8 +30,9 @@ def main() -> int:
                 progress=lambda text: status.update(text) if console.is_terminal else console.print(text),
             ) as stack:
                 status.stop()
-                with access.written(stack.directory, access.Access(stack.api_url, stack.token())):
-                    _introduce(console, stack, time.monotonic() - started)
+                token = stack.token()
+                with access.written(stack.directory, access.Access(stack.api_url, token)):
+                    _introduce(console, stack, token, time.monotonic() - started)
                     while True:
                         stack.check()
                         time.sleep(0.5)
@@ -50,7 +51,7 @@ def _port(name: str, default: int) -> int:
     return int(value)
 
 
-def _introduce(console: Console, stack: Stack, seconds: float) -> None:
+def _introduce(console: Console, stack: Stack, token: str, seconds: float) -> None:
     sam = stack.directory / "sam-env.json"
     sam.touch(mode=0o600)
     sam.write_text(json.dumps({"Parameters": stack.environment}, indent=2) + "\n")
@@ -68,7 +69,7 @@ def _introduce(console: Console, stack: Stack, seconds: float) -> None:
 
   .venv/bin/telemetry upload fixtures/telemetry/sample_track.gpx --wait
 
-  export TOKEN={stack.token()}
+  export TOKEN={token}
   curl -H "Authorization: Bearer $TOKEN" {stack.api_url}/sessions
 """,
         markup=False,

@@ -15,6 +15,7 @@ import httpx
 import psutil
 import pytest
 
+from infra.local import access
 from infra.local.process import ROOT
 from infra.local.stack import Stack
 
@@ -55,6 +56,7 @@ def test_up_says_how_to_call_it_is_alone_and_ends_with_ctrl_c(tmp_path: Path) ->
         words = said.split()
         token = next(word for word in words if word.startswith("TOKEN=")).removeprefix("TOKEN=")
         url = next(line.split()[1] for line in said.splitlines() if line.startswith("  API "))
+        assert access.find(None, None, environment={}, directory=directory) == access.Access(url, token)
         answer = httpx.get(f"{url}/sessions", headers={"authorization": f"Bearer {token}"}, trust_env=False)
         assert answer.status_code == 200
         parameters = json.loads((directory / "sam-env.json").read_text())["Parameters"]
@@ -73,6 +75,7 @@ def test_up_says_how_to_call_it_is_alone_and_ends_with_ctrl_c(tmp_path: Path) ->
         assert process.wait(15) == 0
         assert _gone(children, seconds=2)
         assert not (directory / "lock").exists()
+        assert not (directory / "api.json").exists()
 
 
 def test_ctrl_c_while_it_starts_ends_at_once(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`telemetry upload`: several files at a time, each with its own bar; one that fails keeps no other back."""
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +9,10 @@ from typing import Any
 from uuid import UUID
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from infra.local.client import BrokenOff, Client, ClientError, Delivered, Interrupted, Phase, Step, Unreachable
-from infra.local.command.words import plain, printable
+from infra.local.client import BrokenOff, Client, ClientError, Delivered, Interrupted, Step, Unreachable
+from infra.local.command.words import plain, printable, size
 from telemetry.api import models
 from telemetry.errors import Code
 
@@ -66,7 +67,7 @@ def send_all(
         TextColumn("{task.description}", markup=False),
         TextColumn("{task.fields[step]}", markup=False),
         BarColumn(bar_width=24),
-        DownloadColumn(),
+        TextColumn("{task.fields[amount]}", markup=False),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
@@ -75,15 +76,15 @@ def send_all(
             if give_up.is_set():
                 result.error = ClientError("Not begun, as the service could not be used.")
                 return
-            task = progress.add_task(printable(result.file.name), total=None, step="")
+            bar = _Bar(progress, printable(result.file.name))
             try:
-                _send(client, result, wish, progress, task)
+                _send(client, result, wish, bar.show)
             except ClientError as error:
                 result.error = error
                 if _pointless(error):
                     give_up.set()
             finally:
-                progress.remove_task(task)
+                bar.remove()
 
         pool = ThreadPoolExecutor(max_workers=jobs)
         futures: list[Future[None]] = [pool.submit(one, result) for result in results]
@@ -104,13 +105,34 @@ def send_all(
     return results, interrupted
 
 
-def _send(client: Client, result: Result, wish: Wish, progress: Progress, task: TaskID) -> None:
-    def show(step: Step) -> None:
-        if step.phase is Phase.PROCESS:
-            progress.update(task, step=step.note, total=None, completed=0)
-        else:
-            progress.update(task, step=str(step.phase), total=step.total or None, completed=step.done)
+class _Bar:
+    """A file's bar: bytes while they move, then a pulse while the service works."""
 
+    def __init__(self, progress: Progress, name: str) -> None:
+        self._progress = progress
+        self._name = name
+        self._counts = False
+        self._task = self._add()
+
+    def show(self, step: Step) -> None:
+        """As far as it is."""
+        if self._counts and not step.total:  # a bar cannot forget its total
+            self.remove()
+            self._task = self._add()
+        self._counts = step.total > 0
+        words = step.note or str(step.phase)
+        amount = f"{size(step.done)} of {size(step.total)}" if step.total else ""
+        self._progress.update(self._task, step=words, total=step.total or None, completed=step.done, amount=amount)
+
+    def remove(self) -> None:
+        """When all is said."""
+        self._progress.remove_task(self._task)
+
+    def _add(self) -> TaskID:
+        return self._progress.add_task(self._name, total=None, step="", amount="")
+
+
+def _send(client: Client, result: Result, wish: Wish, show: Callable[[Step], None]) -> None:
     deliver = client.deliver if wish.finalise_on_receipt else client.send
     sent = deliver(result.file, show, name=wish.name, again=wish.again)
     result.sent, result.session_id = sent, sent.session_id

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -298,7 +299,7 @@ def delete(desk: Desk, given: argparse.Namespace) -> Exit:
             return Exit.USAGE
         count = len(given.sessions)
         desk.err.print(f"Delete {count} session{'s' if count > 1 else ''} for good? [y/N] ", end="")
-        if input().strip().lower() not in ("y", "yes"):
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             return Exit.FAILED
     code = Exit.DONE
     for session_id in dict.fromkeys(given.sessions):
