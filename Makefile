@@ -42,8 +42,9 @@ faults: setup ## every fault of the table at length, then a soak of random ones 
 bench: .bench-venv/.ready ## speed and memory beside other programs (NAME=csv for one)
 	@PYTHONPATH=layers/core/python .bench-venv/bin/python -m tests.benchmarks $(NAME)
 
-fuzz: $(VENV)/.ready ## damaged recordings against every reader and container (SECONDS=60)
+fuzz: setup ## damaged recordings against every reader, then made-up calls against the API (SECONDS=60 for each)
 	@PYTHONPATH=layers/core/python $(BIN)/python -m tests.fuzz $(if $(filter command line,$(origin SECONDS)),$(SECONDS))
+	@PYTHONPATH=layers/core/python $(BIN)/python -m tests.fuzz_api $(if $(filter command line,$(origin SECONDS)),--seconds $(SECONDS))
 
 openapi: $(VENV)/.ready ## write infra/openapi.json and the page of /docs anew from routes and models
 	@PYTHONPATH=layers/core/python $(BIN)/python -m infra.description

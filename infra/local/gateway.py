@@ -175,7 +175,7 @@ def _pattern(path: str) -> re.Pattern[str]:
             pieces.append(f"(?P<{piece[1:-1]}>[^/]+)")
         else:
             pieces.append(re.escape(piece))
-    return re.compile("".join(pieces))
+    return re.compile("".join(pieces), re.DOTALL)
 
 
 def _bearer(authorization: str) -> str:
@@ -248,8 +248,10 @@ def application(template: Template, functions: list[LambdaFunction], settings: d
     if os.environ.get("TELEMETRY_STORAGE_BACKEND") == "local":
         files = LocalFiles(settings["uploadEventQueueUrl"], template.cors)
         routes.append(HttpRoute("/_local/files/{target:path}", files.serve, methods=["GET", "PUT", "OPTIONS"]))
-    routes.append(HttpRoute("/{path:path}", Gateway(template, verifier, functions)))
-    return Starlette(routes=routes)
+    application = Starlette(routes=routes)
+    # Not as a route, whose pattern would let no line break pass.
+    application.router.default = Gateway(template, verifier, functions)
+    return application
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from telemetry.errors import Code, TelemetryError
 
+DEFAULT_UPLOAD_MAX_BYTES = 5_000_000_000
 DatabaseAuth = Literal["password", "iam", "secret"]
 StorageBackend = Literal["s3", "local"]
 AddressingStyle = Literal["virtual", "path"]
@@ -108,7 +109,7 @@ class Settings:
             ),
             nudge_queue_url=reader.url("TELEMETRY_NUDGE_QUEUE_URL"),
             sqs_endpoint=reader.url("TELEMETRY_NUDGE_QUEUE_ENDPOINT"),
-            upload_max_bytes=reader.whole("TELEMETRY_UPLOAD_MAX_BYTES", 5_000_000_000, 1, 5_368_709_120),
+            upload_max_bytes=reader.whole("TELEMETRY_UPLOAD_MAX_BYTES", DEFAULT_UPLOAD_MAX_BYTES, 1, 5_368_709_120),
             upload_url_seconds=reader.whole("TELEMETRY_UPLOAD_URL_SECONDS", 900, 1, 900),
             upload_expiry_hours=reader.whole("TELEMETRY_UPLOAD_EXPIRY_HOURS", 24, 1, 720),
             upload_open_max=reader.whole("TELEMETRY_UPLOAD_OPEN_MAX", 1000, 1, 1_000_000),

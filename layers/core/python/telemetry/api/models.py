@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from telemetry.domain.names import LONGEST_NAME, clean_file_name, clean_name
 from telemetry.domain.states import ArtifactStatus, JobStatus, JobType, SessionStatus
+from telemetry.settings import DEFAULT_UPLOAD_MAX_BYTES
 
 if TYPE_CHECKING:
     from telemetry.sessions import TrackLine
@@ -53,6 +54,10 @@ def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
 
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _cleaned_file_name(value: Any) -> Any:
     # Before the text is validated as one: half a surrogate pair is no valid text, and no reason to refuse a file.
     return clean_file_name(value) if isinstance(value, str) and 0 < len(value) <= _LONGEST_RAW_NAME else value
@@ -64,7 +69,15 @@ def _cleaned_name(value: Any) -> Any:
 
 
 FileName = Annotated[
-    str, BeforeValidator(_cleaned_file_name), Field(min_length=1, max_length=LONGEST_NAME, examples=["lap.csv"])
+    str,
+    BeforeValidator(_cleaned_file_name),
+    Field(
+        min_length=1,
+        max_length=LONGEST_NAME,
+        description=f"Kept without folders and control characters, at most {LONGEST_NAME} of it.",
+        examples=["lap.csv"],
+        json_schema_extra={"maxLength": _LONGEST_RAW_NAME},
+    ),
 ]
 SessionName = Annotated[
     str,
@@ -79,6 +92,8 @@ ContentType = Annotated[
         examples=["text/csv"],
     ),
 ]
+Whole = Annotated[int, BeforeValidator(_whole), Field(strict=True)]
+"""A whole number; JSON writes 3 and 3.0 for the same one. No text and no truth value passes for a number."""
 Sha256 = Annotated[
     str,
     Field(pattern=r"^[0-9A-Fa-f]{64}$", description="SHA-256 of the file in hex.", examples=["9f86d081884c7d65" * 4]),
@@ -102,7 +117,10 @@ class UploadRequest(Model):
 
     file_name: FileName
     content_type: ContentType
-    byte_size: Annotated[int, Field(strict=True, ge=0, le=2**53)]
+    # What is too small or too large has codes of its own; the description names the limits all the same.
+    byte_size: Annotated[
+        Whole, Field(ge=0, le=2**53, json_schema_extra={"minimum": 1, "maximum": DEFAULT_UPLOAD_MAX_BYTES})
+    ]
     sha256: Sha256
     finalise_on_receipt: Annotated[bool, Field(strict=True)] = False
     session_name: SessionName | None = None
@@ -111,7 +129,7 @@ class UploadRequest(Model):
 class WantedPart(Model):
     """A part of a large file; numbers count from 1."""
 
-    part_number: Annotated[int, Field(strict=True, ge=1, le=10_000)]
+    part_number: Annotated[Whole, Field(ge=1, le=10_000)]
     sha256: Sha256
 
 

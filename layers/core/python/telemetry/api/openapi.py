@@ -129,7 +129,6 @@ OPERATIONS: dict[str, Operation] = {
         200,
         models.SessionPage,
         query=models.SessionsQuery,
-        links=tuple((name, parameter, f"/sessions/0{where}") for name, parameter, where in _TO_SESSION),
     ),
     "GET /sessions/{sessionId}": Operation("getSession", 200, models.SessionDetail, conditional=True),
     "PATCH /sessions/{sessionId}": Operation("renameSession", 200, models.SessionDetail, models.RenameRequest),
@@ -294,7 +293,11 @@ def _responses(path: str, operation: Operation) -> dict[str, Any]:
         success["content"] = {operation.media_type: _media(operation.answer)}
     if operation.links:
         success["links"] = {
-            name: {"operationId": name, "parameters": {parameter: f"$response.body#{where}"}}
+            name: {
+                "operationId": name,
+                "parameters": {parameter: f"$response.body#{where}"},
+                **({"requestBody": {"artifactIds": []}} if name == "finaliseUpload" else {}),
+            }
             for name, parameter, where in operation.links
         }
     responses: dict[str, Any] = {str(operation.status): success}

@@ -1,0 +1,53 @@
+"""`python -m tests.fuzz_api`: schemathesis over the local stack, every check, calls that follow one another.
+
+It reads the committed description, so that what it finds is a difference between that and the service. Failures come
+with the call that reproduces them.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from infra.description.__main__ import OPENAPI
+from infra.local.stack import Stack
+
+# Both take what is meant for a mistake: an upload that was given up is still shown, as `expired`, and finalising answers
+# 404 for further uploads in the body that there are not. Schemathesis cannot leave single calls out of them.
+EXCLUDED = "use_after_free,ensure_resource_availability"
+CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
+
+
+def fuzz(stack: Stack, *, examples: int, seconds: int, seed: int | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs schemathesis against a running stack.
+
+    Parameters
+    ----------
+    examples : the most calls made up for each operation and phase.
+    seconds : budget of the whole run.
+    """
+    command = [str(Path(sys.executable).with_name("st")), "--config-file", str(CONFIGURATION), "run", str(OPENAPI)]
+    command += ["--url", stack.api_url, "--header", f"Authorization: Bearer {stack.token('fuzz')}"]
+    command += ["--max-examples", str(examples), "--max-time", str(seconds), "--checks", "all", "--exclude-checks", EXCLUDED]
+    if seed is not None:
+        command += ["--seed", str(seed)]
+    with tempfile.TemporaryDirectory(prefix="telemetry-fuzz-") as directory:
+        return subprocess.run(command, cwd=directory, check=False, capture_output=True, text=True)
+
+
+def main() -> int:
+    """The long form; `make fuzz`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--examples", type=int, default=200)
+    parser.add_argument("--seconds", type=int, default=600)
+    parser.add_argument("--seed", type=int)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="telemetry-stack-") as directory, Stack(Path(directory)) as stack:
+        done = fuzz(stack, examples=asked.examples, seconds=asked.seconds, seed=asked.seed)
+    sys.stdout.write(done.stdout + done.stderr)
+    return done.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
