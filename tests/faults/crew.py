@@ -73,14 +73,21 @@ class Worker:
     def __init__(self, pid: int, log: Path) -> None:
         self.pid = pid
         self.log = log
+        self._started = self._status()[1]
+
+    def _status(self) -> tuple[str, str]:
+        """State and start, as `man 5 proc` has them in `stat`; empty once there is no such process."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return "", ""
+        return fields[0], fields[19]
 
     @property
     def state(self) -> str:
-        """As the kernel names it: `R`, `S`, `T` stopped; empty once it is gone."""
-        try:
-            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except (FileNotFoundError, ProcessLookupError):
-            return ""
+        """As the kernel names it: `R`, `S`, `T` stopped; empty once it is gone, whoever has its number since."""
+        state, started = self._status()
+        return state if started == self._started else ""
 
     @property
     def alive(self) -> bool:
@@ -103,7 +110,8 @@ class Worker:
 
     def go_on(self) -> None:
         """Continues it."""
-        os.kill(self.pid, signal.SIGCONT)
+        if self.alive:
+            os.kill(self.pid, signal.SIGCONT)
 
     def kill(self) -> None:
         """`kill -9`; no error when it is gone."""
