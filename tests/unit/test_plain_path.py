@@ -40,6 +40,7 @@ def small_pieces() -> Iterator[pytest.MonkeyPatch]:
         patch.setattr(csv_blocks, "BLOCK_BYTES", 1024)
         patch.setattr(normalise, "COALESCED_ROWS", 24)
         patch.setattr(ordering, "ROW_GROUP_ROWS", 64)
+        patch.setattr(ordering, "SMALL_ROWS", 20)
         yield patch
 
 

@@ -21,6 +21,7 @@ ROW_GROUP_BYTES = 9 << 20
 HELD_BACK = 8
 """One row group in `HELD_BACK` stays in the window when it is written, so that disorder of a few rows at its edge
 costs no second pass."""
+SMALL_ROWS = 16_384
 MERGED_RUNS = 8
 MERGE_BATCH_ROWS = 4096
 
@@ -47,7 +48,8 @@ class _RowGroup:
 class Window:
     """Gathers batches and gives them again in row groups, ordered by time, with the row that follows each.
 
-    Batches that come in order are passed on as they are, parted where a row group ends, without a copy.
+    Batches that come in order, and are not small, are passed on as they are, parted where a row group ends, without a
+    copy.
     """
 
     trusts_order = True
@@ -57,15 +59,9 @@ class Window:
         self._batches: list[pa.RecordBatch] = []
         self._rows = 0
         self._bytes = 0
-        self._latest = -(1 << 62)
-        self._ordered = self.trusts_order
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Takes rows of the same schema, at least one."""
-        if self._ordered:
-            micros = _micros(batch)
-            self._ordered = _first(micros) >= self._latest and _is_ascending(micros)
-            self._latest = _last(micros)
         self._batches.append(batch)
         self._rows += batch.num_rows
         self._bytes += batch.nbytes
@@ -78,19 +74,23 @@ class Window:
         held_back = 0 if last else max(1, size // HELD_BACK)
         if not last and self._rows < size + held_back:
             return
-        if not self._ordered:
+        self._batches = list(_joined(self._batches))
+        if not (self.trusts_order and self._is_ordered()):
             self._sort()
         while self._rows >= size + held_back or (last and self._rows):
             group = self._taken(size)
             yield group, self._batches[0].slice(0, 1) if self._batches else None
         self._bytes = sum(batch.nbytes for batch in self._batches)
 
+    def _is_ordered(self) -> bool:
+        columns = [_micros(batch) for batch in self._batches]
+        return all(_last(a) <= _first(b) for a, b in pairwise(columns)) and all(map(_is_ascending, columns))
+
     def _sort(self) -> None:
         """Parts the sorted rows where the batches were parted, so that rows in order make the same groups anyhow."""
         rows = sorted_by_time(self._batches[0] if len(self._batches) == 1 else pa.concat_batches(self._batches))
         starts = accumulate((batch.num_rows for batch in self._batches), initial=0)
         self._batches = [rows.slice(start, batch.num_rows) for start, batch in zip(starts, self._batches, strict=False)]
-        self._latest, self._ordered = _last(_micros(rows)), self.trusts_order
 
     def _taken(self, size: int) -> list[pa.RecordBatch]:
         """The first `size` rows, which leave the window."""
@@ -104,6 +104,16 @@ class Window:
             size -= batch.num_rows
             self._rows -= batch.num_rows
         return group
+
+
+def _joined(batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Small neighbours become one: looking at a batch has a fixed cost."""
+    for small, group in groupby(batches, key=lambda batch: batch.num_rows < SMALL_ROWS):
+        if small:
+            few = list(group)
+            yield few[0] if len(few) == 1 else pa.concat_batches(few)
+        else:
+            yield from group
 
 
 def sorted_by_time(rows: pa.RecordBatch) -> pa.RecordBatch:
