@@ -11,7 +11,7 @@ from tests.faults.soak import soak
     named_url() is not None or named_endpoint() is not None, reason="restarts servers, so it needs its own"
 )
 def test_a_short_soak_ends_with_every_session_terminal_and_every_invariant_true() -> None:
-    report = soak(8.0, seed=1)
+    report = soak(5.0, seed=1)
     assert report.violations == []
     assert report.sessions.total() > 0
     assert report.faults.total() > 0

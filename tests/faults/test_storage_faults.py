@@ -3,8 +3,11 @@
 import hashlib
 from collections.abc import Iterator
 
+import boto3
 import pytest
+from botocore.config import Config
 
+from telemetry.pipeline.drain import drain
 from telemetry.services import Services
 from telemetry.settings import Settings
 from tests.faults.conftest import at_rest
@@ -31,10 +34,9 @@ def through(proxy: StorageProxy) -> dict[str, str]:
     return {"TELEMETRY_OBJECT_STORAGE_ENDPOINT": proxy.url}
 
 
-@pytest.mark.parametrize("fault", ["unavailable", "reset"])
-@pytest.mark.parametrize("method", ["GET", "PUT"])
+@pytest.mark.parametrize(("method", "fault"), [("GET", "unavailable"), ("PUT", "reset")])
 def test_s3_away_for_longer_than_the_client_tries(
-    s3_crew: Crew, proxy: StorageProxy, fault: StorageFault, method: str
+    s3_crew: Crew, proxy: StorageProxy, method: str, fault: StorageFault
 ) -> None:
     made = s3_crew.house.finalised(CSV)
     proxy.fail(fault, method, times=TRIES)
@@ -79,9 +81,6 @@ def test_truncated_get(s3_crew: Crew, proxy: StorageProxy) -> None:
 
 def test_timeout(s3_crew: Crew, proxy: StorageProxy) -> None:
     """An answer that takes longer than the client waits."""
-    import boto3
-    from botocore.config import Config
-
     made = s3_crew.house.finalised(CSV)
     services = Services(Settings.from_environment({**s3_crew.environment, **through(proxy)}))
     impatient = boto3.client(
@@ -93,8 +92,6 @@ def test_timeout(s3_crew: Crew, proxy: StorageProxy) -> None:
     services.raw.__dict__["_client"] = impatient
     proxy.delay_s = 0.6
     proxy.fail("delay", "HEAD")
-    from telemetry.pipeline.drain import drain
-
     assert drain(services, lambda: LIFE_MS).outcomes == {"retried": 1}
     services.database.close()
     assert s3_crew.house.jobs(made)[0]["last_error_code"] == "STORAGE_UNAVAILABLE"
