@@ -86,6 +86,8 @@ ODD = {
     "attribute and text": PLAIN.replace("<g:hr>", '<m s="3">4</m><g:hr>'),
     "redeclared prefix": PLAIN.replace("<g:TrackPointExtension>", '<g:TrackPointExtension xmlns:g="urn:x">'),
     "redeclared default": PLAIN.replace("<extensions>", '<extensions xmlns="urn:y"><speed>9</speed>'),
+    "foreign child": PLAIN.replace("<ele>", '<ele xmlns="urn:x">'),
+    "prefix declared inside": PLAIN.replace("<g:hr>", '<w:throttle xmlns:w="urn:w">3</w:throttle><g:hr>'),
     "undeclared prefix": PLAIN.replace("<g:hr>", "<q:hr>3</q:hr><g:hr>"),
     "prefixed point": PLAIN.replace("<trkpt", "<g:trkpt").replace("</trkpt", "</g:trkpt"),
     "similar tag": PLAIN.replace("<trkpt", "<trkpts").replace("</trkpt>", "</trkpts>"),

@@ -64,6 +64,8 @@ ODD = {
     "spaces around": PLAIN.replace(">107<", ">\n  107  <"),
     "declared anew": declaring(7),
     "declared with spaces": declaring(7).replace("/v2", "/\n v2"),
+    "declared anew with a new channel": declaring(7).replace("<Watts>", "<Slope>3.5</Slope><Watts>"),
+    "foreign children": PLAIN.replace("<AltitudeMeters>", '<AltitudeMeters xmlns="urn:x">'),
     "another namespace": declaring(7).replace("ActivityExtension", "Other"),
     "heart rate without value": PLAIN.replace("<Value>107</Value>", "107"),
     "other text": PLAIN.replace("Absent", "Present"),
