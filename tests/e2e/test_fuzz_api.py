@@ -1,6 +1,8 @@
 """The short form of `make fuzz`: calls made up from the description, one after another, find no difference."""
 
-from infra.local.stack import Stack
+import httpx
+
+from infra.local.stack import API_PREFIX, Stack
 from tests.fuzz_api import fuzz
 
 
@@ -8,3 +10,17 @@ def test_the_service_is_as_its_description_says(stack: Stack) -> None:
     done = fuzz(stack, examples=8, seconds=25, seed=1)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     assert "Tested: 17" in done.stdout
+
+
+def test_the_description_is_served_beside_the_api(stack: Stack) -> None:
+    root = stack.api_url.removesuffix(API_PREFIX)
+    with httpx.Client(base_url=root, trust_env=False) as client:
+        description = client.get("/openapi.json")
+        assert description.json()["servers"] == [{"url": API_PREFIX}]
+        page = client.get("/docs")
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+        assert "<h1>" in page.text
+        wrong = client.put(f"{API_PREFIX}/sessions")
+        assert (wrong.status_code, wrong.json()["code"]) == (405, "METHOD_NOT_ALLOWED")
+        nowhere = client.get("/nowhere")
+        assert (nowhere.status_code, nowhere.headers["content-type"]) == (404, "application/problem+json")
