@@ -1,7 +1,7 @@
-"""`python -m tests.fuzz [seconds]`: mutations of recordings, one after another, until the time is over.
+"""`python -m tests.fuzz [seconds [seed]]`: damaged and invented recordings, one after another, until the time is over.
 
-Begins with the small recordings of every format and, where the folder of real ones stands beside the repository, with
-those. An input that ends in anything but files or a code is written to `.fuzz/`; then the exit status is 1.
+Damage begins with the small recordings of every format and, where the folder of real ones stands beside the
+repository, with those. An input that ends in anything but files or a code is written to `.fuzz/`; then the exit status is 1.
 """
 
 import hashlib
@@ -15,9 +15,11 @@ from random import Random
 from tests.fuzz.judge import judge
 from tests.fuzz.mutation import mutate
 from tests.fuzz.seeds import ROOT, seeds
+from tests.fuzz.structures import STRUCTURES
 
 LARGEST_SEED = 150_000
 MOST_MEMORY_MB = 600
+STRUCTURES_SHARE = 0.4
 
 
 def main() -> int:
@@ -32,8 +34,12 @@ def main() -> int:
     rng, outcomes, failures = Random(seed), Counter[str](), 0
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        name = rng.choice(names)
-        data = mutate(begins[name], others, rng)
+        if rng.random() < STRUCTURES_SHARE:
+            structure = rng.choice(STRUCTURES)
+            name, data = structure.__name__, structure(rng)
+        else:
+            name = rng.choice(names)
+            data = mutate(begins[name], others, rng)
         try:
             outcomes[judge(data, name)] += 1
         except Exception:
