@@ -154,6 +154,40 @@ def test_an_upload_that_broke_off_goes_on(stack: Stack, tmp_path: Path, monkeypa
     assert terminal.remembered == []
 
 
+class _LosesPartTwo(httpx.HTTPTransport):
+    """Notes which parts are sent; the second one does not get through until `mended`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mended, self.sent = False, list[str]()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "PUT":
+            number = request.url.params["partNumber"]
+            if number == "2" and not self.mended:
+                raise httpx.WriteError("cut", request=request)
+            self.sent.append(number)
+        return super().handle_request(request)
+
+
+def test_a_large_file_goes_in_parts_and_on_with_the_missing_ones(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.local.client.requests._FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("infra.local.client.upload.PARTS_FROM", 1 << 20)
+    file = _sample("sample_gnss_10hz.csv", tmp_path / "e.csv", b"\n" * (17 << 20))
+    network = _LosesPartTwo()
+    with Client(stack.api_url, stack.token("parts-user"), state=tmp_path / "state", transport=network) as client:
+        with pytest.raises(BrokenOff):
+            client.send(file)
+        network.mended = True
+        sent = client.send(file)
+        assert (sent.resumed, network.sent) == (True, ["1", "2"])
+        session = client.wait(sent.session_id, seconds=60)
+    assert (session.status, session.summary["points"]) == ("ready", 1250)
+    assert [*(tmp_path / "state").iterdir()] == []
+
+
 class _Stalling(ThreadingHTTPServer):
     """An API and a store in one that takes half a file and then nothing, until `open` is set."""
 

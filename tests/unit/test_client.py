@@ -26,6 +26,7 @@ from infra.local.client import (
     StillProcessing,
     Unreachable,
 )
+from infra.local.client.parts import send_parts
 from telemetry.api import models
 
 TOKEN = "a.token.of.the.test"
@@ -448,6 +449,35 @@ def test_nothing_secret_is_logged(
         client_of(Service()).send(file)
     assert SECRET not in caplog.text
     assert TOKEN not in caplog.text
+
+
+class _AllPartsThere:
+    """A service that has every part of a file of one part."""
+
+    def __init__(self, content: bytes) -> None:
+        sha256 = hashlib.sha256(content).hexdigest()
+        part = models.ReceivedPart(part_number=1, byte_size=len(content), sha256=sha256)
+        self._parts = models.PartList(part_size=16 << 20, part_count=1, received=[part])
+
+    def received_parts(self, upload_id: UUID) -> models.PartList:
+        return self._parts
+
+    def sign_parts(self, upload_id: UUID, parts: list[models.WantedPart]) -> models.SignedParts:
+        raise AssertionError("nothing is to be sent")
+
+
+def test_parts_that_arrived_are_compared_and_not_sent(client_of: Callable[..., Patient], file: Path) -> None:
+    content = file.read_bytes()
+    _, handle = answers()
+
+    def send(sha256: str) -> None:
+        requests = client_of(handle)._requests
+        service = _AllPartsThere(content)
+        send_parts(service, requests, SESSION, file, byte_size=len(content), sha256=sha256, progress=lambda _: None)
+
+    send(hashlib.sha256(content).hexdigest())
+    with pytest.raises(ClientError, match="changed while it was being sent"):
+        send(hashlib.sha256(b"as it was before").hexdigest())
 
 
 # Downloads

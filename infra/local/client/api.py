@@ -74,6 +74,15 @@ class Client:
         """GET /uploads/{id}, with a fresh signed PUT while bytes are expected."""
         return _read(models.Upload, self._requests.send("GET", f"uploads/{upload_id}"))
 
+    def sign_parts(self, upload_id: UUID, parts: list[models.WantedPart]) -> models.SignedParts:
+        """POST /uploads/{id}/parts: a signed PUT for each part of a large file."""
+        body = models.PartsRequest(parts=parts).model_dump(mode="json", by_alias=True)
+        return _read(models.SignedParts, self._requests.send("POST", f"uploads/{upload_id}/parts", json=body))
+
+    def received_parts(self, upload_id: UUID) -> models.PartList:
+        """GET /uploads/{id}/parts: what has arrived of a large file."""
+        return _read(models.PartList, self._requests.send("GET", f"uploads/{upload_id}/parts"))
+
     def abandon_upload(self, upload_id: UUID) -> None:
         """DELETE /uploads/{id}."""
         self._requests.send("DELETE", f"uploads/{upload_id}")

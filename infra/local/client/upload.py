@@ -12,6 +12,7 @@ from uuid import UUID
 
 import httpx
 
+from infra.local.client import parts
 from infra.local.client.errors import BrokenOff, ClientError, ServiceError
 from infra.local.client.remembered import Remembered
 from infra.local.client.requests import ATTEMPTS, LONGEST_PAUSE_S, Requests, backoff, retry_after
@@ -20,6 +21,8 @@ from telemetry.api import models
 from telemetry.errors import Code
 
 BLOCK = 1 << 20
+PARTS_FROM = 64 << 20
+"""Larger files are sent in parts, so that a break costs one part at most."""
 _TYPES = {
     ".csv": "text/csv",
     ".gpx": "application/gpx+xml",
@@ -69,7 +72,7 @@ class Fingerprint:
     sha256: str
 
 
-class Api(Protocol):
+class Api(parts.Api, Protocol):
     """The calls that an upload needs."""
 
     def create_upload(self, request: models.UploadRequest) -> models.CreatedUpload: ...
@@ -130,9 +133,23 @@ class Uploader:
                 self.api.abandon_upload(upload_id)
                 return Delivered(upload_id, created.duplicate_of, duplicate=True)
             self.remembered.keep(upload_id, *key)
-        url = self._put(upload_id, signed, file, content, progress) if signed is not None else None
+        url: str | None = None
+        in_parts = content.byte_size > PARTS_FROM
+        if signed is not None and in_parts:
+            parts.send_parts(
+                self.api,
+                self.requests,
+                upload_id,
+                file,
+                byte_size=content.byte_size,
+                sha256=content.sha256,
+                progress=progress,
+            )
+        elif signed is not None:
+            url = self._put(upload_id, signed, file, content, progress)
         session_id: UUID | None = None
-        if not finalise_on_receipt:
+        # Parts become a file only when they are finalised.
+        if in_parts or not finalise_on_receipt:
             progress(Step(Phase.FINALISE))
             session_id = self.api.finalise(upload_id, name=name).session_id
         self.remembered.forget(*key)
