@@ -308,6 +308,12 @@ def test_a_head_cut_in_the_middle_of_a_row_is_recognised() -> None:
     assert "10 Hz" in claim.reason
 
 
+def test_a_header_that_names_time_and_place_in_one_cell_has_no_place() -> None:
+    with pytest.raises(TelemetryError) as raised:
+        read(TABLE.replace(b"timestamp,lat", b"timestamp lat", 1))
+    assert raised.value.code is Code.CSV_NO_POSITION_COLUMNS
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_any_damage_ends_in_rows_or_a_code(data: st.DataObject) -> None:

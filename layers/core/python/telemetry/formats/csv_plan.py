@@ -83,6 +83,9 @@ def make_plan(head: bytes, origin: Origin) -> Plan:
     times = find_times(layout, origin, hints)
     if times is None:
         raise TelemetryError(Code.CSV_NO_TIME_COLUMN, _described_columns(layout))
+    if {north, east} & set(times.indices):
+        # A damaged header that names time and place in one cell: the column cannot be both.
+        raise TelemetryError(Code.CSV_NO_POSITION_COLUMNS, _described_columns(layout))
     latitude, longitude, inferred = find_coordinates(layout, north, east)
     hemispheres = [c.hemisphere for c in (latitude, longitude) if c.hemisphere is not None]
     columns = map_columns(
