@@ -4,8 +4,8 @@
 
 Both queues lie in the same database, on the server that TELEMETRY_DATABASE_URL names or on an embedded one, which does
 not wait for the disk. A task does nothing, so what is measured is claim and completion; workers are processes.
-The comparison needs `procrastinate` and `psycopg[binary]` (installed, or in a folder that PYTHONPATH names); without
-them it says so and measures our own alone. Figures of one run are interleaved: compare them with each other only.
+The comparison needs `procrastinate`, which `make bench` brings; without it our own are measured alone. Figures of one
+run are interleaved: compare them with each other only.
 """
 
 import argparse
