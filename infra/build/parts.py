@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.build.interpreter import RUNTIME, compile_folder, find_python
+from infra.build.lazy import make_lazy
 from infra.build.slim import slim
 from infra.build.wheels import BuildError, install, requirements
 
@@ -115,6 +116,7 @@ def _layer(name: str, folder: Path, target: Target) -> None:
         python=target.python,
     )
     slim(packages)
+    make_lazy(packages)
 
 
 def _client(folder: Path, target: Target) -> None:

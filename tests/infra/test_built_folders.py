@@ -11,6 +11,7 @@ import pytest
 
 from infra.build import parts
 from infra.build.interpreter import RUNTIME, find_python
+from infra.build.lazy import PACKAGES, lazy
 from infra.build.parts import LAYERS, Target, build, functions, layers_of, unzipped_size, zipped_size
 from infra.build.slim import strip
 from infra.build.wheels import PLATFORMS
@@ -140,6 +141,42 @@ def test_every_function_imports_alone(function: str, target: Target) -> None:
         assert "migrations.run" in loaded
     if function in API_FUNCTIONS:
         assert not {name.split(".")[0] for name in loaded} & set(WORKERS_ALONE)
+
+
+def test_lazy_packages_offer_what_they_did(target: Target) -> None:
+    names = [package.replace("/", ".") for package in PACKAGES]
+    code = f"""
+import importlib, json
+offered = {{}}
+for name in {names!r}:
+    package = importlib.import_module(name)
+    offered[name] = [str(getattr(package, one)) for one in package.__all__]
+    try:
+        package.nothing_of_this_name
+    except AttributeError:
+        continue
+    raise SystemExit(name)
+print(json.dumps(offered))
+"""
+    offered = json.loads(_run("uploads", target, code))
+    assert all(offered[name] for name in names)
+
+
+def test_only_imports_from_the_package_itself_are_put_off() -> None:
+    source = (
+        "import os\n"
+        "from package.inner import (\n    One,\n    Two as Second,\n)\n"
+        "from .near import used\n"
+        "from elsewhere import Three\n"
+        "used(os)\n"
+        "__all__ = ['One', 'Second', 'Three']\n"
+    )
+    made = lazy(source, "package")
+    assert "from elsewhere import Three" in made
+    assert "from .near import used" in made
+    assert "from package.inner" not in made
+    assert "{'One': ('package.inner', 'One'), 'Second': ('package.inner', 'Two')}" in made
+    assert lazy("import os\n", "package") == "import os\n"
 
 
 def test_migrations_lie_in_their_function(target: Target) -> None:

@@ -33,8 +33,13 @@ WILDCARDS = {
     "cloudformation-custom-resource-response-": "AWS names these buckets; CloudFormation's answers go there",
     '"Fn::GetAtt": ["RawBucket"': "part of the Deny",
 }
-# Managed policies that SAM gives functions: writing logs, traces and network interfaces, none of which can be narrowed.
-MANAGED = {"AWSLambdaBasicExecutionRole", "AWSLambdaVPCAccessExecutionRole", "AWSXrayWriteOnlyAccess"}
+# Managed policies that SAM gives functions: to write logs, traces and network interfaces, and to read their queue.
+MANAGED = {
+    "AWSLambdaBasicExecutionRole",
+    "AWSLambdaVPCAccessExecutionRole",
+    "AWSXrayWriteOnlyAccess",
+    "AWSLambdaSQSQueueExecutionRole",
+}
 # PostgreSQL on RDS takes a connection per 9 531 392 bytes of memory; classes' memory from their documentation.
 MEMORY_GIB = {"db.t4g.micro": 1, "db.t4g.small": 2, "db.t4g.medium": 4, "db.t4g.large": 8, "db.m7g.large": 8}
 
@@ -203,7 +208,8 @@ def test_functions_stay_within_the_databases_connections() -> None:
 
 def test_the_newest_migration_is_deployed() -> None:
     newest = max(path.stem for path in (ROOT / "migrations" / "versions").glob("[0-9]*.py"))
-    assert root()["Resources"]["Migrations"]["Properties"]["Revision"] == newest
+    named = root()["Resources"]["Migrations"]["Properties"]["Revision"]
+    assert named == newest, f"template.yaml: Migrations must name {newest}, or a deployment would not apply it"
 
 
 @pytest.mark.parametrize("name", NESTED)
