@@ -194,7 +194,7 @@ def fit(rng: Random) -> bytes:
                     for _ in range(rng.randint(0, 8))
                 )
             ]
-            number = rng.choice((20, 20, 20, 0, 18, 19, 21, 23, 49, 160, 165, 206, rng.randrange(65_536)))
+            number = rng.choice((20, 20, 20, 0, 18, 19, 21, 23, 49, 160, 164, 165, 206, 208, rng.randrange(65_536)))
             order = rng.choice("<>")
             body += struct.pack(f"{order}BBBHB", 0x40 | local, 0, order == ">", number, len(fields))
             body += b"".join(bytes(field) for field in fields)

@@ -219,3 +219,13 @@ def test_integers_beyond_a_double_are_rounded_and_the_invalid_one_is_none() -> N
     for second, value in enumerate((2**62 + 1, 5, 2**63 - 1)):
         body += record(second, 47.5, 8.25) + struct.pack("<q", value)
     assert read(fit_file(body))[0]["field_200"].to_pylist() == [2.0**62, 5, None]
+
+
+def test_sensor_samples_of_damaged_definitions_are_passed_over() -> None:
+    """A time that is opaque bytes; and one axis twice, of which the calibrated values count."""
+    opaque = ((253, 3, 0x86), (0, 2, 0x84), (1, 2, 0x84), (5, 4, 0x88))
+    body = definition(165, opaque, 1) + b"\x01" + struct.pack("<3sHHf", b"abc", 0, 0, 1.0)
+    twice = ((253, 4, 0x86), (0, 2, 0x84), (1, 2, 0x84), (5, 4, 0x88), (8, 2, 0x83))
+    body += definition(165, twice) + b"\0" + struct.pack("<IHHfh", START, 0, 0, 1.0, 5)
+    table, _ = read(fit_file(body))
+    assert table["acceleration_x_mps2"].to_pylist() == pytest.approx([9.80665])

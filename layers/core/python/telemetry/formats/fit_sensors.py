@@ -23,6 +23,10 @@ TIMESTAMP_MS_FIELD = 0
 SAMPLE_OFFSET_FIELD = 1
 
 
+_WHOLE = frozenset("bBhHiI")
+"""Base types of times and offsets; a damaged definition may say anything."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Axis:
     channel: str
@@ -49,10 +53,16 @@ def sensor_batch(run: Run) -> pa.RecordBatch | None:
     """One row a sample: `timestamp` (int64 milliseconds of FIT time), `source_row` (null) and the axes."""
     definition = run.definition
     fields = {f.number: f for f in definition.fields if f.developer is None}
-    stamp, fraction, offsets = (fields.get(n) for n in (TIMESTAMP_FIELD, TIMESTAMP_MS_FIELD, SAMPLE_OFFSET_FIELD))
+    whole = {number: field for number, field in fields.items() if field.base.code in _WHOLE}
+    stamp, fraction, offsets = (whole.get(n) for n in (TIMESTAMP_FIELD, TIMESTAMP_MS_FIELD, SAMPLE_OFFSET_FIELD))
     if stamp is None or offsets is None:
         return None
-    axes = {number: axis for number, axis in _AXES[definition.number].items() if number in fields}
+    axes: dict[int, _Axis] = {}
+    for number, axis in _AXES[definition.number].items():
+        # Where a message has both, the calibrated values win over their compressed form.
+        known = any(axis.channel == other.channel for other in axes.values())
+        if number in fields and fields[number].base.code != "s" and not known:
+            axes[number] = axis
     times: list[int | None] = []
     columns: dict[str, list[float | None]] = {axis.channel: [] for axis in axes.values()}
     for row in run.rows:
@@ -74,7 +84,7 @@ def sensor_batch(run: Run) -> pa.RecordBatch | None:
     for axis in axes.values():
         values = pa.array(columns[axis.channel], pa.float64())
         values = pc.if_else(pc.is_nan(values), None, values)
-        known = CHANNELS.get(axis.channel)
-        schema.append(known.field if known else channel_field(axis.channel, axis.unit))
+        canonical = CHANNELS.get(axis.channel)
+        schema.append(canonical.field if canonical else channel_field(axis.channel, axis.unit))
         arrays.append(values.cast(schema[-1].type))
     return pa.record_batch(arrays, schema=pa.schema(schema))
