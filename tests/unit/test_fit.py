@@ -229,3 +229,9 @@ def test_sensor_samples_of_damaged_definitions_are_passed_over() -> None:
     body += definition(165, twice) + b"\0" + struct.pack("<IHHfh", START, 0, 0, 1.0, 5)
     table, _ = read(fit_file(body))
     assert table["acceleration_x_mps2"].to_pylist() == pytest.approx([9.80665])
+
+
+def test_laps_of_damaged_definitions_are_none() -> None:
+    body = definition(20, RECORD_LAYOUT) + record(0, 1.0, 1.0)
+    body += definition(19, ((2, 8, 0x8E), (7, 8, 0x8E)), local=2) + (b"\2" + struct.pack("<qq", 2**62, 2**62)) * 3
+    assert read(fit_file(body))[1].laps == []

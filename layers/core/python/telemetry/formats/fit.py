@@ -162,20 +162,19 @@ class _Recording:
     def _laps(self, run: Run) -> None:
         for row in run.rows:
             values = _values(run.definition, row)
-            start, elapsed_ms = values.get(2), values.get(7)
-            end = values.get(TIMESTAMP_FIELD)
-            if not isinstance(start, int) or start == NO_TIMESTAMP or len(self.laps) >= MAX_LAPS:
+            start, elapsed_ms, end = (_uint32(values.get(number)) for number in (2, 7, TIMESTAMP_FIELD))
+            if start is None or len(self.laps) >= MAX_LAPS:
                 continue
-            if isinstance(elapsed_ms, int) and elapsed_ms != NO_TIMESTAMP:
+            if elapsed_ms is not None:
                 self.laps.append((start * 1000, start * 1000 + elapsed_ms))
-            elif isinstance(end, int) and end != NO_TIMESTAMP:
+            elif end is not None:
                 self.laps.append((start * 1000, end * 1000))
 
     def _correlate(self, run: Run) -> None:
         for row in run.rows:
             values = _values(run.definition, row)
-            utc, system = values.get(TIMESTAMP_FIELD), values.get(1)
-            if isinstance(utc, int) and isinstance(system, int) and FIRST_ABSOLUTE_S <= utc < NO_TIMESTAMP:
+            utc, system = _uint32(values.get(TIMESTAMP_FIELD)), _uint32(values.get(1))
+            if utc is not None and system is not None and utc >= FIRST_ABSOLUTE_S:
                 self.power_on_time = utc - system
                 self.findings.inferred.append("time counted from power-on, made UTC by the file's time correlation")
                 return
@@ -221,6 +220,11 @@ class _Recording:
             for number, (start, end) in enumerate(self.laps, 1):
                 late = shift if start < FIRST_ABSOLUTE_S * 1000 else 0
                 self.findings.laps.append(FileLap(number, _utc(start + late), _utc(end + late)))
+
+
+def _uint32(value: object) -> int | None:
+    """A value of the type `uint32`; None where it is invalid, or a damaged definition gave it another type."""
+    return value if isinstance(value, int) and 0 <= value < NO_TIMESTAMP else None
 
 
 def _utc(fit_ms: int) -> datetime:
