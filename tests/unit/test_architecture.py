@@ -21,7 +21,13 @@ FLOORS = (
     ("uploads", "sessions", "pipeline", "janitor", "gate"),
     ("api",),
 )
-NEIGHBOURS = {("sessions", "uploads"), ("gate", "sessions"), ("janitor", "pipeline"), ("errors", "domain"), ("domain", "errors")}
+NEIGHBOURS = {
+    ("sessions", "uploads"),
+    ("gate", "sessions"),
+    ("janitor", "pipeline"),
+    ("errors", "domain"),
+    ("domain", "errors"),
+}
 # Entry points stand above every room.
 ENTRY_POINTS = {"telemetry.formats.__main__", "telemetry.laps.__main__"}
 
