@@ -5,10 +5,15 @@ with the call that reproduces them.
 """
 
 import argparse
+import hashlib
+import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
+
+import httpx
 
 from infra.description.__main__ import OPENAPI
 from infra.local.stack import Stack
@@ -16,6 +21,7 @@ from infra.local.stack import Stack
 # Both take what is meant for a mistake: an upload that was given up is still shown, as `expired`, and finalising
 # answers 404 for further uploads in the body that there are not. Schemathesis cannot leave single calls out of them.
 EXCLUDED = "use_after_free,ensure_resource_availability"
+SAMPLE = Path(__file__).parents[1] / "fixtures" / "telemetry" / "sample_gnss_10hz.csv"
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 
 
@@ -27,14 +33,34 @@ def fuzz(stack: Stack, *, examples: int, seconds: int, seed: int | None = None) 
     examples : the most calls made up for each operation and phase.
     seconds : budget of the whole run.
     """
+    token = stack.token("fuzz")
+    environment = {**os.environ, "FUZZED_SESSION": _ready_session(stack, token)}
     command = [str(Path(sys.executable).with_name("st")), "--config-file", str(CONFIGURATION), "run", str(OPENAPI)]
-    command += ["--url", stack.api_url, "--header", f"Authorization: Bearer {stack.token('fuzz')}"]
+    command += ["--url", stack.api_url, "--header", f"Authorization: Bearer {token}"]
     command += ["--max-examples", str(examples), "--max-time", str(seconds), "--checks", "all"]
     command += ["--exclude-checks", EXCLUDED]
     if seed is not None:
         command += ["--seed", str(seed)]
     with tempfile.TemporaryDirectory(prefix="telemetry-fuzz-") as directory:
-        return subprocess.run(command, cwd=directory, check=False, capture_output=True, text=True)
+        return subprocess.run(command, cwd=directory, env=environment, check=False, capture_output=True, text=True)
+
+
+def _ready_session(stack: Stack, token: str) -> str:
+    """A session for calls that would otherwise mostly meet none."""
+    content = SAMPLE.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    told = {"fileName": SAMPLE.name, "contentType": "text/csv", "byteSize": len(content), "sha256": digest}
+    with httpx.Client(headers={"authorization": f"Bearer {token}"}, trust_env=False, timeout=30) as client:
+        created = client.post(f"{stack.api_url}/uploads", json=told).raise_for_status().json()
+        put = created["upload"]
+        httpx.put(put["url"], headers=put["headers"], content=content, trust_env=False).raise_for_status()
+        made = client.post(f"{stack.api_url}/uploads/{created['uploadId']}/finalise").raise_for_status().json()
+        limit = time.monotonic() + 60
+        while client.get(f"{stack.api_url}/sessions/{made['sessionId']}").json()["status"] != "ready":
+            if time.monotonic() > limit:
+                raise TimeoutError("the session to fuzz was not ready after 60 s")
+            time.sleep(0.1)
+    return str(made["sessionId"])
 
 
 def main() -> int:
