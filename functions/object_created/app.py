@@ -10,7 +10,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from telemetry import uploads
 from telemetry.services import Services
-from telemetry.storage.object_events import created_objects
+from telemetry.storage.object_events import created_paths
 
 services = Services()
 logger = Logger(service="object_created")
@@ -25,8 +25,8 @@ copy_config_to_registered_loggers(source_logger=logger, include={"telemetry"})
 def record_handler(record: SQSRecord) -> None:
     """One message; an exception leaves it in the queue to come again, and in the end to the dead letters."""
     logger.thread_safe_append_keys(message_id=record.message_id)
-    for created in created_objects(record.body):
-        finalised = uploads.record_receipt(services, created.path)
+    for path in created_paths(record.body):
+        finalised = uploads.record_receipt(services, path)
         logger.info("object created", extra={"finalised": str(finalised.session_id) if finalised else None})
         metrics.add_metric("ObjectsCreated", MetricUnit.Count, 1)
 

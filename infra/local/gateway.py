@@ -267,7 +267,8 @@ def main() -> None:
         uvicorn.Config(
             application(template, functions, settings),
             log_config=None,
-            access_log=True,
+            # The handlers log route and status; a whole address may hold a signature.
+            access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=1,
             timeout_keep_alive=75,

@@ -4,6 +4,9 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 
@@ -31,7 +34,7 @@ def main() -> int:
             ) as stack:
                 status.stop()
                 token = stack.token()
-                with access.written(stack.directory, access.Access(stack.api_url, token)):
+                with access.written(stack.directory, access.Access(stack.api_url, token)), _sam_environment(stack):
                     _introduce(console, stack, token, time.monotonic() - started)
                     while True:
                         stack.check()
@@ -51,10 +54,23 @@ def _port(name: str, default: int) -> int:
     return int(value)
 
 
+def _sam_file(stack: Stack) -> Path:
+    return stack.directory / "sam-env.json"
+
+
+@contextmanager
+def _sam_environment(stack: Stack) -> Iterator[None]:
+    """The functions' environment for `sam local`, for as long as the stack is up: it holds passwords."""
+    file = _sam_file(stack)
+    file.touch(mode=0o600)
+    file.write_text(json.dumps({"Parameters": stack.environment}, indent=2) + "\n")
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
 def _introduce(console: Console, stack: Stack, token: str, seconds: float) -> None:
-    sam = stack.directory / "sam-env.json"
-    sam.touch(mode=0o600)
-    sam.write_text(json.dumps({"Parameters": stack.environment}, indent=2) + "\n")
     objects = stack.files if stack.backend == "local" else stack.s3_url
     kept = "kept for the next start" if stack.backend == "local" else "empty again at the next start"
     console.print(
@@ -65,7 +81,7 @@ def _introduce(console: Console, stack: Stack, token: str, seconds: float) -> No
   S3 and SQS   {stack.s3_url}   AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1
   PostgreSQL   {stack.database_url}
   Logs         {stack.logs}
-  SAM          sam local invoke WorkerFunction -e {SAM_EVENT} --docker-network host --env-vars {sam}
+  SAM          sam local invoke WorkerFunction -e {SAM_EVENT} --docker-network host --env-vars {_sam_file(stack)}
 
   .venv/bin/telemetry upload fixtures/telemetry/sample_track.gpx --wait
 

@@ -109,7 +109,17 @@ def test_messages_stay_hidden_for_six_timeouts() -> None:
         assert parameter(queue["VisibilityTimeout"]["Ref"], storage) >= 6 * timeout
         assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
         assert mapping["ScalingConfig"]["MaximumConcurrency"]
-        assert queue["RedrivePolicy"]["maxReceiveCount"] >= 3
+        receives = queue["RedrivePolicy"]["maxReceiveCount"]
+        assert receives >= 5
+        # Or a message expires before it reaches the dead letters.
+        retention = queue.get("MessageRetentionPeriod", 345_600)
+        assert retention > receives * parameter(queue["VisibilityTimeout"]["Ref"], storage)
+
+
+def test_no_retention_outlives_what_the_bucket_keeps() -> None:
+    kept = parameter("RawExpiryDays", nested("storage"))
+    for name in ("RawRetentionDays", "FailedRawRetentionDays"):
+        assert root()["Parameters"][name]["MaxValue"] < kept
 
 
 def test_every_route_asks_for_a_token_with_the_scope() -> None:

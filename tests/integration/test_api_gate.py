@@ -143,7 +143,7 @@ def test_lines_that_are_none_are_refused(api: ApiClient, changed: dict[str, Any]
 def test_another_owners_session_and_one_at_work_are_refused(api: ApiClient) -> None:
     session_id = api.session_of(CSV)
     answer = api.call("sessions_gate", session_id, body=LINE)
-    assert (answer.status, answer.json["code"]) == (409, "SESSION_STATE_CONFLICT")
+    assert (answer.status, answer.json["code"]) == (409, "SESSION_NOT_READY")
     api.house.drain()
     stranger = api.as_owner("owner-2").call("sessions_gate", session_id, body=LINE)
     assert (stranger.status, stranger.json["code"]) == (404, "NOT_FOUND")

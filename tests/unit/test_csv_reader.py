@@ -320,7 +320,7 @@ def test_any_damage_ends_in_rows_or_a_code(data: st.DataObject) -> None:
     """Byte mutations of a sound file: never another exception, and the counts always add up."""
     seed = data.draw(st.integers(0, 2**32))
     source = bytearray(TABLE.replace(b"speed", b'speed,"note"').replace(b".5\n", b'.5,"a"\n'))
-    rng = random.Random(seed)  # noqa: S311 no secret
+    rng = random.Random(seed)
     for _ in range(rng.randint(1, 30)):
         position = rng.randrange(len(source))
         choice = rng.random()

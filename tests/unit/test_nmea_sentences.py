@@ -144,7 +144,7 @@ def test_makers_own_sentences_are_never_taken_for_standard_ones() -> None:
 
 
 def test_a_line_without_end_stays_bounded() -> None:
-    noise = random.Random(1).randbytes(1 << 16)  # noqa: S311
+    noise = random.Random(1).randbytes(1 << 16)
     noise = noise.replace(b"\n", b" ").replace(b"\r", b" ").replace(b"$", b" ")
     largest = 0
     source = io.BytesIO(noise * 64 + RMC.encode() + b"\n")

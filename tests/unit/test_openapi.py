@@ -47,8 +47,8 @@ def test_every_error_code_of_the_api_is_described() -> None:
     answered = {code for code, entry in CATALOGUE.items() if entry.http_status is not None}
     assert set(DOCUMENT["components"]["examples"]) == answered
     shown = set(re.findall(r'"#/components/examples/(\w+)"', json.dumps(DOCUMENT["paths"])))
-    # Of the file store's own address, and of a method that no route takes: no call of the document gives these.
-    assert answered - shown == {"UPLOAD_URL_INVALID", "METHOD_NOT_ALLOWED", "SESSION_NOT_READY"}
+    # Of a method that no route takes: no call of the document gives it.
+    assert answered - shown == {"METHOD_NOT_ALLOWED"}
     assert set(DOCUMENT["components"]["schemas"]["Failure"]["properties"]["code"]["enum"]) == set(CATALOGUE)
 
 

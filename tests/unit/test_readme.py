@@ -1,5 +1,6 @@
 """The README's tables say what the code says."""
 
+import json
 import re
 from pathlib import Path
 
@@ -37,3 +38,12 @@ def test_every_command_exists() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     for target in set(re.findall(r"(?:^|`)make ([a-z]+)", README, re.MULTILINE)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target}"
+
+
+def test_every_call_of_the_api_stands_in_the_table() -> None:
+    section = README.partition("## API in brief")[2].partition("\n## ")[0]
+    described = json.loads((ROOT / "infra/openapi.json").read_text("utf-8"))["paths"]
+    for path in described:
+        last = re.sub(r"\{[^}]+\}", "{id}", path.removeprefix("/api/v1/telemetry"))
+        shown = last in section or f"`/{last.rpartition('/')[2]}`" in section
+        assert shown, f"{path} is missing"

@@ -15,7 +15,7 @@ from telemetry.streams import ordering
 from telemetry.streams.channels import TIMESTAMP
 from telemetry.streams.ordering import OrderedStream
 
-SHUFFLED = random.Random(3).sample(range(2000), 2000)  # noqa: S311 - repeatable test data
+SHUFFLED = random.Random(3).sample(range(2000), 2000)
 
 
 class Watch:

@@ -111,7 +111,7 @@ def test_step_length_agrees_with_the_geodesic(latitude: float) -> None:
 
 
 def test_rate_and_jitter_of_uneven_times() -> None:
-    rng = random.Random(1)  # noqa: S311 - repeatable test data
+    rng = random.Random(1)
     times, now = [], 0.0
     for _ in range(20_000):
         times.append(now)
@@ -236,7 +236,7 @@ def test_one_row_alone() -> None:
 
 
 def test_intervals_stay_bounded() -> None:
-    rng = random.Random(2)  # noqa: S311 - repeatable test data
+    rng = random.Random(2)
     intervals = Intervals()
     for _ in range(20):
         intervals.add(pa.array([rng.randint(1, 10**10) for _ in range(5000)], pa.int64()))

@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 from infra.local.access import TOKEN_VARIABLE, URL_VARIABLE
-from telemetry.api.models import MOST_SESSIONS
+from telemetry.api.models.sessions import MOST_SESSIONS
 
 MOST_JOBS = 16
 

@@ -35,7 +35,6 @@ class Code(StrEnum):
     UPLOAD_EXPIRED = "UPLOAD_EXPIRED"
     UPLOAD_ALREADY_FINALISED = "UPLOAD_ALREADY_FINALISED"
     UPLOAD_ALREADY_RECEIVED = "UPLOAD_ALREADY_RECEIVED"
-    UPLOAD_URL_INVALID = "UPLOAD_URL_INVALID"
     TOO_MANY_UPLOADS = "TOO_MANY_UPLOADS"
     DUPLICATE_ARTIFACT = "DUPLICATE_ARTIFACT"
     RAW_DISCARDED = "RAW_DISCARDED"
@@ -76,7 +75,7 @@ class Entry:
 
 
 _EXPORT_AGAIN = "Export or copy the recording again and upload the new file."
-_TRY_LATER = "Nothing is lost. It is tried again by itself; if it stays so, try later."
+_TRY_LATER = "Nothing is lost: try again in a few minutes."
 
 CATALOGUE: dict[Code, Entry] = {
     Code.CSV_NO_TIME_COLUMN: Entry(
@@ -153,11 +152,6 @@ CATALOGUE: dict[Code, Entry] = {
         "Finalise or abandon some of them first; those forgotten expire.",
         retryable=True,
         http_status=429,
-    ),
-    Code.UPLOAD_URL_INVALID: Entry(
-        "The upload address is not valid, or no longer valid for these bytes",
-        "Ask for a new upload address.",
-        http_status=403,
     ),
     Code.DUPLICATE_ARTIFACT: Entry(
         "The same bytes were given twice for one session", "Finalise with each file once.", http_status=409

@@ -29,7 +29,7 @@ def set_gate(services: Services, owner: Owner, session_id: UUID, gate: dict[str,
 
     Raises
     ------
-    TelemetryError : NOT_FOUND; SESSION_STATE_CONFLICT while the session is not ready.
+    TelemetryError : NOT_FOUND; SESSION_NOT_READY while it is processed, SESSION_STATE_CONFLICT when it ended otherwise.
     """
     for _ in range(_TRIES):
         try:
@@ -48,6 +48,8 @@ def _store(database: OwnersRows, owner: Owner, session_id: UUID, gate: dict[str,
         if not rows:
             raise TelemetryError(Code.NOT_FOUND)
         status, run_id = rows[0]["status"], rows[0]["run_id"]
+        if status == SessionStatus.PROCESSING:
+            raise TelemetryError(Code.SESSION_NOT_READY)
         if status != SessionStatus.READY or rows[0]["run_status"] != RunStatus.SUCCEEDED:
             raise TelemetryError(Code.SESSION_STATE_CONFLICT, f"it is {status.lower()}")
         # Job before session, as everywhere. A search that is at work compares the line when it completes.

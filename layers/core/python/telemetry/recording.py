@@ -15,7 +15,17 @@ from typing import Any
 from telemetry import PIPELINE_VERSION
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.containers import ContainerLimits, Recording, open_recording, peek
-from telemetry.formats.reader import ByteSource, FileDevice, FileGate, FileLap, Findings, Origin, Reader, Tally
+from telemetry.formats.reader import (
+    ByteSource,
+    FileDevice,
+    FileGate,
+    FileLap,
+    Findings,
+    Origin,
+    Reader,
+    Recognition,
+    Tally,
+)
 from telemetry.formats.recognition import HEAD_BYTES, reader_named, recognise
 from telemetry.streams.channels import GNSS_PVT, SCHEMA_VERSION, STREAMS
 from telemetry.streams.judgement import Count, Judgement
@@ -146,16 +156,16 @@ def canonicalise(
     try:
         inner = _inner_origin(origin, recording.compression, recording.name)
         reader = reader_named(classification.format) if classification and classification.format else None
-        reason = classification.reason if classification and reader else ""
-        if reader is None or not recording.head.strip():
+        claim = reader.recognise(recording.head, inner) if reader is not None else None
+        if claim is None:
             claim = recognise(recording.head, inner)
-            reader, reason = reader_named(claim.format), claim.reason
+            reader = reader_named(claim.format)
         if reader is None:
             raise TelemetryError(Code.FORMAT_UNRECOGNISED, "no reader for this format")
         work = _Work(directory)
         try:
             work.read(recording, reader, inner, lambda rows: progress(counted.count, rows) if progress else None)
-            return work.finished(reason, recording, identity or Identity())
+            return work.finished(claim, recording, identity or Identity())
         except BaseException:
             work.abandon()
             raise
@@ -221,12 +231,13 @@ class _Work:
                 self._others[name] = OrderedStream(self._directory / f"{name}.parquet", ChannelQuality)
             self._others[name].write(batch)
 
-    def finished(self, reason: str, recording: Recording, identity: Identity) -> Canonical:
+    def finished(self, claim: Recognition, recording: Recording, identity: Identity) -> Canonical:
         findings, judgement = self._findings, self._normaliser.judgement
         self._track.finish()
         track = self._track.observer
         report = {
             **_source_report(findings, judgement, self._damage, recording.damage),
+            "recognition": {"reason": claim.reason, "confidence": claim.confidence},
             **_stream_report(self._track.rows, track.timing),
             **track.report(),
         }
@@ -247,7 +258,7 @@ class _Work:
         return Canonical(
             format=findings.format,
             compression=recording.compression,
-            reason=reason,
+            reason=claim.reason,
             files=tuple(files),
             device=findings.device,
             laps=tuple(findings.laps),

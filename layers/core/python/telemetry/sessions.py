@@ -26,6 +26,7 @@ from telemetry.uploads import start_run
 logger = logging.getLogger(__name__)
 
 _QUERIES = load("sessions")
+_DATASETS = load("datasets")
 _GNSS_PVT = "gnss_pvt"
 _READ_BYTES = 1 << 20
 
@@ -321,7 +322,7 @@ def cancel_session(services: Services, owner: Owner, session_id: UUID) -> Sessio
             if transaction.run(_QUERIES["cancel_run"], id=row["run_id"]) and transaction.run(
                 _QUERIES["cancel_session"], id=session_id, owner_user_id=owner.user_id
             ):
-                transaction.run(_QUERIES["delete_datasets_of_cancelled_run"], run_id=row["run_id"])
+                transaction.run(_DATASETS["delete_datasets_of_run"], run_id=row["run_id"])
                 status = SessionStatus.CANCELLED
             else:
                 raise TelemetryError(Code.SESSION_STATE_CONFLICT, "its processing has ended meanwhile")

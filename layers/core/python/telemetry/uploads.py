@@ -260,8 +260,8 @@ def record_receipt(services: Services, path: str) -> Finalised | None:
         return None
     if row["status"] == ArtifactStatus.UPLOADED and row["received_at"] is None:
         stored = services.raw.head(path)
-        if stored is None or stored.byte_size != row["byte_size"]:
-            logger.warning("event for bytes that are not there", extra={"upload_id": str(upload_id)})
+        if stored is None or stored.byte_size != row["byte_size"] or stored.sha256 not in (None, row["sha256"]):
+            logger.warning("event for bytes that are not the announced ones", extra={"upload_id": str(upload_id)})
             return None
         services.database.run(
             _UPLOADS["record_receipt"], id=upload_id, object_etag=stored.etag, object_version=stored.version

@@ -160,7 +160,7 @@ OPERATIONS: dict[str, Operation] = {
         codes=(Code.STORAGE_UNAVAILABLE,),
     ),
     "PUT /sessions/{sessionId}/gate": Operation(
-        "setGate", 202, models.SessionDetail, models.Gate, codes=(Code.SESSION_STATE_CONFLICT,)
+        "setGate", 202, models.SessionDetail, models.Gate, codes=(Code.SESSION_NOT_READY, Code.SESSION_STATE_CONFLICT)
     ),
     "GET /devices": Operation("listDevices", 200, models.DeviceList),
 }

@@ -4,11 +4,11 @@ from telemetry import recording
 from telemetry.database.connection import Transaction
 from telemetry.database.queries import load
 from telemetry.formats.reader import Origin
+from telemetry.formats.recognition import HEAD_BYTES
 from telemetry.pipeline.step import Artifact, Completion, Progress, Work, changed, concerning
 from telemetry.services import Services
 
 _QUERIES = load("pipeline")
-HEAD_BYTES = 64 * 1024
 
 
 def origin_of(artifact: Artifact) -> Origin:

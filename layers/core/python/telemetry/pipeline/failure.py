@@ -17,6 +17,7 @@ from telemetry.pipeline.step import ArtifactError
 
 logger = logging.getLogger(__name__)
 _QUERIES = load("pipeline")
+_DATASETS = load("datasets")
 
 LONGEST_DETAIL = 2000
 
@@ -74,7 +75,7 @@ def record_failure(
 def fail_run(transaction: Transaction, run_id: UUID, code: Code, detail: str | None) -> None:
     """Ends a run and its session as FAILED. A run that succeeded already is left alone, and so is its session."""
     for row in transaction.run(_QUERIES["fail_run"], run_id=run_id, error_code=str(code), error_detail=detail or None):
-        transaction.run(_QUERIES["delete_datasets_of_run"], run_id=run_id)
+        transaction.run(_DATASETS["delete_datasets_of_run"], run_id=run_id)
         transaction.run(_QUERIES["fail_session"], session_id=row["session_id"])
 
 

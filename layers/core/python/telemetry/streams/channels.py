@@ -1,4 +1,4 @@
-"""The vocabulary of channels: canonical names, units and types of every stream (contracts: canonical streams).
+"""The vocabulary of channels: canonical names, units and types of every stream.
 
 A reader names its columns by this vocabulary where it can. Any other column keeps its source name, carries its
 unit in the field's metadata (`UNIT`), and goes to the `vehicle` stream.

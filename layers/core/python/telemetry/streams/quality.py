@@ -169,13 +169,11 @@ class TrackQuality:
         self.max_speed_mps: float | None = None
         self.crosses_antimeridian = False
         self.has_altitude = False
-        self.flag_counts: Counter[int] = Counter()
         self._fix_types: Counter[str | None] = Counter()
         self._south = self._west = math.inf
         self._north = self._east = -math.inf
         self._west_of_east = math.inf
         self._east_of_west = -math.inf
-        self._long_steps: Counter[int] = Counter()
         self._long_step_m: dict[int, float] = {}
         self._carried: pa.RecordBatch | None = None
         self._carried_spike = False

@@ -18,3 +18,7 @@ ORDER BY start_time_utc, artifact_id;
 -- name: delete_stream_of_run
 -- The files of one stream of a run are replaced; without their rows they are orphans, which the janitor sweeps.
 DELETE FROM telemetry_datasets WHERE run_id = :run_id AND stream = :stream_name;
+
+-- name: delete_datasets_of_run
+-- A run that did not succeed shows nothing; without their rows its files are orphans, which the janitor sweeps.
+DELETE FROM telemetry_datasets WHERE run_id = :run_id;

@@ -78,10 +78,6 @@ SET status = 'FAILED', error_code = :error_code, error_detail = :error_detail, f
 WHERE id = :run_id AND status IN ('QUEUED', 'RUNNING')
 RETURNING session_id;
 
--- name: delete_datasets_of_run
--- A run that did not succeed shows nothing; without their rows its files are orphans, which the janitor sweeps.
-DELETE FROM telemetry_datasets WHERE run_id = :run_id;
-
 -- name: fail_session
 -- The session of a run that failed.
 UPDATE telemetry_sessions

@@ -97,10 +97,6 @@ SET status = 'CANCELLED', finished_at = now()
 WHERE id = :id AND status IN ('QUEUED', 'RUNNING')
 RETURNING id;
 
--- name: delete_datasets_of_cancelled_run
--- A run that did not succeed shows nothing; without their rows its files are orphans, which the janitor sweeps.
-DELETE FROM telemetry_datasets WHERE run_id = :run_id;
-
 -- name: cancel_session
 -- The session of a cancelled run.
 UPDATE telemetry_sessions
