@@ -36,7 +36,7 @@ class Line(Model):
 class Gate(Line):
     """The start/finish line, and the lines that divide a lap into sectors, in any order."""
 
-    sectors: Annotated[list[Line], Field(max_length=MOST_SECTOR_LINES)] = []
+    sectors: Annotated[list[Line], Field(max_length=MOST_SECTOR_LINES)] = []  # noqa: RUF012 pydantic copies it
 
 
 class Failure(Model):

@@ -19,7 +19,7 @@ class WantedPart(Model):
 class PartsRequest(Model):
     """Parts to be sent. Each has the size that the answer names, the last what is left."""
 
-    parts: Annotated[list[WantedPart], Field(max_length=MOST_PARTS)] = []
+    parts: Annotated[list[WantedPart], Field(max_length=MOST_PARTS)] = []  # noqa: RUF012 pydantic copies it
 
 
 class SignedPart(Model):

@@ -65,7 +65,7 @@ class Upload(Model):
 class FinaliseRequest(Model):
     """Further uploads for the same session, and its name. The body may be left out."""
 
-    artifact_ids: Annotated[list[UUID], Field(max_length=MOST_ARTIFACTS)] = []
+    artifact_ids: Annotated[list[UUID], Field(max_length=MOST_ARTIFACTS)] = []  # noqa: RUF012 pydantic copies it
     session_name: SessionName | None = None
 
 
