@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from rich.console import Console
 
@@ -63,7 +64,7 @@ def _sam_environment(stack: Stack) -> Iterator[None]:
     """The functions' environment for `sam local`, for as long as the stack is up: it holds passwords."""
     file = _sam_file(stack)
     file.touch(mode=0o600)
-    file.write_text(json.dumps({"Parameters": stack.environment}, indent=2) + "\n")
+    file.write_text(json.dumps({"Parameters": _for_sam(stack)}, indent=2) + "\n")
     try:
         yield
     finally:
@@ -90,6 +91,22 @@ def _introduce(console: Console, stack: Stack, token: str, seconds: float) -> No
 """,
         markup=False,
     )
+
+
+def _for_sam(stack: Stack) -> dict[str, str]:
+    """The stack's variables, and the database's one by one: the template sets those, and they win over its URL."""
+    url = urlsplit(stack.database_url)
+    return {
+        **stack.environment,
+        "TELEMETRY_DATABASE_HOST": url.hostname or "",
+        "TELEMETRY_DATABASE_PORT": str(url.port or 5432),
+        "TELEMETRY_DATABASE_NAME": url.path.lstrip("/"),
+        "TELEMETRY_DATABASE_USER": unquote(url.username or ""),
+        "TELEMETRY_DATABASE_PASSWORD": unquote(url.password or ""),
+        "TELEMETRY_DATABASE_AUTH": "password",
+        "TELEMETRY_DATABASE_SECRET_ID": "",
+        "TELEMETRY_DATABASE_CA_FILE": "",
+    }
 
 
 if __name__ == "__main__":
