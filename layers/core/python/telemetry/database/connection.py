@@ -387,7 +387,8 @@ def _iam_token(settings: DatabaseSettings) -> str:
     region = session.get_config_variable("region") or "us-east-1"
     query = urlencode({"Action": "connect", "DBUser": settings.user})
     request = AWSRequest(method="GET", url=f"https://{settings.host}:{settings.port}/?{query}")
-    SigV4QueryAuth(session.get_credentials(), "rds-db", region, expires=_TOKEN_S).add_auth(request)
+    credentials: Any = session.get_credentials()
+    SigV4QueryAuth(credentials, "rds-db", region, expires=_TOKEN_S).add_auth(request)
     return str(request.url).removeprefix("https://")
 
 
