@@ -4,6 +4,7 @@
 function's own package (at /var/task).
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -48,6 +49,14 @@ def functions() -> tuple[str, ...]:
 def build(target: Target, part: str) -> Path:
     """The part's folder (`layers/core`, `functions/worker`), built when it is not there as it should be."""
     folder = target.folder / part
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # SAM and the tests build from several processes at once.
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _build(target, part, folder)
+
+
+def _build(target: Target, part: str, folder: Path) -> Path:
     stamp = folder.with_name(f"{folder.name}.hash")
     python = find_python(target.python)
     wanted = _hash(target, part, compiled=python is not None)
@@ -94,10 +103,12 @@ def zipped_size(folder: Path) -> int:
     archive = folder.with_name(f"{folder.name}.zip")
     stamp = folder.with_name(f"{folder.name}.hash")
     if not archive.exists() or archive.stat().st_mtime < stamp.stat().st_mtime:
-        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        fresh = archive.with_suffix(f".{os.getpid()}.tmp")
+        with zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED) as file:
             for path in sorted(folder.rglob("*")):
                 if path.is_file():
                     file.write(path, path.relative_to(folder))
+        fresh.replace(archive)
     return archive.stat().st_size
 
 
