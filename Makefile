@@ -33,7 +33,7 @@ up: setup ## keep the local stack running and print its addresses and a token
 	@$(BIN)/python -m infra.local.up
 
 test: setup .sam-venv/.ready lint ## linters, then every test
-	@$(BIN)/python -m pytest $(TESTS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 
 faults: setup ## every fault of the table at length, then a soak of random ones (MINUTES=30, SEED=…)
 	@FAULTS_LONG=1 $(BIN)/python -m pytest tests/faults

@@ -277,6 +277,7 @@ def test_filters(api: ApiClient) -> None:
         ({"limit": "0"}, "limit"),
         ({"limit": "101"}, "limit"),
         ({"limit": "many"}, "limit"),
+        ({"to": "0.5"}, "to"),
         ({"from": "yesterday"}, "from"),
         ({"from": "2026-03-13T00:00:00"}, "from"),
         ({"deviceId": "1"}, "deviceId"),

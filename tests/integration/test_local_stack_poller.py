@@ -110,4 +110,5 @@ def test_every_queue_of_the_template_is_an_output_of_the_storage_stack() -> None
 def test_every_route_asks_for_a_token_and_the_scope() -> None:
     routes = [route for function in read_template().functions for route in function.routes]
     assert len(routes) >= 15
-    assert {route.scopes for route in routes} == {("telemetry",)}
+    # Which ones are open, and why, stands in the template's own tests.
+    assert {route.scopes for route in routes if route.path.startswith("/api/")} == {("telemetry",)}

@@ -131,6 +131,8 @@ def test_summary_joins_the_files_of_a_session() -> None:
         "boundingBox": [0.0, 2.0, 3.0, 9.0],
         "lapCount": 0,
         "bestLapMs": None,
+        "bestLapNumber": None,
+        "theoreticalBestMs": None,
     }
     nothing = summarise([dataset(1, {})], (), start, start)
     assert (nothing["distanceM"], nothing["boundingBox"]) == (None, None)

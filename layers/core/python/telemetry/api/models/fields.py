@@ -1,9 +1,10 @@
 """What every model is made of: the base, the annotated types that they share, and the smallest of them."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from telemetry.domain.names import LONGEST_NAME, clean_file_name, clean_name
@@ -37,6 +38,13 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def _written_as_time(value: Any) -> Any:
+    # Left alone, pydantic takes `0.5` for seconds since 1970.
+    if isinstance(value, str) and not re.match(r"\d{4}-\d{2}-\d{2}[Tt ]", value):
+        raise ValueError("a time is written as 2026-05-16T09:30:00Z")
+    return value
+
+
 def _cleaned_file_name(value: Any) -> Any:
     # Before the text is validated as one: half a surrogate pair is no valid text, and no reason to refuse a file.
     return clean_file_name(value) if isinstance(value, str) and 0 < len(value) <= _LONGEST_RAW_NAME else value
@@ -47,6 +55,8 @@ def _cleaned_name(value: Any) -> Any:
     return clean_name(value) if isinstance(value, str) and len(value) <= LONGEST_NAME else value
 
 
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_as_time)]
+"""A time with its zone, as RFC 3339 writes it."""
 FileName = Annotated[
     str,
     BeforeValidator(_cleaned_file_name),

@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
-from telemetry.api.models.fields import Model, SessionName, SessionState
+from telemetry.api.models.fields import Model, Moment, SessionName, SessionState
 
 MOST_SESSIONS = 100
 
@@ -15,8 +15,8 @@ class SessionsQuery(Model):
     """Filters and page of a list of sessions."""
 
     status: Literal["processing", "ready", "failed", "cancelled"] | None = None
-    from_: Annotated[AwareDatetime | None, Field(alias="from")] = None
-    to: AwareDatetime | None = None
+    from_: Annotated[Moment | None, Field(alias="from")] = None
+    to: Moment | None = None
     device_id: UUID | None = None
     cursor: Annotated[str | None, Field(max_length=200)] = None
     limit: Annotated[int, Field(ge=1, le=MOST_SESSIONS)] = 25
