@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
-from uuid import uuid4
 
 import pytest
 
@@ -75,12 +74,12 @@ def test_event_that_never_comes(crew: Crew) -> None:
 @pytest.mark.parametrize(
     "key",
     [
-        f"uploads/tenant-1/{uuid4()}.bin",
+        "uploads/tenant-1/5c0ffee5-0000-4000-8000-000000000001.bin",
         "uploads/tenant-1/not an id.bin",
         "uploads/a+b c/ü\u65e5\u672c.bin",
         "uploads/../../etc/passwd",
         "uploads/'; DROP TABLE telemetry_jobs; --.bin",
-        f"elsewhere/{uuid4()}.bin",
+        "elsewhere/5c0ffee5-0000-4000-8000-000000000002.bin",
         "",
     ],
 )
