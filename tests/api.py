@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,7 +147,9 @@ class ApiClient:
 def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """What the functions and the modules below them log, as JSON lines."""
     written = io.StringIO()
-    for logger in (uploads.api.logger, sessions.api.logger, object_created.logger):
+    # The modules' own logger writes through the function that was imported last, whichever that was.
+    modules = logging.getLogger("telemetry")
+    for logger in (uploads.api.logger, sessions.api.logger, object_created.logger, modules):
         for handler in logger.handlers:
             monkeypatch.setattr(handler, "stream", written)
     return written

@@ -1,15 +1,19 @@
 """Deploys template.yaml, as it is, into LocalStack with `sam deploy`; functions run as built artefacts."""
 
+import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import psutil
 from localstack_client.session import Session
 
 from infra.build.parts import ROOT, Target, build, zipped_size
@@ -109,6 +113,16 @@ def deployed(directory: Path, database: DatabaseSettings) -> Iterator[Deployed]:
     finally:
         os.environ.pop("AWS_ENDPOINT_URL", None)
         server.stop()
+        _end_environments(server.endpoint)
+
+
+def _end_environments(endpoint: str) -> None:
+    """Ends the execution environments, each a session of its own, that a LocalStack which was cut off left behind."""
+    port = f":{urlsplit(endpoint).port}"
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, ProcessLookupError):
+            if process.name().startswith("aws-lambda-rie") and port in process.environ().get("AWS_ENDPOINT_URL", ""):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def _describe(endpoint: str, session: Session) -> Deployed:
