@@ -24,15 +24,15 @@ from telemetry.formats.reader import (
     Origin,
     Reader,
     Recognition,
-    Tally,
 )
 from telemetry.formats.recognition import HEAD_BYTES, reader_named, recognise
 from telemetry.streams.channels import GNSS_PVT, SCHEMA_VERSION, STREAMS
-from telemetry.streams.judgement import Count, Judgement
+from telemetry.streams.judgement import Judgement
 from telemetry.streams.memory import prefer_lean_allocator
 from telemetry.streams.normalise import Normaliser
 from telemetry.streams.ordering import OrderedStream
 from telemetry.streams.quality import ChannelQuality, Timing, TrackQuality, iso_time
+from telemetry.streams.tally import Tally
 
 prefer_lean_allocator()
 
@@ -290,7 +290,7 @@ class _Work:
 
 def _nothing_usable(findings: Findings, judgement: Judgement) -> TelemetryError:
     """Which code says best why no row was kept."""
-    rejected: dict[str, Tally | Count] = {**findings.rejected, **judgement.rejected}
+    rejected: dict[str, Tally] = {**findings.rejected, **judgement.rejected}
     counts = ", ".join(f"{name.replace('_', ' ')} {tally.count}" for name, tally in sorted(rejected.items()))
     rows = max(findings.rows_read, judgement.rows)
     detail = f"{rows} rows read" + (f": {counts}" if counts else "")
@@ -340,7 +340,7 @@ def _source_report(
     }
 
 
-def _tallies(*groups: Mapping[str, Tally | Count]) -> dict[str, Any]:
+def _tallies(*groups: Mapping[str, Tally]) -> dict[str, Any]:
     merged: dict[str, Tally] = {}
     for group in groups:
         for name, tally in group.items():

@@ -19,8 +19,9 @@ from telemetry.formats.csv_dialects import GENERIC, find_program
 from telemetry.formats.csv_laps import LapColumn, LapComments, laps_of_beacons
 from telemetry.formats.csv_plan import Plan, find_table, make_plan
 from telemetry.formats.csv_rows import Cells, RowParser, Shape
-from telemetry.formats.reader import MAX_NAMED_ROWS, ByteSource, FileLap, Findings, Origin, Recognition
+from telemetry.formats.reader import ByteSource, FileLap, Findings, Origin, Recognition
 from telemetry.streams.channels import CHANNELS, FIX_TYPE, TIMESTAMP
+from telemetry.streams.tally import MAX_NAMED_ROWS
 
 _FOREIGN = ("<", "{", "[", "$GP", "$GN", "$GL", "$GA", "$BD", "$PM", "!AI", "AXXX", "HFDTE", "\ufffd")
 """How other formats begin: XML, JSON, VBO, NMEA, IGC."""

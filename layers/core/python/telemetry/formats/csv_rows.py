@@ -15,7 +15,8 @@ import pyarrow.csv as pa_csv
 
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.csv_blocks import Block
-from telemetry.formats.reader import MAX_NAMED_ROWS, Findings
+from telemetry.formats.reader import Findings
+from telemetry.streams.tally import MAX_NAMED_ROWS
 
 MAX_QUOTED_LINES = 20
 """A quoted cell may span so many lines; a quote that stays open longer is a stray one."""

@@ -8,6 +8,8 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from telemetry.streams.tally import Tally
+
 
 class ByteSource(Protocol):
     """A recording's bytes, uncompressed, read once from front to back."""
@@ -80,23 +82,6 @@ class FileGate:
     latitude_2_deg: float
     longitude_2_deg: float
     name: str = "start/finish"
-
-
-MAX_NAMED_ROWS = 5
-
-
-@dataclass(slots=True)
-class Tally:
-    """How often something was seen, and the first source rows (line or point numbers) where."""
-
-    count: int = 0
-    first_rows: list[int] = field(default_factory=list)
-
-    def add(self, row: int | None, count: int = 1) -> None:
-        """Counts `count` occurrences, the first of them at `row`."""
-        self.count += count
-        if row is not None and len(self.first_rows) < MAX_NAMED_ROWS:
-            self.first_rows.append(row)
 
 
 @dataclass(slots=True)

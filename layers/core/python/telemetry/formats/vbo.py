@@ -20,7 +20,6 @@ from telemetry.formats.csv_dates import find_date
 from telemetry.formats.csv_dialect import Layout
 from telemetry.formats.day_clock import DayClock, epoch_us
 from telemetry.formats.reader import (
-    MAX_NAMED_ROWS,
     ByteSource,
     FileDevice,
     FileGate,
@@ -31,6 +30,7 @@ from telemetry.formats.reader import (
 )
 from telemetry.formats.vbo_header import VboHeader, parse_header
 from telemetry.streams.channels import CHANNELS, TIMESTAMP
+from telemetry.streams.tally import MAX_NAMED_ROWS
 
 SATELLITE_BITS = 0x3F
 """`sats` adds 64 for the brake trigger and 128 for differential correction."""

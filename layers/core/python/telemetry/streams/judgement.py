@@ -4,22 +4,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-NAMED_ROWS = 5
-
-
-@dataclass(slots=True)
-class Count:
-    """How often, and the first source rows where."""
-
-    count: int = 0
-    first_rows: list[int] = field(default_factory=list)
-
-    def add(self, count: int, rows: pa.Array | None = None) -> None:
-        """Counts `count` more, whose source rows begin with `rows`."""
-        self.count += count
-        if rows is not None and len(self.first_rows) < NAMED_ROWS:
-            fresh = rows.slice(0, NAMED_ROWS - len(self.first_rows)).to_pylist()
-            self.first_rows += [row for row in fresh if row is not None]
+from telemetry.streams.tally import Tally
 
 
 @dataclass(slots=True)
@@ -36,8 +21,8 @@ class Judgement:
     timed: int = 0
     placed: int = 0
     kept: int = 0
-    rejected: dict[str, Count] = field(default_factory=dict)
-    bad_cells: dict[str, Count] = field(default_factory=dict)
+    rejected: dict[str, Tally] = field(default_factory=dict)
+    bad_cells: dict[str, Tally] = field(default_factory=dict)
     backward_times: int = 0
     out_of_order: int = 0
     zero_positions: int = 0
@@ -48,10 +33,10 @@ class Judgement:
         """Counts the rows where `mask` is true."""
         found = rows.filter(mask)
         if len(found):
-            self.rejected.setdefault(reason, Count()).add(len(found), found)
+            self.rejected.setdefault(reason, Tally()).add_all(found)
 
     def bad_cell(self, channel: str, mask: pa.Array, rows: pa.Array) -> None:
         """Counts the cells where `mask` is true."""
         found = rows.filter(mask)
         if len(found):
-            self.bad_cells.setdefault(channel, Count()).add(len(found), found)
+            self.bad_cells.setdefault(channel, Tally()).add_all(found)
