@@ -21,7 +21,6 @@ from telemetry.formats.csv_plan import Plan, find_table, make_plan
 from telemetry.formats.csv_rows import Cells, RowParser, Shape
 from telemetry.formats.reader import ByteSource, FileLap, Findings, Origin, Recognition
 from telemetry.streams.channels import CHANNELS, FIX_TYPE, TIMESTAMP
-from telemetry.streams.tally import MAX_NAMED_ROWS
 
 _FOREIGN = ("<", "{", "[", "$GP", "$GN", "$GL", "$GA", "$BD", "$PM", "!AI", "AXXX", "HFDTE", "\ufffd")
 """How other formats begin: XML, JSON, VBO, NMEA, IGC."""
@@ -209,11 +208,7 @@ class _BatchBuilder:
     def _count(self, name: str, unreadable: pa.BooleanArray | None, cells: Cells) -> None:
         if unreadable is None or not pc.any(unreadable).as_py():
             return
-        rows = cells.rows.filter(unreadable)
-        first = rows.slice(0, MAX_NAMED_ROWS).to_pylist()
-        for row in first:
-            self._findings.bad_cell(name, row)
-        self._findings.bad_cell(name, None, len(rows) - len(first))
+        self._findings.bad_cells_at(name, cells.rows.filter(unreadable))
 
 
 def _fix_types(cells: pa.StringArray) -> pa.DictionaryArray:

@@ -16,7 +16,6 @@ import pyarrow.csv as pa_csv
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.csv_blocks import Block
 from telemetry.formats.reader import Findings
-from telemetry.streams.tally import MAX_NAMED_ROWS
 
 MAX_QUOTED_LINES = 20
 """A quoted cell may span so many lines; a quote that stays open longer is a stray one."""
@@ -225,10 +224,7 @@ class RowParser:
         rows = cells.rows.filter(mask)
         if not len(rows):
             return cells
-        first = rows.slice(0, MAX_NAMED_ROWS).to_pylist()
-        for row in first:
-            self._findings.reject(reason, row)
-        self._findings.reject(reason, None, len(rows) - len(first))
+        self._findings.reject_all(reason, rows)
         keep = pc.invert(mask)
         return Cells(
             {i: column.filter(keep) for i, column in cells.columns.items()}, cells.rows.filter(keep), cells.typed

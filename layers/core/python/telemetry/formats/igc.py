@@ -97,10 +97,7 @@ class _Flight:
         begins = pc.starts_with(lines, "B")
         whole = pc.match_substring_regex(lines, _B_RECORD)
         malformed = numbers.filter(pc.and_not(begins, whole))
-        for row in malformed.slice(0, 5).to_pylist():
-            self.findings.reject("malformed_row", row)
-        if len(malformed) > 5:
-            self.findings.reject("malformed_row", None, len(malformed) - 5)
+        self.findings.reject_all("malformed_row", malformed)
         records, rows = lines.filter(whole), numbers.filter(whole)
         self.findings.rows_read += len(records) + len(malformed)
         if not len(records):

@@ -112,6 +112,16 @@ class Findings:
         """Counts rows that cannot be kept."""
         self.rejected.setdefault(reason, Tally()).add(row, count)
 
+    def reject_all(self, reason: str, rows: pa.Array) -> None:
+        """Counts the rows of these numbers as rejected."""
+        if len(rows):
+            self.rejected.setdefault(reason, Tally()).add_all(rows)
+
+    def bad_cells_at(self, channel: str, rows: pa.Array) -> None:
+        """Counts one unreadable cell in each of these rows."""
+        if len(rows):
+            self.bad_cells.setdefault(channel, Tally()).add_all(rows)
+
     def bad_cell(self, channel: str, row: int | None, count: int = 1) -> None:
         """Counts cells that could not be read; their rows stay."""
         self.bad_cells.setdefault(channel, Tally()).add(row, count)

@@ -30,7 +30,6 @@ from telemetry.formats.reader import (
 )
 from telemetry.formats.vbo_header import VboHeader, parse_header
 from telemetry.streams.channels import CHANNELS, TIMESTAMP
-from telemetry.streams.tally import MAX_NAMED_ROWS
 
 SATELLITE_BITS = 0x3F
 """`sats` adds 64 for the brake trigger and 128 for differential correction."""
@@ -275,11 +274,8 @@ class _Rows:
         for index in range(self.width):
             values, wrong = parse_float(strings.column(index).combine_chunks())
             columns[str(index)] = values
-            count = pc.sum(wrong).as_py() or 0
-            if count and index in kept:
-                for row in rows.filter(wrong).slice(0, MAX_NAMED_ROWS).to_pylist():
-                    self.findings.bad_cell(kept[index], row)
-                self.findings.bad_cell(kept[index], None, max(0, count - MAX_NAMED_ROWS))
+            if index in kept:
+                self.findings.bad_cells_at(kept[index], rows.filter(wrong))
         return pa.table(columns)
 
     def _batch(self, table: pa.Table, rows: pa.Int64Array) -> pa.RecordBatch:
