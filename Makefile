@@ -42,7 +42,8 @@ faults: setup ## every fault of the table at length, then a soak of random ones 
 bench: .bench-venv/.ready ## speed and memory beside other programs (NAME=csv for one)
 	@PYTHONPATH=layers/core/python .bench-venv/bin/python -m tests.benchmarks $(NAME)
 
-fuzz: setup ## damaged recordings against every reader, then made-up calls against the API (SECONDS=60 for each)
+fuzz: setup ## new examples for the property tests, damaged recordings, made-up calls against the API (SECONDS=60 for each)
+	@$(BIN)/python -m pytest -n 2 --hypothesis-profile=default -m hypothesis tests/unit
 	@PYTHONPATH=layers/core/python $(BIN)/python -m tests.fuzz $(if $(filter command line,$(origin SECONDS)),$(SECONDS))
 	@PYTHONPATH=layers/core/python $(BIN)/python -m tests.fuzz_api $(if $(filter command line,$(origin SECONDS)),--seconds $(SECONDS))
 

@@ -1,3 +1,9 @@
 """Fixtures that several kinds of tests share, each in the plugin named after the server it starts."""
 
+from hypothesis import settings
+
 pytest_plugins = ["tests.postgres", "tests.localstack", "tests.house", "tests.api", "tests.stack"]
+
+# The same commit gives the same result; `make fuzz` looks for new examples (`--hypothesis-profile=default`).
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
