@@ -1,0 +1,1 @@
+"""The page of infra/page: its vendored libraries, how it is served on this machine, and how it is published."""
