@@ -2,7 +2,8 @@
 
 import httpx
 
-from infra.local.stack import API_PREFIX, Stack
+from infra.local.client.requests import API_PREFIX
+from infra.local.stack import Stack
 from tests.fuzz_api import fuzz
 
 

@@ -192,8 +192,8 @@ def test_migrations_lie_in_their_function(target: Target) -> None:
 
 def test_a_changed_source_builds_anew(target: Target, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     root = tmp_path / "root"
-    for folder in ("functions/worker", "infra/build", "layers/core/python", "requirements"):
-        (root / folder).mkdir(parents=True)
+    for path in ("functions/worker", "infra/build", "layers/core/python", "requirements"):
+        (root / path).mkdir(parents=True)
     for lock in ("base.txt", "arrow.txt"):
         (root / "requirements" / lock).write_text("")
     source, shared = root / "functions/worker/app.py", root / "layers/core/python/shared.py"

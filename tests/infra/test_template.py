@@ -272,11 +272,16 @@ def test_alarms_tell_somebody() -> None:
     )
 
 
+def _common_name(certificate: dict[str, Any]) -> str:
+    """Of the subject, as `ssl` gives it: a tuple of names, each a tuple of one pair."""
+    return str(dict(part[0] for part in certificate["subject"])["commonName"])
+
+
 def test_certificates_are_each_regions_own_and_good_for_years(tmp_path: Path) -> None:
     files = sorted((ROOT / "layers/core/certificates/rds").glob("*.pem"))
     assert len(files) > 20
     for file in files:
         certificates = ssl.create_default_context(cafile=str(file)).get_ca_certs()
-        names = {dict(part[0] for part in certificate["subject"])["commonName"] for certificate in certificates}
+        names = {_common_name(certificate) for certificate in certificates}
         assert names == {f"Amazon RDS {file.stem} Root CA {kind} G1" for kind in ("RSA2048", "RSA4096", "ECC384")}
         assert all(int(str(certificate["notAfter"]).split()[3]) > 2050 for certificate in certificates)

@@ -101,7 +101,13 @@ def test_no_query_trusts_another_to_have_looked_at_the_owner(api: ApiClient) -> 
             if ":owner_user_id" not in query.sql or query.name in ("create_upload", "create_session", "list_sessions"):
                 continue
             for one in (upload_id, session_id):
-                given = {"id": one, "ids": [one], "session_id": one, "name": "mine now", "owner_user_id": "owner-2"}
+                given: dict[str, Any] = {
+                    "id": one,
+                    "ids": [one],
+                    "session_id": one,
+                    "name": "mine now",
+                    "owner_user_id": "owner-2",
+                }
                 given |= {"multipart_id": "mine", "most": 1}
                 used = {name: value for name, value in given.items() if re.search(rf":{name}\b", query.sql)}
                 assert api.house.database.run(query, **used) == [], query.name

@@ -14,6 +14,7 @@ from telemetry import queue
 from telemetry.domain.owner import Owner
 from telemetry.domain.states import JobType
 from telemetry.gate import set_gate
+from telemetry.laps.found import find_laps
 from telemetry.pipeline import detect_laps
 from telemetry.services import Services
 from tests.api import ApiClient
@@ -152,7 +153,7 @@ def test_another_owners_session_and_one_at_work_are_refused(api: ApiClient) -> N
 def test_a_line_given_while_laps_are_found_is_not_lost(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     session_id = ready(api)
     api.call("sessions_gate", session_id, body=FAR_AWAY)
-    find_laps, seen = detect_laps.find_laps, 0
+    seen = 0
 
     def while_another_comes(*arguments: Any, **named: Any) -> Any:
         nonlocal seen

@@ -163,11 +163,12 @@ def test_a_transaction_of_one_statement_takes_two_round_trips(
     insert("one")
     waits: list[object] = []
     handle_messages = pg8000.native.Connection.handle_messages
-    monkeypatch.setattr(
-        pg8000.native.Connection,
-        "handle_messages",
-        lambda connection, context: (waits.append(context), handle_messages(connection, context))[1],
-    )
+
+    def watched(connection: pg8000.native.Connection, context: object) -> object:
+        waits.append(context)
+        return handle_messages(connection, context)
+
+    monkeypatch.setattr(pg8000.native.Connection, "handle_messages", watched)
     insert("two")
     assert len(waits) == 2
 

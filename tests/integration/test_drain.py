@@ -11,6 +11,7 @@ from telemetry.pipeline import execute
 from telemetry.pipeline.drain import drain
 from telemetry.pipeline.outcome import Outcome
 from telemetry.pipeline.step import Completion, Progress, Work
+from telemetry.pipeline.steps import STEPS
 from telemetry.services import Services
 from tests.house import LIFE_MS, Finalised, House
 
@@ -61,7 +62,7 @@ def test_a_completion_that_fails_hands_out_nothing(house: House, monkeypatch: py
         return complete
 
     monkeypatch.setattr(queue, "complete_and_claim", watched)
-    monkeypatch.setattr(execute, "STEPS", execute.STEPS | {JobType.ARTIFACT_VALIDATE: refused})
+    monkeypatch.setattr(execute, "STEPS", {**STEPS, JobType.ARTIFACT_VALIDATE: refused})
     job = queue.claim(house.database, "test")
     assert job is not None
     executed = execute.execute(

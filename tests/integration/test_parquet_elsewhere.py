@@ -42,7 +42,9 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_readmes_query_over_every_session(bucket: Path) -> None:
     text = (ROOT / "infra" / "README.md").read_text()
     (query,) = re.findall(r"```sql\n(SELECT.+?)```", text, re.DOTALL)
-    rows = duckdb.sql(query.replace("s3://BUCKET", str(bucket))).to_arrow_table().to_pylist()
+    found = duckdb.sql(query.replace("s3://BUCKET", str(bucket)))
+    assert found is not None
+    rows = found.to_arrow_table().to_pylist()
     assert [row["session"] for row in rows] == [f"session-{number}" for number in range(len(FORMATS))]
     for row in rows:
         assert 1190 <= row["points"] <= 1200
@@ -53,11 +55,13 @@ def test_the_readmes_query_over_every_session(bucket: Path) -> None:
 def test_types_and_units_arrive(bucket: Path) -> None:
     files = f"{bucket}/datasets/*/*/*/*/*/gnss_pvt.parquet"
     types = dict(
-        duckdb.sql(f"SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM read_parquet('{files}'))").fetchall()
+        duckdb.execute(
+            f"SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM read_parquet('{files}'))"
+        ).fetchall()
     )
     assert types["timestamp"] == "TIMESTAMP WITH TIME ZONE"
     assert types["latitude_deg"] == "DOUBLE"
     assert types["speed_mps"] == "FLOAT"
     assert types["flags"] == "UINTEGER"
-    schema = duckdb.sql(f"SELECT DISTINCT decode(key) FROM parquet_kv_metadata('{files}')").fetchall()
+    schema = duckdb.execute(f"SELECT DISTINCT decode(key) FROM parquet_kv_metadata('{files}')").fetchall()
     assert ("telemetry",) in schema

@@ -136,7 +136,7 @@ def test_zip_passes_over_what_is_no_recording(tmp_path: Path) -> None:
 
 def test_streamed_zip_with_sizes_after_the_data(tmp_path: Path) -> None:
     out = Unseekable()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:  # type: ignore[call-overload]
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("track.csv", TEXT)
     data = bytes(out.data)
     assert unpacked(data, tmp_path) == (TEXT, "", "zip")

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -84,11 +85,11 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> StubReader:
     return stub
 
 
-def run(directory: Path, raw: bytes = RAW, name: str = "a.stub", **options: object) -> Canonical:
-    return canonicalise(io.BytesIO(raw), Origin(name), directory=directory, **options)  # type: ignore[arg-type]
+def run(directory: Path, raw: bytes = RAW, name: str = "a.stub", **options: Any) -> Canonical:
+    return canonicalise(io.BytesIO(raw), Origin(name), directory=directory, **options)
 
 
-def failure(directory: Path, raw: bytes = RAW, **options: object) -> TelemetryError:
+def failure(directory: Path, raw: bytes = RAW, **options: Any) -> TelemetryError:
     with pytest.raises(TelemetryError) as caught:
         run(directory, raw, **options)
     assert not list(directory.iterdir())

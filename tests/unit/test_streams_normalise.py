@@ -51,7 +51,7 @@ def seconds(table: pa.Table) -> list[float]:
 
 
 def flags(table: pa.Table) -> list[int]:
-    return table["flags"].to_pylist()
+    return list(table["flags"].to_pylist())
 
 
 def rejected(judgement: Judgement) -> dict[str, tuple[int, list[int]]]:

@@ -128,8 +128,14 @@ def test_disorder_within_the_window_costs_no_second_pass(tmp_path: Path, monkeyp
 
 @pytest.mark.usefixtures("small")
 def test_few_runs_are_merged_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    merged, seen = ordering._merged, []
-    monkeypatch.setattr(ordering, "_merged", lambda runs, schema: seen.append(len(runs)) or merged(runs, schema))
+    merged = ordering._merged
+    seen: list[int] = []
+
+    def watched(runs: list[Any], schema: pa.Schema) -> Any:
+        seen.append(len(runs))
+        return merged(runs, schema)
+
+    monkeypatch.setattr(ordering, "_merged", watched)
     written(tmp_path / "a.parquet", in_batches(SHUFFLED, 100))
     assert len(seen) > 10
     assert max(seen) <= ordering.MERGED_RUNS

@@ -130,10 +130,15 @@ class Findings:
 class Reader(Protocol):
     """One format. Adding a format is one module with one such object, and its place in `recognition.READERS`."""
 
-    name: str
-    """Short and stable, for example ``gpx``; stored with the artifact."""
-    title: str
-    """For people, for example ``GPX``."""
+    @property
+    def name(self) -> str:
+        """Short and stable, for example ``gpx``; stored with the artifact."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """For people, for example ``GPX``."""
+        ...
 
     def recognise(self, head: bytes, origin: Origin) -> Recognition | None:
         """Claims the file, or not, from its first bytes (up to 64 KiB, uncompressed)."""
