@@ -35,6 +35,7 @@ from infra.local.handover import take_over
 from infra.local.issuer import TokenRefused, TokenVerifier, scopes
 from infra.local.lambda_environment import LambdaFunction
 from infra.local.local_files import LocalFiles
+from infra.local.page_files import PageFiles
 from infra.local.template import Cors, Route, Template, read_template
 
 LOG = logging.getLogger("gateway")
@@ -51,10 +52,17 @@ class _Match:
 
 
 class Gateway:
-    """An HTTP API: routes, JWT authorizer, CORS, limits."""
+    """An HTTP API: routes, JWT authorizer, CORS, limits. And before it the page, where there is one."""
 
-    def __init__(self, template: Template, verifier: TokenVerifier, functions: list[LambdaFunction]) -> None:
+    def __init__(
+        self,
+        template: Template,
+        verifier: TokenVerifier,
+        functions: list[LambdaFunction],
+        page: PageFiles | None = None,
+    ) -> None:
         self._cors = template.cors
+        self._page = page
         self._verifier = verifier
         # API Gateway prefers literal segments to `{parameter}` (`{` sorts after letters and digits), and any of these
         # to `{rest+}`.
@@ -70,6 +78,9 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI entry for every path of the API."""
         http = HttpRequest(scope, receive)
+        if self._page is not None and (file := self._page.answer(http)) is not None:
+            await file(scope, receive, send)
+            return
         request_id = str(uuid.uuid4())
         origin = http.headers.get("origin")
         if http.method == "OPTIONS":
@@ -250,7 +261,8 @@ def application(template: Template, functions: list[LambdaFunction], settings: d
         routes.append(HttpRoute("/_local/files/{target:path}", files.serve, methods=["GET", "PUT", "OPTIONS"]))
     application = Starlette(routes=routes)
     # Not as a route, whose pattern would let no line break pass.
-    application.router.default = Gateway(template, verifier, functions)
+    page = PageFiles(**settings["page"]) if "page" in settings else None  # which the gateway's own tests leave out
+    application.router.default = Gateway(template, verifier, functions, page)
     return application
 
 

@@ -67,7 +67,7 @@ class LocalFiles:
             response = _error(503, "ServiceUnavailable")
         if request.headers.get("origin") and "*" in self._cors.origins:
             response.headers["access-control-allow-origin"] = "*"
-            response.headers["access-control-expose-headers"] = "ETag"
+            response.headers["access-control-expose-headers"] = "ETag, Content-Range, Content-Length, Accept-Ranges"
         return response
 
     async def _put(self, request: Request, target: str, query: str) -> Response:

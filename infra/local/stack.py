@@ -28,11 +28,14 @@ from infra.local.lock import StackLock
 from infra.local.postgres import Postgres
 from infra.local.process import ROOT, ChildProcess, StackError, base_environment, default_directory
 from infra.local.template import read_template
+from infra.web.policy import origin
 
 Backend = Literal["s3", "local"]
 _STORAGE_STACK = "telemetry-local"
 _RAW_BUCKET = "TELEMETRY_OBJECT_STORAGE_RAW_BUCKET"
 _CANONICAL_BUCKET = "TELEMETRY_OBJECT_STORAGE_CANONICAL_BUCKET"
+# The page's token ends with the stack, whose keys sign it: nobody reloads the page because a day went by.
+_PAGE_TOKEN_S = 365 * 24 * 3600
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -89,6 +92,11 @@ class Stack:
     def api_url(self) -> str:
         """Address of the API, with its prefix."""
         return f"{self._root_url}{API_PREFIX}"
+
+    @property
+    def page_url(self) -> str:
+        """Address of the page."""
+        return f"{self._root_url}/"
 
     @property
     def s3_url(self) -> str:
@@ -180,6 +188,11 @@ class Stack:
                 "uploadEventQueueUrl": self.outputs["UploadEventQueueUrl"],
                 "issuer": self._issuer.discovery(),
                 "keys": self._issuer.key_set(),
+                "page": {
+                    "api_prefix": API_PREFIX,
+                    "token": self.token(lifetime_s=_PAGE_TOKEN_S),
+                    "connect": sorted({origin(self.s3_url), self._root_url}),
+                },
             }
         )
         gateway.send(line)

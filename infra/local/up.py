@@ -77,6 +77,7 @@ def _introduce(console: Console, stack: Stack, token: str, seconds: float) -> No
     console.print(
         f"""Up after {seconds:.1f} s. Ctrl-C ends it.
 
+  Page         {stack.page_url}
   API          {stack.api_url}
   Objects      {objects} ({kept})
   S3 and SQS   {stack.s3_url}   AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1
