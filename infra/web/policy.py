@@ -36,18 +36,19 @@ HEADERS = {
 NOT_SERVED = frozenset({"screenshots"})
 
 
-def content_security_policy(connect: Iterable[str]) -> str:
+def content_security_policy(connect: Iterable[str], pictures: Iterable[str] = ()) -> str:
     """The page's Content-Security-Policy (W3C CSP Level 3).
 
     Parameters
     ----------
     connect : origins that it may call besides its own: the API's, the file store's, the issuer's.
+    pictures : origins of map tiles; none by default.
     """
     directives = {
         "default-src": ["'self'"],
         "script-src": ["'self'", "'wasm-unsafe-eval'"],  # SHA-256 is WebAssembly
         "style-src": ["'self'"],
-        "img-src": ["'self'", "data:", "blob:"],
+        "img-src": ["'self'", "data:", "blob:", *pictures],
         "connect-src": ["'self'", *connect],
         "object-src": ["'none'"],
         "base-uri": ["'none'"],
