@@ -41,9 +41,10 @@ def apart() -> Work:
 
     def work() -> int:
         ended = 0
-        while (job := queue.claim(database, "bench")) is not None:
+        claims = queue.Claims("bench")
+        while (job := claims.take(database)) is not None:
             with database.transaction() as transaction:
-                queue.complete(transaction, job)
+                queue.complete_and_claim(transaction, job)
             ended += 1
         return ended
 
@@ -60,9 +61,11 @@ def fused() -> Work:
 
     def work() -> int:
         ended = 0
-        job = queue.claim(database, "bench")
+        claims = queue.Claims("bench")
+        job = claims.take(database)
         while job is not None:
-            job = queue.complete_and_claim(database, job, successor=None, worker="bench")
+            claims.took(job)
+            job = queue.complete_and_claim(database, job, claim=claims.next()) or claims.take(database)
             ended += 1
         return ended
 

@@ -20,6 +20,10 @@ _NOT_PASSED_ON = {"connection", "transfer-encoding", "expect", "keep-alive", "co
 _UNAVAILABLE = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Reduce your request rate</Message></Error>"
 
 
+# By which the server says that it has done what it was asked (PostgreSQL manual, "Message Formats").
+_READY_FOR_QUERY = b"Z\x00\x00\x00\x05"
+
+
 @dataclass
 class _Plan:
     fault: StorageFault
@@ -248,10 +252,14 @@ class DatabaseProxy:
         self._end(pair)
 
     def _answers(self, pair: _Pair) -> None:
+        swallowed = b""
         with contextlib.suppress(OSError):
             while data := pair.server.recv(65536):
                 if pair.swallow:
-                    break
+                    swallowed += data
+                    if _READY_FOR_QUERY in swallowed:
+                        break
+                    continue
                 pair.client.sendall(data)
         self._end(pair)
 

@@ -20,7 +20,7 @@ from functions.sessions import app as sessions
 from functions.uploads import app as uploads
 from infra.local.postgres import Postgres, named_url
 from migrations.run import migrate
-from telemetry import janitor
+from telemetry import janitor, queue
 from telemetry.services import Services
 from telemetry.settings import DatabaseSettings, Settings
 from tests.api import Answer, ApiClient
@@ -124,12 +124,39 @@ def test_answer_to_a_commit_lost(crew: Crew, proxy: DatabaseProxy, job_type: str
     worker.go_on()
     worker.wait_done()
     assert proxy.injected.total() == 1
-    assert worker.outcomes()["lost" if done else "retried"] == 1
+    assert worker.outcomes()["retried"] == (0 if done else 1)
+    assert worker.outcomes()["lost"] == 0
     at_rest(crew, SOURCES)
     assert crew.house.session(made)["status"] == "READY"
     attempts = {job["job_type"]: job["attempt_count"] for job in crew.house.jobs(made)}
     assert attempts.pop(job_type) == (1 if done else 2)
     assert set(attempts.values()) == {1}
+
+
+def test_the_job_that_a_commit_claimed_is_taken_up_though_its_answer_was_lost(crew: Crew, proxy: DatabaseProxy) -> None:
+    made = [crew.house.finalised(CSV + b"\n" * number) for number in range(3)]
+    worker = crew.stopped_at("in_completing_transaction@artifact_validate", environment=behind(proxy))
+    proxy.lose_answer(b"COMMIT")
+    worker.go_on()
+    worker.wait_done()
+    assert proxy.injected.total() == 1
+    assert worker.outcomes() == {"succeeded": 15}
+    at_rest(crew, SOURCES)
+    for one in made:
+        assert crew.house.session(one)["status"] == "READY"
+        assert {job["attempt_count"] for job in crew.house.jobs(one)} == {1}
+
+
+def test_a_claim_whose_answer_was_lost_is_taken_up(crew: Crew, proxy: DatabaseProxy) -> None:
+    made = crew.house.finalised(CSV)
+    distant = Services(Settings.from_environment({**crew.environment, **behind(proxy)})).database
+    proxy.lose_answer(b"a worker of its own/")
+    job = queue.claim(distant, "a worker of its own")
+    distant.close()
+    assert proxy.injected.total() == 1
+    assert job is not None
+    (row,) = crew.house.jobs(made)
+    assert (row["status"], row["locked_by"], row["attempt_count"]) == ("RUNNING", job.locked_by, 1)
 
 
 def test_a_finalise_whose_commit_was_answered_to_nobody_is_asked_again(

@@ -73,7 +73,9 @@ class Machine(RuleBasedStateMachine):
 
         def write(transaction: Transaction) -> None:
             successor = following(job.job_type, self.house.services.settings)
-            following_job.append(queue.complete_and_claim(transaction, job, successor=successor, worker="worker"))
+            following_job.append(
+                queue.complete_and_claim(transaction, job, successor=successor, claim=queue.Claims("worker").next())
+            )
             self._step(transaction, job)
 
         self._fenced(job, write)

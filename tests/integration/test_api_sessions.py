@@ -329,7 +329,7 @@ def test_cancel_stops_a_worker_at_its_next_write(api: ApiClient) -> None:
         cancelled = api.call("sessions_cancel", session_id)
         assert (cancelled.status, cancelled.json["status"]) == (200, "cancelled")
     with pytest.raises(queue.LeaseLost), api.house.database.transaction() as transaction:
-        queue.complete(transaction, job)
+        queue.complete_and_claim(transaction, job)
     assert api.house.drain().outcomes == {}
     assert api.call("sessions_get", session_id).json["status"] == "cancelled"
     assert api.call("sessions_retry", session_id).json["code"] == "SESSION_STATE_CONFLICT"
@@ -427,7 +427,7 @@ def test_delete_while_a_worker_holds_the_job(api: ApiClient) -> None:
     assert set(tables(api).values()) == {0}
     assert api.house.raw_paths() == set()
     with pytest.raises(queue.LeaseLost), api.house.database.transaction() as transaction:
-        queue.complete(transaction, job)
+        queue.complete_and_claim(transaction, job)
         queue.enqueue(transaction, job.run_id, JobType.ARTIFACT_CLASSIFY, {})
     assert set(tables(api).values()) == {0}
 
@@ -467,7 +467,7 @@ def test_a_completion_under_way_is_waited_for(api: ApiClient, verb: str) -> None
 
     comer = threading.Thread(target=come_between)
     with house.database.transaction() as transaction:
-        queue.complete(transaction, job)
+        queue.complete_and_claim(transaction, job)
         comer.start()
         deadline = time.monotonic() + 10
         waiting = (

@@ -19,16 +19,16 @@ CSV = b"timestamp,lat,lon\n" + b"".join(b"2024-05-01T10:00:%02dZ,52.0%d,-1.0\n" 
 
 
 @pytest.fixture
-def counted_claims(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The workers of the claims that are statements of their own."""
-    claims: list[str] = []
-    claim = queue.claim
+def counted_claims(monkeypatch: pytest.MonkeyPatch) -> list[queue.Claims]:
+    """Whose claims are statements of their own, one for each."""
+    claims: list[queue.Claims] = []
+    take = queue.Claims.take
 
-    def counted(runner: Any, worker: str) -> queue.Job | None:
-        claims.append(worker)
-        return claim(runner, worker)
+    def counted(mine: queue.Claims, runner: Any) -> queue.Job | None:
+        claims.append(mine)
+        return take(mine, runner)
 
-    monkeypatch.setattr(queue, "claim", counted)
+    monkeypatch.setattr(queue.Claims, "take", counted)
     return claims
 
 
@@ -36,7 +36,7 @@ def statuses(house: House, made: Finalised) -> list[tuple[str, str, int]]:
     return [(job["job_type"], job["status"], job["attempt_count"]) for job in house.jobs(made)]
 
 
-def test_completions_claim_while_others_wait(house: House, counted_claims: list[str]) -> None:
+def test_completions_claim_while_others_wait(house: House, counted_claims: list[queue.Claims]) -> None:
     made = [house.finalised(CSV + b"\n" * number) for number in range(4)]
     assert house.drain().outcomes == {Outcome.SUCCEEDED: 20}
     for one in made:
@@ -66,7 +66,7 @@ def test_a_completion_that_fails_hands_out_nothing(house: House, monkeypatch: py
     job = queue.claim(house.database, "test")
     assert job is not None
     executed = execute.execute(
-        house.services, job, remaining_ms=lambda: LIFE_MS, whole_life=True, next_worker=lambda: "test"
+        house.services, job, remaining_ms=lambda: LIFE_MS, whole_life=True, next_claim=queue.Claims("test").next
     )
     assert (executed.outcome, executed.next_job) == (Outcome.RETRIED, None)
     assert [taken.run_id for taken in seen if taken] == [second.run_id]

@@ -1,5 +1,6 @@
 """The queue: claims, fences, retries, rescues, and what they cost when a million jobs have finished."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -46,6 +47,11 @@ def new_job(database: Database, **payload: Any) -> UUID:
     run_id = new_run(database)
     with database.transaction() as transaction:
         return queue.enqueue(transaction, run_id, JobType.PARSE_RAW, payload)
+
+
+def claim_of(worker: str) -> queue.Claim:
+    """A claim of its own."""
+    return queue.Claims(worker).next()
 
 
 def claimed(database: Database, worker: str = "worker") -> Job:
@@ -154,7 +160,7 @@ def test_a_run_has_at_most_one_live_job_of_a_type(database: Database) -> None:
     assert caught.value.constraint == "telemetry_jobs_one_live_per_run_and_type"
     job = claimed(database)
     with database.transaction() as transaction:
-        queue.complete(transaction, job)
+        queue.complete_and_claim(transaction, job)
         queue.enqueue(transaction, run_id, job.job_type, {})
 
 
@@ -162,9 +168,8 @@ def test_a_run_has_at_most_one_live_job_of_a_type(database: Database) -> None:
 
 VERBS: dict[str, Callable[[Transaction, Job], object]] = {
     "heartbeat": queue.heartbeat,
-    "complete": queue.complete,
     "complete_and_claim": lambda transaction, job: queue.complete_and_claim(
-        transaction, job, successor=JobType.DETECT_LAPS, worker="worker"
+        transaction, job, successor=JobType.DETECT_LAPS, claim=claim_of("worker")
     ),
     "retry_later": lambda transaction, job: queue.retry_later(transaction, job, ERROR),
     "fail": lambda transaction, job: queue.fail(transaction, job, ERROR),
@@ -190,7 +195,7 @@ def cancelled(database: Database, job: Job) -> None:
 
 def completed(database: Database, job: Job) -> None:
     with database.transaction() as transaction:
-        queue.complete(transaction, job)
+        queue.complete_and_claim(transaction, job)
 
 
 def deleted(database: Database, job: Job) -> None:
@@ -224,17 +229,102 @@ def test_every_part_of_the_fence_counts(database: Database, part: str) -> None:
             act(transaction, replace(job, **{part: wrong[part]}))
     assert row_of(database, waiting)["status"] == "QUEUED"
     with database.transaction() as transaction:
-        queue.complete(transaction, job)
+        queue.complete_and_claim(transaction, job)
+
+
+# The claims of one worker, one after the other
+
+
+def put_off(database: Database, job_id: UUID) -> None:
+    """As after a failed attempt, until `make_due`."""
+    database.run(query("UPDATE telemetry_jobs SET next_retry_at = now() + interval '1 hour' WHERE id = :id"), id=job_id)
+
+
+def test_a_worker_goes_on_from_its_last_job_and_looks_at_all_of_them_now_and_then(database: Database) -> None:
+    now = 100.0
+    claims = queue.Claims("worker", clock=lambda: now)
+    older, first, second, third, fourth = (new_job(database) for _ in range(5))
+    put_off(database, older)
+    job = claims.take(database)
+    assert job is not None
+    assert job.id == first
+    make_due(database)
+    now += queue.FULL_LOOK_S * 0.9
+    job = complete_and_claim(database, job, claim=claims.next())
+    assert job is not None
+    assert job.id == second
+    claims.took(job)
+    now += queue.FULL_LOOK_S * 0.2
+    taken = [claims.take(database) for _ in range(3)]
+    assert [job and job.id for job in taken] == [older, third, fourth]
+
+
+def test_nothing_due_is_said_only_after_a_look_at_all(database: Database) -> None:
+    claims = queue.Claims("worker", clock=lambda: 0.0)
+    older, newer = new_job(database), new_job(database)
+    put_off(database, older)
+    for expected in (newer, older):
+        job = claims.take(database)
+        assert job is not None
+        assert job.id == expected
+        make_due(database)
+    assert claims.take(database) is None
+
+
+def test_a_transaction_left_open_does_not_slow_the_claims_of_a_worker(
+    database: Database, database_settings: DatabaseSettings
+) -> None:
+    """Blocks touched instead of time measured: every job claimed meanwhile keeps its entry in the index."""
+    claims = queue.Claims("worker", clock=lambda: 0.0)
+    claim = load("jobs")["claim"]
+    with connect(database_settings) as held, connect(database_settings) as sql:
+        # In another order than they lie in, so that each entry leads to another block.
+        sql.run(
+            """WITH session AS (
+                   INSERT INTO telemetry_sessions (tenant_id, owner_user_id, name)
+                   SELECT 'anna', 'anna', 'a' FROM generate_series(1, 2000) RETURNING id
+               ), run AS (
+                   INSERT INTO telemetry_processing_runs (session_id, pipeline_version) SELECT id, '1' FROM session
+                   RETURNING id
+               )
+               INSERT INTO telemetry_jobs (run_id, job_type, created_at)
+               SELECT id, 'parse_raw', now() - random() * interval '1 hour' FROM run"""
+        )
+        sql.run("VACUUM ANALYZE telemetry_jobs")
+        held.run("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        held.run("SELECT count(*) FROM telemetry_jobs")
+        assert claims.take(database) is not None
+        blocks(sql, claim, parameters(claims.next()))
+        at_first = blocks(sql, claim, parameters(claims.next()))
+        sql.run(
+            """UPDATE telemetry_jobs SET status = 'RUNNING', locked_at = now(), locked_by = 'others'
+               WHERE id IN (SELECT id FROM telemetry_jobs WHERE status = 'QUEUED' ORDER BY created_at LIMIT 1900)"""
+        )
+        assert claims.take(database) is not None
+        assert blocks(sql, claim, parameters(claim_of("a new worker"))) > at_first + 1000, "what the others are spared"
+        assert blocks(sql, claim, parameters(claims.next())) <= at_first + 8
+        held.run("ROLLBACK")
+
+
+def parameters(claim: queue.Claim) -> dict[str, Any]:
+    """A claim as the query's parameters."""
+    return {"locked_by": claim.locked_by, "since": claim.since}
 
 
 # Completing and claiming the next in one
 
 
 def complete_and_claim(
-    database: Database, job: Job, successor: JobType | None = None, worker: str | None = "worker"
+    database: Database,
+    job: Job,
+    successor: JobType | None = None,
+    worker: str | None = "worker",
+    claim: queue.Claim | None = None,
 ) -> Job | None:
     with database.transaction() as transaction:
-        return queue.complete_and_claim(transaction, job, successor=successor, worker=worker)
+        return queue.complete_and_claim(
+            transaction, job, successor=successor, claim=claim or (None if worker is None else claim_of(worker))
+        )
 
 
 def test_a_completion_enqueues_the_successor_and_claims_the_oldest_due_job(database: Database) -> None:
@@ -298,7 +388,7 @@ def test_a_lost_completion_does_nothing_even_without_a_transaction_to_undo_it(da
     wrong: dict[str, Any] = {"locked_by": "worker/another-claim", "attempt_count": 2, "id": uuid4()}
     with pytest.raises(LeaseLost):
         queue.complete_and_claim(
-            database, replace(job, **{part: wrong[part]}), successor=JobType.DETECT_LAPS, worker="worker"
+            database, replace(job, **{part: wrong[part]}), successor=JobType.DETECT_LAPS, claim=claim_of("worker")
         )
     assert database.run(everything) == before
 
@@ -310,7 +400,7 @@ def test_a_completion_rolled_back_hands_out_nothing(database: Database) -> None:
     everything = query("SELECT * FROM telemetry_jobs ORDER BY created_at")
     before = database.run(everything)
     with pytest.raises(KeyError), database.transaction() as transaction:
-        taken = queue.complete_and_claim(transaction, job, successor=JobType.DETECT_LAPS, worker="worker")
+        taken = queue.complete_and_claim(transaction, job, successor=JobType.DETECT_LAPS, claim=claim_of("worker"))
         assert taken is not None
         raise KeyError
     assert database.run(everything) == before
@@ -323,7 +413,7 @@ def test_a_job_claimed_by_an_open_completion_is_stepped_over(database: Database,
     job, theirs = claimed(database), claimed(other)
     first, second = new_job(database), new_job(database)
     with other.transaction() as transaction:
-        taken = queue.complete_and_claim(transaction, theirs, successor=None, worker="slow")
+        taken = queue.complete_and_claim(transaction, theirs, claim=claim_of("slow"))
         assert taken is not None
         assert taken.id == first
         mine = complete_and_claim(database, job)
@@ -375,7 +465,10 @@ def test_a_heartbeat_renews_the_lease(database: Database) -> None:
 
 @pytest.mark.parametrize(
     ("end", "status", "error"),
-    [("complete", "SUCCEEDED", (None, None)), ("fail", "FAILED", ("STORAGE_UNAVAILABLE", "GET answered 503"))],
+    [
+        ("complete_and_claim", "SUCCEEDED", (None, None)),
+        ("fail", "FAILED", ("STORAGE_UNAVAILABLE", "GET answered 503")),
+    ],
 )
 def test_a_job_that_ended_is_no_longer_held(
     database: Database, end: str, status: str, error: tuple[str | None, str | None]
@@ -390,16 +483,38 @@ def test_a_job_that_ended_is_no_longer_held(
     assert (row["locked_at"], row["locked_by"], row["next_retry_at"]) == (None, None, None)
 
 
+@pytest.mark.parametrize("commits", [True, False])
+def test_a_completion_whose_commit_is_on_its_way_is_waited_for(
+    database: Database, other: Database, database_settings: DatabaseSettings, commits: bool
+) -> None:
+    new_job(database)
+    job = claimed(database)
+    found: list[bool] = []
+    thread = threading.Thread(target=lambda: found.append(queue.completed(other, job)))
+    with contextlib.suppress(KeyError), connect(database_settings) as watcher, database.transaction() as completion:
+        queue.complete_and_claim(completion, job)
+        thread.start()
+        deadline = time.monotonic() + 10
+        while not watcher.run("SELECT 1 FROM pg_locks WHERE NOT granted"):
+            assert time.monotonic() < deadline, "nobody waited for the completion"
+        if not commits:
+            raise KeyError
+    thread.join(10)
+    assert found == [commits]
+    assert not queue.completed(database, replace(job, attempt_count=2))
+    assert not queue.completed(database, replace(job, id=uuid4()))
+
+
 def test_completion_and_successor_are_one(database: Database) -> None:
     new_job(database)
     job = claimed(database)
     with pytest.raises(KeyError), database.transaction() as transaction:
-        queue.complete(transaction, job)
+        queue.complete_and_claim(transaction, job)
         queue.enqueue(transaction, job.run_id, JobType.DETECT_LAPS, job.payload)
         raise KeyError
     assert row_of(database, job.id)["status"] == "RUNNING"
     with database.transaction() as transaction:
-        queue.complete(transaction, job)
+        queue.complete_and_claim(transaction, job)
         queue.enqueue(transaction, job.run_id, JobType.DETECT_LAPS, job.payload)
     assert claimed(database).job_type is JobType.DETECT_LAPS
 
@@ -514,7 +629,7 @@ def test_a_rescue_steps_over_a_completion_that_is_open(database: Database, other
     job = claimed(database)
     age(database, job, 100)
     with other.transaction() as completion:
-        queue.complete(completion, job)
+        queue.complete_and_claim(completion, job)
         assert queue.rescue(database, 60) == []
     assert row_of(database, job_id)["status"] == "SUCCEEDED"
 
@@ -548,7 +663,7 @@ def test_a_cancel_also_ends_the_successor_that_a_completion_enqueues_meanwhile(
 
     thread = threading.Thread(target=cancel)
     with connect(database_settings) as watcher, database.transaction() as completion:
-        queue.complete(completion, job)
+        queue.complete_and_claim(completion, job)
         queue.enqueue(completion, job.run_id, JobType.DETECT_LAPS, {})
         thread.start()
         deadline = time.monotonic() + 10
@@ -614,10 +729,11 @@ def test_finished_jobs_cost_nothing(database: Database, database_settings: Datab
 FENCED = "telemetry_jobs_pkey"
 PLANNED = {
     "heartbeat": FENCED,
-    "complete": FENCED,
     "retry_later": FENCED,
     "fail": FENCED,
+    "state": FENCED,
     "claim": "telemetry_jobs_claim_idx",
+    "claimed": "telemetry_jobs_rescue_idx",
     "complete_and_claim": "telemetry_jobs_claim_idx",
     "rescue": "telemetry_jobs_rescue_idx",
     "depth": "telemetry_jobs_claim_idx",
@@ -627,6 +743,7 @@ PLANNED = {
 WRITTEN_ROWS = {"complete_and_claim": 3}
 PARAMETERS: dict[str, Any] = {
     "next_locked_by": "worker/claim",
+    "since": None,
     "successor": "detect_laps",
     "lease_s": 60.0,
     "batch": 100,

@@ -25,7 +25,7 @@ TABLES = ("sessions", "artifacts", "devices", "processing_runs", "jobs", "datase
 # Run for an event of the store, which knows no owner, and by the worker: never for a caller of the API.
 NOT_OF_THE_API = {"upload_of_object", "record_receipt"} | {
     *("insert_laps", "delete_laps", "gate_of_session", "lock_gate_of_session", "set_summary"),
-    *("claim", "complete_and_claim", "heartbeat", "complete", "retry_later", "fail", "rescue", "depth"),
+    *("claim", "claimed", "state", "complete_and_claim", "heartbeat", "retry_later", "fail", "rescue", "depth"),
 }
 API_QUERIES = {
     query.name: query

@@ -1,10 +1,12 @@
-"""The verbs over telemetry_jobs: claim, heartbeat, complete (and claim the next), retry, fail, cancel, rescue.
+"""The verbs over telemetry_jobs: claim, heartbeat, complete and claim the next, retry, fail, cancel, rescue.
 
 A job belongs to the worker that claimed it until its lease passes. Every later write carries the fence (id, status,
 locked_by, attempt_count) and raises `LeaseLost` when it changes nothing. Rows of runs, sessions and artifacts are
 not touched here; their use cases follow in the same transaction, in the lock order job, run, session, artifact.
 """
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +17,9 @@ from telemetry.database.queries import load
 from telemetry.domain.states import JobStatus, JobType
 from telemetry.errors import Code, TelemetryError
 
+FULL_LOOK_S = 5.0
+"""For at most so long a worker looks for jobs only behind the one that it took last."""
+
 
 class LeaseLost(Exception):
     """The job is no longer this worker's: rescued, cancelled or deleted meanwhile. Roll back, discard, go on."""
@@ -22,7 +27,8 @@ class LeaseLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A claimed job. `locked_by` and `attempt_count` are its fence; `payload` names what to work on."""
+    """A claimed job. `locked_by` and `attempt_count` are its fence; `payload` names what to work on; `created_at` is
+    its place in the order of claims."""
 
     id: UUID
     run_id: UUID
@@ -31,6 +37,7 @@ class Job:
     attempt_count: int
     max_attempts: int
     locked_by: str
+    created_at: datetime
 
     @property
     def is_last_attempt(self) -> bool:
@@ -61,18 +68,71 @@ class Depth:
     oldest_due_s: float
 
 
-def claim(runner: Runner, worker: str) -> Job | None:
-    """Takes the oldest due job, or gives None when there is none.
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claim to be made. `locked_by` is of this claim alone, so that it can be asked for when its answer was lost;
+    jobs created before `since` are not looked at, None looks at all."""
+
+    locked_by: str
+    since: datetime | None = None
+
+
+class Claims:
+    """The claims of one worker, one after the other, each for the oldest due job.
+
+    While somebody's transaction stays open, PostgreSQL keeps the index entries of all jobs claimed meanwhile, and a
+    claim that begins at the oldest walks over every one of them. So a worker goes on from the job that it took last,
+    and begins at the oldest again every `FULL_LOOK_S`, and before it says that nothing is due. What came due behind it
+    in between (a retry, a commit that took long) is taken then, as if it had been committed that much later.
 
     Parameters
     ----------
     worker : who works here, for people who read the table; a fresh id per claim is added, as a dead worker's name
         may come back.
     """
-    rows = runner.run(load("jobs")["claim"], locked_by=_claim_id(worker))
-    if not rows:
-        return None
-    return Job(**_typed(rows[0]))
+
+    def __init__(self, worker: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._worker = worker
+        self._clock = clock
+        self._since: datetime | None = None
+        self._looked_at = clock()
+
+    def next(self) -> Claim:
+        """A claim of its own id, from the job taken last on, or of all."""
+        now = self._clock()
+        if now - self._looked_at >= FULL_LOOK_S:
+            self._since, self._looked_at = None, now
+        return Claim(f"{self._worker}/{uuid4()}", self._since)
+
+    def took(self, job: Job) -> None:
+        """The next claim goes on from here."""
+        self._since = job.created_at
+
+    def take(self, runner: Runner) -> Job | None:
+        """Claims the oldest due job, or gives None when there is none at all.
+
+        Raises
+        ------
+        TelemetryError : DATABASE_UNAVAILABLE; where only the answer was lost, the job is given all the same.
+        """
+        claim = self.next()
+        job = _take(runner, claim)
+        if job is None and claim.since is not None:
+            job = _take(runner, Claim(claim.locked_by))
+        if job is not None:
+            self.took(job)
+        return job
+
+
+def claim(runner: Runner, worker: str) -> Job | None:
+    """Takes the oldest due job, or gives None when there is none: a single claim, as `Claims` makes many."""
+    return Claims(worker).take(runner)
+
+
+def claimed(runner: Runner, claim: Claim) -> Job | None:
+    """The job that a claim took whose answer was lost; None when it took none, or has lost it since."""
+    rows = runner.run(load("jobs")["claimed"], locked_by=claim.locked_by)
+    return Job(**_typed(rows[0])) if rows else None
 
 
 def heartbeat(runner: Runner, job: Job) -> None:
@@ -85,17 +145,9 @@ def heartbeat(runner: Runner, job: Job) -> None:
     _fenced(runner, "heartbeat", job)
 
 
-def complete(transaction: Transaction, job: Job) -> None:
-    """Ends the job as SUCCEEDED.
-
-    Raises
-    ------
-    LeaseLost : the job is no longer ours.
-    """
-    _fenced(transaction, "complete", job)
-
-
-def complete_and_claim(runner: Runner, job: Job, *, successor: JobType | None, worker: str | None) -> Job | None:
+def complete_and_claim(
+    runner: Runner, job: Job, *, successor: JobType | None = None, claim: Claim | None = None
+) -> Job | None:
     """Ends the job as SUCCEEDED, enqueues its successor, and takes the oldest due job: one statement, one fence.
 
     The next job is the worker's only once the transaction has committed; rolled back, it is due as before. A worker
@@ -106,7 +158,7 @@ def complete_and_claim(runner: Runner, job: Job, *, successor: JobType | None, w
     ----------
     successor : type of the job that follows in the same run, with the same payload. It is not claimed here, even
         when nothing else is due.
-    worker : as for `claim`; None to take no further job.
+    claim : the claim to be made; None to take no further job.
 
     Raises
     ------
@@ -118,9 +170,19 @@ def complete_and_claim(runner: Runner, job: Job, *, successor: JobType | None, w
         "complete_and_claim",
         job,
         successor=successor,
-        next_locked_by=None if worker is None else _claim_id(worker),
+        next_locked_by=None if claim is None else claim.locked_by,
+        since=None if claim is None else claim.since,
     )
     return None if row["id"] is None else Job(**_typed(row))
+
+
+def completed(runner: Runner, job: Job) -> bool:
+    """True when this attempt did complete its job, though the answer to the COMMIT was lost.
+
+    A COMMIT that is still on its way is waited for, as long as a statement may take.
+    """
+    rows = runner.run(load("jobs")["state"], id=job.id)
+    return bool(rows) and rows[0] == {"status": JobStatus.SUCCEEDED, "attempt_count": job.attempt_count}
 
 
 def enqueue(transaction: Transaction, run_id: UUID, job_type: JobType, payload: dict[str, Any]) -> UUID:
@@ -192,8 +254,15 @@ def depth(runner: Runner) -> Depth:
     return Depth(**runner.run(load("jobs")["depth"])[0])
 
 
-def _claim_id(worker: str) -> str:
-    return f"{worker}/{uuid4()}"
+def _take(runner: Runner, claim: Claim) -> Job | None:
+    try:
+        rows = runner.run(load("jobs")["claim"], locked_by=claim.locked_by, since=claim.since)
+    except TelemetryError:
+        # Perhaps the claim was made, and only its answer lost.
+        if (job := claimed(runner, claim)) is None:
+            raise
+        return job
+    return Job(**_typed(rows[0])) if rows else None
 
 
 def _fenced(runner: Runner, name: str, job: Job, **parameters: Any) -> Row:

@@ -56,17 +56,19 @@ def drain(
     worker = worker or f"{socket.gethostname()}:{os.getpid()}"
     drained = Drained()
 
-    def next_worker() -> str | None:
-        return worker if remaining_ms() >= life_ms * _BEGIN_SHARE else None
+    claims = queue.Claims(worker)
 
-    job = queue.claim(services.database, worker)
+    def may_begin() -> bool:
+        return remaining_ms() >= life_ms * _BEGIN_SHARE
+
+    job = claims.take(services.database)
     while job is not None:
         executed = execute(
             services,
             job,
             remaining_ms=lambda: remaining_ms() - margin_ms,
             whole_life=remaining_ms() >= life_ms * _WHOLE_SHARE,
-            next_worker=next_worker,
+            next_claim=lambda: claims.next() if may_begin() else None,
         )
         drained.outcomes[executed.outcome] += 1
         logger.info(
@@ -74,9 +76,11 @@ def drain(
             extra={"job_id": str(job.id), "job_type": str(job.job_type), "outcome": str(executed.outcome)},
         )
         job = executed.next_job
-        if job is None and (name := next_worker()) is not None:
+        if job is not None:
+            claims.took(job)
+        elif may_begin():
             # The attempt failed, or nothing was due but its own successor, which a completion does not claim.
-            job = queue.claim(services.database, name)
+            job = claims.take(services.database)
     depth = queue.depth(services.database)
     drained.due, drained.oldest_due_s = depth.due, depth.oldest_due_s
     if depth.due:

@@ -25,7 +25,7 @@ class Executed:
     next_job: queue.Job | None = None
 
 
-def _nobody() -> None:
+def _none() -> None:
     """Claims no further job."""
 
 
@@ -35,7 +35,7 @@ def execute(
     *,
     remaining_ms: Callable[[], int],
     whole_life: bool,
-    next_worker: Callable[[], str | None] = _nobody,
+    next_claim: Callable[[], queue.Claim | None] = _none,
 ) -> Executed:
     """Runs the job's step and records how it ended. No store is called while a transaction is open.
 
@@ -44,8 +44,8 @@ def execute(
     remaining_ms : time left for the step.
     whole_life : True when the attempt began with a worker's life before it. If that is not enough, no later attempt
         has more: the job fails with PROCESSING_TIMEOUT instead of being tried again.
-    next_worker : asked once the step has succeeded: who claims the next due job in the completing transaction; None
-        when no further job is to be begun.
+    next_claim : asked once the step has succeeded: the claim that the completing transaction makes; None when no
+        further job is to be begun.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def execute(
     failpoint("after_claim", job.job_type)
     try:
         try:
-            next_job = _attempt(services, job, remaining_ms, next_worker)
+            next_job = _attempt(services, job, remaining_ms, next_claim)
         except queue.LeaseLost:
             raise
         except OutOfTime:
@@ -74,7 +74,7 @@ def execute(
 
 
 def _attempt(
-    services: Services, job: queue.Job, remaining_ms: Callable[[], int], next_worker: Callable[[], str | None]
+    services: Services, job: queue.Job, remaining_ms: Callable[[], int], next_claim: Callable[[], queue.Claim | None]
 ) -> queue.Job | None:
     progress = Progress(services.database, job, lease_s=services.settings.lease_s, remaining_ms=remaining_ms)
     work = load_work(services.database, job)
@@ -82,12 +82,18 @@ def _attempt(
     # Work on a run that has succeeded, as finding laps at another line, is the last link of no chain.
     chained = work.run_status is not RunStatus.SUCCEEDED
     successor = following(job.job_type, services.settings) if chained else None
-    worker = next_worker()
-    with services.database.transaction() as transaction:
-        # Row locks in the order job, run, session, artifact, as everywhere.
-        next_job = queue.complete_and_claim(transaction, job, successor=successor, worker=worker)
-        complete(transaction)
-        failpoint("in_completing_transaction", job.job_type)
+    claim = next_claim()
+    try:
+        with services.database.transaction() as transaction:
+            # Row locks in the order job, run, session, artifact, as everywhere.
+            next_job = queue.complete_and_claim(transaction, job, successor=successor, claim=claim)
+            complete(transaction)
+            failpoint("in_completing_transaction", job.job_type)
+    except TelemetryError:
+        # Perhaps only the answer to the COMMIT was lost: then the job is done, and the next one is ours.
+        if not queue.completed(services.database, job):
+            raise
+        return None if claim is None else queue.claimed(services.database, claim)
     return next_job
 
 

@@ -2,11 +2,13 @@
 -- locked_by and attempt_count. The database's clock is the only clock.
 
 -- name: claim
--- Takes the oldest job that is due, steps over those that another worker holds, and counts the attempt.
+-- Takes the oldest job that is due, steps over those that another worker holds, and counts the attempt. Where since is
+-- given, those created before are passed over unseen.
 WITH due AS (
     SELECT id
     FROM telemetry_jobs
     WHERE status = 'QUEUED' AND (next_retry_at IS NULL OR next_retry_at <= now())
+        AND created_at >= coalesce(CAST(:since AS timestamptz), '-infinity')
     ORDER BY created_at
     FOR UPDATE SKIP LOCKED
     LIMIT 1
@@ -19,19 +21,26 @@ SET status = 'RUNNING',
     next_retry_at = NULL
 FROM due
 WHERE job.id = due.id
-RETURNING job.id, job.run_id, job.job_type, job.payload, job.attempt_count, job.max_attempts, job.locked_by;
+RETURNING job.id, job.run_id, job.job_type, job.payload, job.attempt_count, job.max_attempts, job.locked_by,
+    job.created_at;
+
+-- name: claimed
+-- The job that a claim took, while it still holds it.
+SELECT id, run_id, job_type, payload, attempt_count, max_attempts, locked_by, created_at
+FROM telemetry_jobs
+WHERE (status = 'RUNNING') IS TRUE AND locked_by = :locked_by;
+
+-- name: state
+-- What became of a job, once whoever writes it has ended.
+SELECT status, attempt_count
+FROM telemetry_jobs
+WHERE id = :id
+FOR SHARE;
 
 -- name: heartbeat
 -- Renews the lease of a job that makes progress.
 UPDATE telemetry_jobs
 SET locked_at = now()
-WHERE id = :id AND status = 'RUNNING' AND locked_by = :locked_by AND attempt_count = :attempt_count
-RETURNING id;
-
--- name: complete
--- Ends a job that succeeded.
-UPDATE telemetry_jobs
-SET status = 'SUCCEEDED', locked_at = NULL, locked_by = NULL
 WHERE id = :id AND status = 'RUNNING' AND locked_by = :locked_by AND attempt_count = :attempt_count
 RETURNING id;
 
@@ -54,6 +63,7 @@ due AS (
     SELECT id
     FROM telemetry_jobs
     WHERE status = 'QUEUED' AND (next_retry_at IS NULL OR next_retry_at <= now())
+        AND created_at >= coalesce(CAST(:since AS timestamptz), '-infinity')
         AND CAST(:next_locked_by AS text) IS NOT NULL AND EXISTS (SELECT FROM done)
     ORDER BY created_at
     FOR UPDATE SKIP LOCKED
@@ -68,7 +78,8 @@ claimed AS (
         next_retry_at = NULL
     FROM due
     WHERE job.id = due.id
-    RETURNING job.id, job.run_id, job.job_type, job.payload, job.attempt_count, job.max_attempts, job.locked_by
+    RETURNING job.id, job.run_id, job.job_type, job.payload, job.attempt_count, job.max_attempts, job.locked_by,
+        job.created_at
 )
 SELECT claimed.* FROM done LEFT JOIN claimed ON true;
 
