@@ -1,5 +1,6 @@
 """What template.yaml says of functions, routes, queues and schedules, so that nothing local has a list of its own."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,10 +89,11 @@ def read_template(path: Path = ROOT / "template.yaml") -> Template:
     defaults = document["Globals"]["Function"]
     api = next(r["Properties"] for r in resources.values() if r["Type"] == "AWS::Serverless::HttpApi")
     authorizer = api["Auth"]["Authorizers"][api["Auth"]["DefaultAuthorizer"]]
+    routes = _routes(api["DefinitionBody"]["paths"], tuple(authorizer["AuthorizationScopes"]))
     cors = api["CorsConfiguration"]
     return Template(
         functions=tuple(
-            _function(name, defaults | entry["Properties"], authorizer, path.parent)
+            _function(name, defaults | entry["Properties"], routes.get(name, ()), path.parent)
             for name, entry in resources.items()
             if entry["Type"] == "AWS::Serverless::Function"
         ),
@@ -112,16 +114,24 @@ def read_outputs(path: Path = ROOT / "infra" / "storage.yaml") -> set[str]:
     return set(yaml.load(path.read_text(), Loader=_Loader)["Outputs"])  # noqa: S506 as above
 
 
-def _function(name: str, properties: Mapping[str, Any], authorizer: Mapping[str, Any], root: Path) -> Function:
-    routes, queues, schedules = [], [], []
+def _routes(paths: Mapping[str, Any], default_scopes: tuple[str, ...]) -> dict[str, tuple[Route, ...]]:
+    """Each function's routes, by the function's name."""
+    found: dict[str, tuple[Route, ...]] = {}
+    for path, operations in paths.items():
+        for name, operation in operations.items():
+            uri = operation["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]
+            (function,) = re.findall(r"\$\{(\w+)\.(?:Arn|Alias)\}", uri)
+            method = "ANY" if name == "x-amazon-apigateway-any-method" else name.upper()
+            scopes = None if operation.get("security") == [{"NONE": []}] else default_scopes
+            found[function] = (*found.get(function, ()), Route(method, path, scopes))
+    return found
+
+
+def _function(name: str, properties: Mapping[str, Any], routes: tuple[Route, ...], root: Path) -> Function:
+    queues, schedules = [], []
     for event_name, event in properties.get("Events", {}).items():
         detail = event["Properties"]
         match event["Type"]:
-            case "HttpApi":
-                auth = detail.get("Auth", {})
-                scopes = auth.get("AuthorizationScopes", authorizer.get("AuthorizationScopes", []))
-                open_to_all = auth.get("Authorizer") == "NONE"
-                routes.append(Route(detail["Method"].upper(), detail["Path"], None if open_to_all else tuple(scopes)))
             case "SQS":
                 queues.append(
                     QueueSource(
@@ -140,7 +150,7 @@ def _function(name: str, properties: Mapping[str, Any], authorizer: Mapping[str,
         handler=properties["Handler"],
         timeout_s=int(properties["Timeout"]),
         memory_mb=int(properties["MemorySize"]),
-        routes=tuple(routes),
+        routes=routes,
         queues=tuple(queues),
         schedules=tuple(schedules),
     )

@@ -57,9 +57,7 @@ def deployed(directory: Path, database: DatabaseSettings) -> Iterator[Deployed]:
         environment={
             "PYTHONPATH": str(ROOT),
             "RUNTIME_PYTHON": interpreter(target),
-            # HTTP APIs and custom resources are not in the community edition; its older engine leaves them out, and
-            # reads what stands behind a condition that is false only then as a mistake when it is one.
-            "CFN_IGNORE_UNSUPPORTED_RESOURCE_TYPES": "1",
+            # Its newer engine wants what stands behind a false condition, where only such resources ask for it.
             "PROVIDER_OVERRIDE_CLOUDFORMATION": "engine-legacy",
         },
     )
@@ -81,6 +79,7 @@ def deployed(directory: Path, database: DatabaseSettings) -> Iterator[Deployed]:
         parameters = {
             "Architecture": target.architecture,
             "AuthIssuer": "https://issuer.example.com",
+            "HttpApi": "false",
             "Network": "none",
             "Database": "existing",
             "DatabaseHost": database.host,
@@ -89,6 +88,7 @@ def deployed(directory: Path, database: DatabaseSettings) -> Iterator[Deployed]:
             "DatabaseUser": database.user,
             "DatabaseAuth": "secret",
             "DatabaseSecretArn": secret["ARN"],
+            "MigrateOnDeploy": "false",
             "AwsEndpoint": server.endpoint,
             "AddressingStyle": "path",
             "Observability": "false",

@@ -190,8 +190,9 @@ def test_functions_are_what_was_decided() -> None:
         assert properties["Architectures"] == [{"Ref": "Architecture"}]
         assert properties["LoggingConfig"]["LogGroup"]["Ref"] in of_type("AWS::Logs::LogGroup")
         assert "ReservedConcurrentExecutions" in properties, name
-        depends = root()["Resources"][name].get("DependsOn")
-        assert depends == (None if name in ("MigrateFunction", "DocsFunction") else "Migrations"), name
+        tags = {tag["Key"]: tag["Value"] for tag in properties["Tags"]}
+        waits = {"Fn::If": ["Migrate", {"Fn::GetAtt": ["Migrations", "current"]}, "by-hand"]}
+        assert tags.get("schema") == (None if name in ("MigrateFunction", "DocsFunction") else waits), name
     for name in ("UploadsFunction", "SessionsFunction"):
         assert functions()[name]["SnapStart"]["ApplyOn"] == {"Fn::If": ["FromSnapshot", "PublishedVersions", "None"]}
     for group in of_type("AWS::Logs::LogGroup").values():
@@ -220,6 +221,54 @@ def test_the_newest_migration_is_deployed() -> None:
     newest = max(path.stem for path in (ROOT / "migrations" / "versions").glob("[0-9]*.py"))
     named = root()["Resources"]["Migrations"]["Properties"]["Revision"]
     assert named == newest, f"template.yaml: Migrations must name {newest}, or a deployment would not apply it"
+
+
+def test_only_the_api_may_call_what_it_calls() -> None:
+    (api,) = of_type("AWS::ApiGatewayV2::Api").values()
+    uris = {
+        operation["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]
+        for operations in api["Body"]["paths"].values()
+        for operation in operations.values()
+    }
+    called = {name for uri in uris for name in re.findall(r"\$\{(\w+)\.Arn\}(?::live)?/", uri)}
+    assert called == {"UploadsFunction", "SessionsFunction", "DocsFunction"}
+    allowed = set()
+    for properties in of_type("AWS::Lambda::Permission").values():
+        if properties["Principal"] == "apigateway.amazonaws.com":
+            assert properties["SourceArn"]["Fn::Sub"].endswith(":${Api}/*")
+            allowed.add(properties["FunctionName"]["Ref"].removesuffix("Aliaslive"))
+            aliased = properties["FunctionName"]["Ref"].endswith("Aliaslive")
+            assert aliased == any(f"${{{properties['FunctionName']['Ref'][:-9]}.Arn}}:live/" in uri for uri in uris)
+    assert allowed == called
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kinds"),
+    [
+        ("HttpApi", "false", "AWS::ApiGatewayV2::"),
+        ("MigrateOnDeploy", "false", "Custom::"),
+        ("Network", "none", "infra/network.yaml"),
+        ("Database", "existing", "infra/database.yaml"),
+        ("Observability", "false", "infra/observability.yaml"),
+    ],
+)
+def test_what_an_emulator_lacks_can_be_left_out(name: str, value: str, kinds: str) -> None:
+    """cfn-lint sees to it that nothing which stays refers to it."""
+    resources = [
+        resource
+        for resource in transformed()["Resources"].values()
+        if kinds in resource["Type"] or kinds in json.dumps(resource.get("Properties", {}).get("TemplateURL", ""))
+    ]
+    assert resources
+    assert value in root()["Parameters"][name]["AllowedValues"]
+    for resource in resources:
+        condition = root()["Conditions"][resource["Condition"]]
+        if "Fn::Not" in condition:
+            assert condition == {"Fn::Not": [{"Fn::Equals": [{"Ref": name}, value]}]}
+        else:
+            asked, wanted = condition["Fn::Equals"]
+            assert asked == {"Ref": name}
+            assert wanted != value
 
 
 @pytest.mark.parametrize("name", NESTED)

@@ -26,6 +26,15 @@ Resources:
   Api:
     Type: AWS::Serverless::HttpApi
     Properties:
+      DefinitionBody:
+        paths:
+          /things/{thingId}:
+            x-amazon-apigateway-any-method: &echo
+              x-amazon-apigateway-integration: &echo-integration {uri: !Sub "functions/${Echo.Alias}/invocations"}
+          /things/literal: {get: *echo}
+          /open/{rest+}: {get: {security: [{NONE: []}], x-amazon-apigateway-integration: *echo-integration}}
+          /slow: {get: {x-amazon-apigateway-integration: {uri: !Sub "functions/${Slow.Arn}/invocations"}}}
+          /count: {get: {x-amazon-apigateway-integration: {uri: !Sub "functions/${Counter.Arn}/invocations"}}}
       Auth:
         DefaultAuthorizer: Owner
         Authorizers:
@@ -42,23 +51,15 @@ Resources:
     Type: AWS::Serverless::Function
     Properties:
       CodeUri: echo
-      Events:
-        Any: {Type: HttpApi, Properties: {Method: ANY, Path: "/things/{thingId}"}}
-        Literal: {Type: HttpApi, Properties: {Method: GET, Path: /things/literal}}
-        Open: {Type: HttpApi, Properties: {Method: GET, Path: "/open/{rest+}", Auth: {Authorizer: NONE}}}
   Slow:
     Type: AWS::Serverless::Function
     Properties:
       CodeUri: slow
       Timeout: 1
-      Events:
-        Slow: {Type: HttpApi, Properties: {Method: GET, Path: /slow}}
   Counter:
     Type: AWS::Serverless::Function
     Properties:
       CodeUri: counter
-      Events:
-        Count: {Type: HttpApi, Properties: {Method: GET, Path: /count}}
 """
 ECHO = """
 import json
