@@ -2,6 +2,10 @@
 
 from hypothesis import settings
 
+from infra.local.layer_modules import hide_numpy
+
+hide_numpy()
+
 pytest_plugins = ["tests.postgres", "tests.localstack", "tests.house", "tests.api", "tests.stack"]
 
 # The same commit gives the same result; `make fuzz` looks for new examples (`--hypothesis-profile=default`).

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from infra.local.layer_modules import hide_numpy
 from infra.local.process import StackError
 from infra.local.template import Function
 
@@ -48,6 +49,7 @@ class LambdaFunction:
     """
 
     def __init__(self, function: Function, *, environments: int, region: str = "us-east-1") -> None:
+        hide_numpy()
         self.function = function
         self._region = region
         self._may_run = threading.BoundedSemaphore(environments)

@@ -103,6 +103,11 @@ def test_upload_look_fetch_and_delete(stack: Stack, tmp_path: Path) -> None:
     assert "gnss_pvt" in err
     terminal.run("track", ready, "-o", "track.geojson")
     assert json.loads((tmp_path / "track.geojson").read_text())["features"]
+    assert "drive.svg  1,250 points, 4 laps" in terminal.run("plot", ready, "-o", "drive.svg")[0]
+    picture = (tmp_path / "drive.svg").read_text()
+    assert "best 0:43.313 (lap 3)" in picture
+    failed = next(session["sessionId"] for session in listed if session["status"] == "failed")
+    assert "CSV_NO_TIME_COLUMN" in terminal.run("plot", failed, code=Exit.FAILED)[1]
 
     assert "Evening [ride]" in terminal.run("rename", ready, "Evening [ride]")[0]
     _, err = terminal.run("cancel", ready, code=Exit.FAILED)

@@ -1,5 +1,7 @@
 """`telemetry VERB …`: reads the command line, finds the API, does what the verb says, and gives its exit code."""
 
+import contextlib
+import functools
 import os
 import signal
 import sys
@@ -12,8 +14,9 @@ from rich.console import Console
 
 from infra.local import access
 from infra.local.client import Client, ClientError
+from infra.local.command.desk import Desk, exit_of
 from infra.local.command.parser import Exit, parser
-from infra.local.command.verbs import VERBS, Desk, exit_of
+from infra.local.command.verbs import VERBS
 from infra.local.process import default_directory
 
 _PIPE_WIDTH = 200
@@ -26,21 +29,36 @@ def main(arguments: Sequence[str] | None = None, *, transport: httpx.BaseTranspo
     out = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
     err = Console(highlight=False, markup=False, emoji=False, stderr=True)
     stopping = threading.Event()
-    try:
-        found = access.find(given.url, given.token, environment=os.environ, directory=default_directory())
-        with Client(found.url, found.token, stopping=stopping, transport=transport) as client:
-            desk = Desk(client, out, err, stopping)
+    with contextlib.ExitStack() as opened:
+
+        @functools.cache
+        def connect() -> Client:
             try:
-                return int(VERBS[given.verb](desk, given))
+                found = access.find(given.url, given.token, environment=os.environ, directory=default_directory())
+                return opened.enter_context(Client(found.url, found.token, stopping=stopping, transport=transport))
             except ClientError as error:
-                desk.explain(error)
-                return int(exit_of(error))
-    except ClientError as error:
-        err.print(f"{error.message}\n  {error.remedy}", style="red", soft_wrap=True)
-        return int(Exit.NOT_SIGNED_IN if error.code else Exit.USAGE)
-    except KeyboardInterrupt:
-        err.print("Interrupted. The same command goes on where this one stopped.")
-        return int(Exit.INTERRUPTED)
+                raise NoAccess(error) from None
+
+        desk = Desk(connect, out, err, stopping)
+        try:
+            return int(VERBS[given.verb](desk, given))
+        except NoAccess as missing:
+            err.print(f"{missing.error.message}\n  {missing.error.remedy}", style="red", soft_wrap=True)
+            return int(Exit.NOT_SIGNED_IN if missing.error.code else Exit.USAGE)
+        except ClientError as error:
+            desk.explain(error)
+            return int(exit_of(error))
+        except KeyboardInterrupt:
+            err.print("Interrupted. The same command goes on where this one stopped.")
+            return int(Exit.INTERRUPTED)
+
+
+class NoAccess(Exception):
+    """No API, or no token for it; `error` says what to set."""
+
+    def __init__(self, error: ClientError) -> None:
+        super().__init__(error.message)
+        self.error = error
 
 
 def run() -> None:

@@ -99,6 +99,8 @@ def parser() -> argparse.ArgumentParser:
     track.add_argument("session", type=UUID, metavar="ID")
     track.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to (ID.geojson)")
 
+    _plot_options(verb("plot", "draw a session or a recording: track, speed, altitude, laps"))
+
     delete = verb("delete", "delete sessions for good, with all their files")
     delete.add_argument("sessions", nargs="+", type=UUID, metavar="ID")
     delete.add_argument("-y", "--yes", action="store_true", help="do not ask")
@@ -113,6 +115,16 @@ def parser() -> argparse.ArgumentParser:
 
     verb("devices", "list recording devices", json)
     return top
+
+
+def _plot_options(plot: argparse.ArgumentParser) -> None:
+    plot.add_argument("what", metavar="SESSION|FILE", help="a session's ID, a recording, or a canonical Parquet file")
+    plot.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="where to; its ending tells the format (NAME.png)"
+    )
+    plot.add_argument("--format", choices=("png", "svg"), help="where the ending does not tell it")
+    plot.add_argument("--over", choices=("time", "distance"), default="time", help="what the charts run along (time)")
+    plot.add_argument("--theme", choices=("light", "dark"), default="light", help="the ground (light)")
 
 
 def _number(text: str, lowest: int, highest: int) -> int:

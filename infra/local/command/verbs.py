@@ -1,90 +1,23 @@
 """The verbs of `telemetry`: each asks the client and shows the answer, as a table or as JSON."""
 
 import argparse
-import json
 import sys
-import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
-from rich.table import Table
 
-from infra.local.client import Client, ClientError, Interrupted, ServiceError, Step, StillProcessing, Unreachable
+from infra.local.client import ClientError, Interrupted, ServiceError, Step
 from infra.local.client.api import every_session
 from infra.local.command import words
+from infra.local.command.desk import Desk, exit_of, failure_of, make_folder
 from infra.local.command.parser import Exit
+from infra.local.command.plotting import plot
 from infra.local.command.sending import Result, Wish, send_all
 from telemetry.api import models
-from telemetry.errors import CATALOGUE, Code
-
-_ID_WIDTH = 36
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What a verb works with: the client, where results and where explanations go."""
-
-    client: Client
-    out: Console
-    err: Console
-    stopping: threading.Event
-
-    def json(self, value: Any) -> None:
-        """A result for machines."""
-        self.out.print(json.dumps(value, indent=2, ensure_ascii=False), soft_wrap=True)
-
-    def facts(self, facts: Iterable[tuple[str, str]]) -> None:
-        """Names and values, one a line."""
-        table = Table(show_header=False, box=None, padding=(0, 2, 0, 0), pad_edge=False)
-        table.add_column(style="dim", no_wrap=True)
-        table.add_column(overflow="fold")
-        for name, value in facts:
-            table.add_row(name, value)
-        self.out.print(table)
-
-    def table(self, headings: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, right: tuple[int, ...] = ()) -> None:
-        """Rows below headings; the columns `right` hold numbers."""
-        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-        for index, heading in enumerate(headings):
-            # An id is of use only as a whole.
-            width = _ID_WIDTH if index == 0 and heading != "lap" else None
-            table.add_column(heading, justify="right" if index in right else "left", no_wrap=True, min_width=width)
-        for row in rows:
-            table.add_row(*row)
-        if table.row_count:
-            self.out.print(table)
-        else:
-            self.err.print("None.")
-
-    def explain(self, error: ClientError, about: str = "") -> None:
-        """What went wrong, and what to do."""
-        code = f"{error.code}: " if error.code else ""
-        lines = [f"{about}: " * bool(about) + f"{code}{words.printable(error.message)}"]
-        if error.remedy:
-            lines.append(f"  {words.printable(error.remedy)}")
-        if isinstance(error, ServiceError) and error.status >= 500 and error.request_id:
-            lines.append(f"  Request {words.printable(error.request_id)}, for the people who run the service.")
-        self.err.print("\n".join(lines), style="red", soft_wrap=True)
-
-
-def exit_of(error: ClientError) -> Exit:
-    """The exit code that an error means."""
-    if isinstance(error, Interrupted):
-        return Exit.INTERRUPTED
-    if isinstance(error, StillProcessing):
-        return Exit.STILL_PROCESSING
-    if isinstance(error, Unreachable) or (isinstance(error, ServiceError) and error.status in (429, 502, 503, 504)):
-        return Exit.UNREACHABLE
-    if error.code in (Code.UNAUTHENTICATED, Code.FORBIDDEN):
-        return Exit.NOT_SIGNED_IN
-    return Exit.FAILED
 
 
 def upload(desk: Desk, given: argparse.Namespace) -> Exit:
@@ -133,13 +66,6 @@ def _verdict(desk: Desk, session: models.SessionDetail, about: str) -> Exit:
         desk.explain(failure_of(session.failure), about)
         return Exit.FAILED
     return Exit.FAILED if session.status == "cancelled" else Exit.DONE
-
-
-def failure_of(failure: models.Failure) -> ClientError:
-    """A failed session's reason, its remedy by itself."""
-    remedy = CATALOGUE[Code(failure.code)].remedy if failure.code in Code.__members__ else ""
-    message = failure.message.removesuffix(remedy).rstrip() or failure.message
-    return ClientError(message, remedy=remedy, code=failure.code)
 
 
 def sessions(desk: Desk, given: argparse.Namespace) -> Exit:
@@ -244,7 +170,7 @@ def download(desk: Desk, given: argparse.Namespace) -> Exit:
     if missing := set(given.stream or ()) - {dataset.stream for dataset in found}:
         there = ", ".join(sorted({dataset.stream for dataset in found}))
         raise ClientError(f"It has no stream {', '.join(sorted(missing))}.", remedy=f"It has {words.printable(there)}.")
-    _folder(given.output)
+    make_folder(given.output)
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), DownloadColumn())
     with Progress(*columns, console=desk.err, disable=not desk.err.is_terminal, transient=True) as progress:
         for dataset in chosen:
@@ -274,7 +200,7 @@ def track(desk: Desk, given: argparse.Namespace) -> Exit:
     if not found.features:
         raise ClientError("It has no track yet.", remedy="Look at it with `telemetry show`.")
     file: Path = given.output or Path(f"{given.session}.geojson")
-    _folder(file.parent)
+    make_folder(file.parent)
     try:
         file.write_text(found.model_dump_json(by_alias=True), "utf-8")
     except OSError as error:
@@ -282,13 +208,6 @@ def track(desk: Desk, given: argparse.Namespace) -> Exit:
     points = sum(len(feature.geometry.coordinates) for feature in found.features)
     desk.out.print(f"{file}  {points:,} points", soft_wrap=True)
     return Exit.DONE
-
-
-def _folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ClientError(f"{folder} cannot be made: {error.strerror}.") from None
 
 
 def delete(desk: Desk, given: argparse.Namespace) -> Exit:
@@ -379,5 +298,5 @@ def devices(desk: Desk, given: argparse.Namespace) -> Exit:
 
 VERBS: dict[str, Callable[[Desk, argparse.Namespace], Exit]] = {
     verb.__name__: verb
-    for verb in (upload, sessions, show, laps, download, track, delete, cancel, retry, rename, gate, devices)
+    for verb in (upload, sessions, show, laps, plot, download, track, delete, cancel, retry, rename, gate, devices)
 }
