@@ -16,8 +16,11 @@ import psutil
 import pytest
 
 from infra.local import access
-from infra.local.process import ROOT
+from infra.local.process import KILLED, ROOT
 from infra.local.stack import Stack
+
+LONGEST_S = 60
+"""Whatever takes longer hangs."""
 
 
 def _command(directory: Path, module: str = "infra.local.up", **more: str) -> dict[str, Any]:
@@ -41,7 +44,7 @@ def _up(directory: Path) -> Iterator[tuple[psutil.Popen, str]]:
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        process.wait(LONGEST_S)
         process.stdout.close()
 
 
@@ -64,7 +67,7 @@ def test_up_says_how_to_call_it_is_alone_and_ends_with_ctrl_c(tmp_path: Path) ->
         assert (directory / "sam-env.json").stat().st_mode & 0o077 == 0
 
         for module in ("infra.local.up", "infra.local.demo"):
-            second = subprocess.run(**_command(directory, module), capture_output=True, check=False, timeout=30)
+            second = subprocess.run(**_command(directory, module), capture_output=True, check=False, timeout=LONGEST_S)
             assert second.returncode == 1
             for expected in ("A local stack is running already", str(directory), "make up", str(process.pid), url):
                 assert expected in second.stderr
@@ -72,8 +75,8 @@ def test_up_says_how_to_call_it_is_alone_and_ends_with_ctrl_c(tmp_path: Path) ->
         children = process.children(recursive=True)
         assert len(children) >= 4  # LocalStack, PostgreSQL, gateway, poller
         process.send_signal(signal.SIGINT)
-        assert process.wait(15) == 0
-        assert _gone(children, seconds=2)
+        assert process.wait(LONGEST_S) == 0
+        assert _gone(children, seconds=LONGEST_S)
         assert not (directory / "lock").exists()
         assert not (directory / "api.json").exists()
 
@@ -89,8 +92,9 @@ def test_ctrl_c_while_it_starts_ends_at_once(tmp_path: Path) -> None:
     children = process.children(recursive=True)
     assert len(children) >= 4
     process.send_signal(signal.SIGINT)
-    assert process.wait(6) == 130  # less than the patience with a part that does not listen
-    assert _gone(children, seconds=2)
+    assert process.wait(LONGEST_S) == 130
+    assert _gone(children, seconds=LONGEST_S)
+    assert not [log for log in (directory / "logs").iterdir() if KILLED in log.read_text()], "every part listens"
     assert not (directory / "lock").exists()
 
 
@@ -100,21 +104,19 @@ def test_kill_9_leaves_no_process_and_no_lock(tmp_path: Path) -> None:
     with _up(directory) as (process, _):
         children = process.children(recursive=True)
         process.kill()
-        process.wait(5)
-        assert _gone(children, seconds=10)
-    started = time.monotonic()
+        process.wait(LONGEST_S)
+        assert _gone(children, seconds=LONGEST_S)
     with Stack(directory=directory, purpose="tests") as again:
         assert httpx.get(again.api_url + "/sessions", trust_env=False).status_code == 401
-    assert time.monotonic() - started < 60
 
 
 def test_a_part_that_dies_ends_the_rest_and_says_which(tmp_path: Path) -> None:
     with _up(tmp_path / "stack") as (process, _):
         children = process.children(recursive=True)
         next(child for child in children if "infra.local.poller" in child.cmdline()).kill()
-        assert process.wait(15) == 1
+        assert process.wait(LONGEST_S) == 1
         assert "poller ended with code" in process.stdout.read()
-        assert _gone(children, seconds=2)
+        assert _gone(children, seconds=LONGEST_S)
 
 
 def test_local_recordings_outlive_a_restart(tmp_path: Path) -> None:
@@ -139,7 +141,7 @@ def test_local_recordings_outlive_a_restart(tmp_path: Path) -> None:
 def test_a_taken_port_is_said(stack: Stack, tmp_path: Path) -> None:
     port = stack.api_url.split(":")[2].split("/")[0]
     taken = subprocess.run(
-        **_command(tmp_path / "stack", STACK_API_PORT=port), capture_output=True, check=False, timeout=30
+        **_command(tmp_path / "stack", STACK_API_PORT=port), capture_output=True, check=False, timeout=LONGEST_S
     )
     assert taken.returncode == 1
     assert f"Port {port} is taken" in taken.stderr
@@ -148,7 +150,10 @@ def test_a_taken_port_is_said(stack: Stack, tmp_path: Path) -> None:
 
 def test_a_wrong_backend_is_said(tmp_path: Path) -> None:
     wrong = subprocess.run(
-        **_command(tmp_path / "stack", TELEMETRY_STORAGE_BACKEND="tape"), capture_output=True, check=False, timeout=30
+        **_command(tmp_path / "stack", TELEMETRY_STORAGE_BACKEND="tape"),
+        capture_output=True,
+        check=False,
+        timeout=LONGEST_S,
     )
     assert wrong.returncode == 1
     assert "it takes s3 or local" in wrong.stderr
