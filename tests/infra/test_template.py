@@ -162,6 +162,24 @@ def test_no_wildcard_without_a_reason(name: str) -> None:
                 assert any(piece in json.dumps(statement) for piece in WILDCARDS), statement
 
 
+def test_the_network_lets_through_what_the_functions_may_ask_of_s3() -> None:
+    roles = of_type("AWS::IAM::Role").values()
+    asked = {action for role in roles for one in _statements(role) for action in _listed(one["Action"])}
+    endpoint = nested("network")["Resources"]["S3Endpoint"]["Properties"]["PolicyDocument"]
+    (ours,) = (one for one in _statements(endpoint) if one["Sid"] == "OurBuckets")
+    assert {action for action in asked if action.startswith("s3:")} == set(ours["Action"])
+
+
+def _listed(actions: str | list[str]) -> list[str]:
+    return [actions] if isinstance(actions, str) else actions
+
+
+@pytest.mark.parametrize("name", ["UploadsFunction", "ObjectCreatedFunction", "JanitorFunction"])
+def test_who_ends_uploads_in_parts_may(name: str) -> None:
+    policies = of_type("AWS::IAM::Role")[f"{name}Role"]["Policies"]
+    assert any("s3:AbortMultipartUpload" in _listed(one["Action"]) for one in _statements(policies))
+
+
 def test_one_role_per_function_and_no_managed_policy_but_the_usual() -> None:
     roles = [properties["Role"]["Fn::GetAtt"][0] for properties in functions().values()]
     assert len(set(roles)) == len(roles)
