@@ -231,7 +231,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not self.server.open.is_set():
             self.rfile.read(size // 4)
             self.server.stalled.set()
-            self.server.open.wait(30)
+            self.server.open.wait(60)
             self.close_connection = True
             return
         self.server.received = len(self.rfile.read(size))
@@ -271,9 +271,9 @@ def test_ctrl_c_leaves_an_upload_to_go_on_with(stalling: _Stalling, tmp_path: Pa
     file = tmp_path / "large.bin"
     file.write_bytes(bytes(64 << 20))  # more than the sockets between them hold
     process = terminal.start("upload", file)
-    assert stalling.stalled.wait(20)
+    assert stalling.stalled.wait(60)
     process.send_signal(number)
-    _, err = process.communicate(timeout=8)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == Exit.INTERRUPTED
     assert "goes on where this one stopped" in err
     assert len(terminal.remembered) == 1
