@@ -104,6 +104,17 @@ def test_two_messages_of_one_time_are_one_record() -> None:
     assert findings.rows_read == 6
 
 
+def test_two_fixes_of_one_time_each_split_in_two_stay_two() -> None:
+    body = definition(20, RECORD_LAYOUT[:3]) + definition(20, ((253, 4, 0x86), (3, 1, 0x02)), local=1)
+    for fix in range(2):
+        body += b"\0" + struct.pack("<Iii", START, 1000 + fix, 2000)
+        body += b"\1" + struct.pack("<IB", START, 100 + fix)
+    table, _ = read(fit_file(body))
+    assert seconds(table) == [0, 0]
+    assert table["heart_rate_bpm"].to_pylist() == [100, 101]
+    assert len(set(table["latitude_deg"].to_pylist())) == 2
+
+
 def test_developer_fields_carry_their_own_name_unit_and_scale() -> None:
     described = definition(206, ((0, 1, 2), (1, 1, 2), (2, 1, 2), (3, 8, 7), (8, 4, 7), (6, 1, 2)), local=2)
     described += b"\2" + struct.pack("<BBB8s4sB", 0, 7, 0x84, b"Stamina\0", b"kJ\0\0", 10)

@@ -373,6 +373,10 @@ def _merge_split_records(batch: pa.RecordBatch) -> pa.RecordBatch:
     if not pc.any(same).as_py():
         return batch
     starts = pc.invert(pa.concat_arrays([pa.array([False]), same]))
+    # Of several fixes of one time, each split in two, every fix stays: not more than two neighbours are joined.
+    index = pa.array(range(rows), pa.int64())
+    within = pc.subtract(index, pc.fill_null_forward(pc.if_else(starts, index, None)))
+    starts = pc.equal(pc.bit_wise_and(within, 1), 0)
     record = pc.cumulative_sum(starts.cast(pa.int64()))
     table = pa.table(batch.columns, names=names).append_column("record", record)
     merged = table.group_by("record", use_threads=False).aggregate([(name, "first") for name in names])
