@@ -106,7 +106,7 @@ def test_negative_nano_and_a_leap_second() -> None:
         (pvt(1, month=13), "no_time"),
         (pvt(1, flags=0x02), "no_fix"),
         (pvt(1, fix=0), "no_fix"),
-        (pvt(1, fix=5), "no_fix"),
+        (pvt(1, fix=5, flags=0), "no_fix"),
         (pvt(1, flags3=1), "no_fix"),
     ],
 )
@@ -124,6 +124,7 @@ def test_what_is_no_fix_is_rejected_with_its_reason(made: bytes, reason: str) ->
         (3, 1, "3d"),
         (4, 1, "3d"),
         (1, 1, "estimated"),
+        (5, 1, "time"),
         (3, 3, "dgnss"),
         (3, 0x43, "rtk_float"),
         (3, 0x83, "rtk_fixed"),

@@ -26,7 +26,8 @@ _PVT = struct.Struct("<4xH5BB4xi2BxB2i4xi2I8x3i2IHB")
 _VALID_DATE, _VALID_TIME = 1, 2
 _FIX_OK, _DIFFERENTIAL = 1, 2
 _INVALID_POSITION = 1
-_FIX_NAMES = {1: "estimated", 2: "2d", 3: "3d", 4: "3d"}
+_FIX_NAMES = {1: "estimated", 2: "2d", 3: "3d", 4: "3d", 5: "time"}
+"""A timing receiver that knows where it stands (5) gives that position, and says that its fix is good."""
 _CARRIER = {1: "rtk_float", 2: "rtk_fixed"}
 
 _EXTRA = (
