@@ -118,3 +118,44 @@ def test_times_in_front_of_their_places_take_little_room() -> None:
     assert times.read(9_999, 3).to_pylist() == [9_999 * 10**6, 10_000 * 10**6, 10_001 * 10**6]
     assert sum(len(packed) for *_, packed in times._blocks) < times.count // 10
     assert all(isinstance(packed, bytes) for *_, packed in times._blocks)
+
+
+def test_every_point_of_a_dated_placemark_counts() -> None:
+    points = "".join(f"<Point><coordinates>8.{n},47.{n}</coordinates></Point>" for n in range(2))
+    stamped = f"<Placemark><TimeStamp>{when(5)}</TimeStamp><MultiGeometry>{points}</MultiGeometry></Placemark>"
+    [batch], _ = read(f"{HEAD}{stamped}</kml>".encode())
+    assert batch.column("longitude_deg").to_pylist() == [8.0, 8.1]
+    assert batch.column("timestamp").to_pylist() == [START + timedelta(seconds=5)] * 2
+
+
+def test_the_time_of_a_view_is_not_the_time_of_its_placemark() -> None:
+    view = "<LookAt><gx:TimeStamp><when>1999-01-01T00:00:00Z</when></gx:TimeStamp></LookAt>"
+    [batch], _ = read(f"{HEAD}{PLACEMARK.replace('<Point>', view + '<Point>')}</kml>".encode())
+    assert batch.column("timestamp").to_pylist() == [START + timedelta(seconds=5)]
+
+
+def test_a_day_a_month_and_a_year_are_their_beginning() -> None:
+    point = "<Point><coordinates>8,47</coordinates></Point>"
+    texts = ("1997", "1997-07", " 1997-07-16 ", "1997-07-16Z", "97")
+    places = [f"<Placemark><TimeStamp><when>{text}</when></TimeStamp>{point}</Placemark>" for text in texts]
+    [batch], findings = read(f"{HEAD}{''.join(places)}</kml>".encode())
+    days = [(1997, 1, 1), (1997, 7, 1), (1997, 7, 16), (1997, 7, 16)]
+    assert batch.column("timestamp").to_pylist() == [*(datetime(*day, tzinfo=UTC) for day in days), None]
+    assert len(findings.inferred) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        ("<gx:Track><gx:coord>8 47</gx:coord></gx:Track>", Code.NO_TIME_DATA),
+        ("<gx:Track><gx:coord></gx:coord></gx:Track>", Code.NO_POSITION_DATA),
+        (f"<gx:Track>{when(0)}</gx:Track>", Code.NO_POSITION_DATA),
+        ("<LineString><coordinates/></LineString>", Code.NO_POSITION_DATA),
+        ("<LineString><coordinates>no,no,0</coordinates></LineString>", Code.NO_POSITION_DATA),
+        ("<LineString><coordinates> 8.5 , 47, 0 </coordinates></LineString>", Code.NO_TIME_DATA),
+    ],
+)
+def test_places_without_times_and_times_without_places_have_their_code(content: str, code: Code) -> None:
+    with pytest.raises(TelemetryError) as refused:
+        read(f"{HEAD}<Placemark>{content}</Placemark></kml>".encode())
+    assert refused.value.code is code

@@ -19,6 +19,8 @@ from telemetry.formats.xml_stream import blocks
 from telemetry.streams.channels import CHANNELS, TIMESTAMP, Flag, channel_field
 
 BLOCK_BYTES = 1 << 20
+_DAY = r"^\s*\d{4}(-\d\d(-\d\d)?)?Z?\s*$"
+_DATES_ONLY = "times that name only a day, month or year were read as its beginning"
 MAX_PLACES_HELD = 50_000
 """So many dated placemarks without a track, and the document is taken to have none."""
 MAX_ARRAYS = 256
@@ -72,9 +74,11 @@ class KmlReader:
         yield from document.rest()
         if damage is not None:
             raise damage
-        if not findings.rows_read and collector.line_strings:
+        if not document.given and document.lone_places:
+            raise TelemetryError(Code.NO_TIME_DATA, f"{document.lone_places} places of tracks without times")
+        if not document.given and collector.line_strings:
             raise TelemetryError(Code.NO_TIME_DATA, f"{collector.line_strings} lines without times, and no track")
-        if not findings.rows_read:
+        if not document.given:
             raise TelemetryError(Code.NO_POSITION_DATA, "no track and no placemark with a time stamp")
 
 
@@ -126,6 +130,10 @@ class _Document:
     """Values of each sensor array of the open track that were given."""
     starting: bool = False
     tracks: int = 0
+    given: int = 0
+    """Rows given, over all tracks and placemarks."""
+    lone_places: int = 0
+    """Readable places of tracks for which there was no time."""
     places: list[tuple[str, str]] = field(default_factory=list)
 
     def take(self, pieces: list[TrackPiece], places: list[tuple[str, str]]) -> Iterator[pa.RecordBatch]:
@@ -148,7 +156,7 @@ class _Document:
         if piece.whens or piece.coords:
             self.tracks += 1
             self.places.clear()
-        self.times.add(parse_iso8601(pa.array(piece.whens, pa.string())).times.cast(pa.int64()))
+        self.times.add(self._moments(piece.whens))
         self.coords += piece.coords
         ready = min(self.times.count - self.paired, len(self.coords))
         if ready:
@@ -168,19 +176,33 @@ class _Document:
         if unpaired:
             self.findings.rows_read += unpaired
             self.findings.reject("unpaired_point", None, unpaired)
+        if self.coords:
+            longitude, latitude, _ = _cells(self.coords, " ")
+            self.lone_places += pc.sum(pc.and_(pc.is_valid(latitude), pc.is_valid(longitude))).as_py()
         self.times, self.coords, self.paired, self.sensed = _Times(), [], 0, {}
 
     def _placed(self) -> pa.RecordBatch:
         places, self.places = self.places, []
-        times = parse_iso8601(pa.array([when for when, _ in places], pa.string())).times.cast(pa.int64())
+        times = self._moments([when for when, _ in places])
         return self._points(times, [coordinates for _, coordinates in places], ",")
+
+    def _moments(self, texts: list[str]) -> pa.Int64Array:
+        """Microseconds UTC, null where unreadable; OGC KML 2.3 section 16.1.1 also allows a day, a month, a year."""
+        given = pa.array(texts, pa.string())
+        times = parse_iso8601(given).times
+        if times.null_count:
+            days = pc.and_(pc.is_null(times), pc.match_substring_regex(given, _DAY))
+            if pc.any(days).as_py():
+                begun = pa.array([_beginning(text) for text in texts], pa.string())
+                times = pc.if_else(days, parse_iso8601(begun).times, times)
+                if _DATES_ONLY not in self.findings.inferred:
+                    self.findings.inferred.append(_DATES_ONLY)
+        return times.cast(pa.int64())
 
     def _points(self, times: pa.Int64Array, coords: list[str], separator: str) -> pa.RecordBatch:
         count = len(coords)
-        # Padded, so that a missing altitude, or a missing place, is an empty cell.
-        texts = pa.array([f"{separator.join(text.replace(separator, ' ').split())}{separator * 3}" for text in coords])
-        cells = pc.split_pattern(texts, separator)
-        longitude, latitude, altitude = (parse_number(pc.list_element(cells, index)) for index in range(3))
+        self.given += count
+        longitude, latitude, altitude = _cells(coords, separator)
         first = self.findings.rows_read + 1
         self.findings.rows_read += count
         flags = pa.array([int(Flag.SEGMENT_START) if self.starting else 0] + [0] * (count - 1), pa.uint32())
@@ -190,6 +212,21 @@ class _Document:
         rows = pa.array(range(first, first + count), pa.int64())
         columns = [times.cast(TIMESTAMP), latitude, longitude, altitude, rows, flags]
         return pa.record_batch(columns, schema=pa.schema(fields))
+
+
+def _beginning(text: str) -> str:
+    """The first moment of a day, month or year."""
+    day = text.strip().removesuffix("Z")
+    return f"{day}{'-01-01'[len(day) - 4 :]}T00:00:00Z"
+
+
+def _cells(coords: list[str], separator: str) -> tuple[pa.DoubleArray, pa.DoubleArray, pa.DoubleArray]:
+    """Longitude, latitude and altitude of each text, null where unreadable."""
+    # Padded, so that a missing altitude, or a missing place, is an empty cell.
+    texts = pa.array([f"{separator.join(text.replace(separator, ' ').split())}{separator * 3}" for text in coords])
+    cells = pc.split_pattern(texts, separator)
+    longitude, latitude, altitude = (parse_number(pc.list_element(cells, index)) for index in range(3))
+    return longitude, latitude, altitude
 
 
 def _sensor(name: str, times: pa.Int64Array, values: list[str]) -> pa.RecordBatch:

@@ -4,9 +4,12 @@ Sources: OGC KML 2.3 (12-007r2), section Track; Google's KML 2.2 extension names
 name: `gx:Track` of 2.2 became `Track` in 2.3.
 """
 
+import re
 from dataclasses import dataclass, field
 
 from telemetry.formats.xml_stream import Name, XmlStream
+
+_PLACE = re.compile(r"[-+]?\d[\d.]*\s*,\s*[-+]?\d")
 
 
 @dataclass(slots=True)
@@ -32,8 +35,8 @@ class TrackCollector:
     Attributes
     ----------
     pieces : of tracks, in document order.
-    places : (when, coordinates) of placemarks that have both a TimeStamp and a Point.
-    line_strings : how many undated lines were met.
+    places : (when, coordinates) of each Point of a placemark with a TimeStamp.
+    line_strings : how many undated lines with a place were met.
     """
 
     def __init__(self) -> None:
@@ -43,9 +46,11 @@ class TrackCollector:
         self.line_strings = 0
         self._in_track = False
         self._array = ""
-        self._place: dict[str, str] | None = None
+        self._when: str | None = None
+        self._points: list[str] = []
         self._stamped = False
         self._in_point = False
+        self._in_line = False
 
     def take(self) -> tuple[list[TrackPiece], list[tuple[str, str]]]:
         """What was gathered since the last call; an open track goes on in a new piece."""
@@ -62,17 +67,18 @@ class TrackCollector:
         elif local == "SimpleArrayData" and self._in_track:
             self._array = attributes.get("name", "")
         elif local == "Placemark":
-            self._place = {}
+            self._when, self._points = None, []
         elif local == "TimeStamp":
-            self._stamped = True
+            # The view of a placemark (LookAt, Camera) may have one of its own.
+            self._stamped = [name[1] for name in self.stream.stack[-2:-1]] == ["Placemark"]
         elif local == "Point":
             self._in_point = True
         elif local == "LineString":
-            self.line_strings += 1
+            self._in_line = True
         self.stream.collecting = (
             (self._in_track and (local in ("when", "coord") or (local == "value" and bool(self._array))))
             or (self._stamped and local == "when")
-            or (self._in_point and local == "coordinates")
+            or ((self._in_point or self._in_line) and local == "coordinates")
         )
 
     def end(self, name: Name, text: str | None) -> None:
@@ -80,18 +86,22 @@ class TrackCollector:
         local = name[1]
         if self._in_track:
             self._end_in_track(local, text or "")
-        elif local == "when" and self._stamped and self._place is not None:
-            self._place["when"] = text or ""
-        elif local == "coordinates" and self._in_point and self._place is not None:
-            self._place["coordinates"] = text or ""
+        elif local == "when" and self._stamped:
+            self._when = text or ""
+        elif local == "coordinates" and self._in_point:
+            self._points.append(text or "")
+        elif local == "coordinates" and self._in_line:
+            self.line_strings += _PLACE.search(text or "") is not None
         elif local == "TimeStamp":
             self._stamped = False
         elif local == "Point":
             self._in_point = False
-        elif local == "Placemark" and self._place is not None:
-            if "when" in self._place and "coordinates" in self._place:
-                self.places.append((self._place["when"], self._place["coordinates"]))
-            self._place = None
+        elif local == "LineString":
+            self._in_line = False
+        elif local == "Placemark":
+            if self._when is not None:
+                self.places += [(self._when, point) for point in self._points]
+            self._when, self._points = None, []
         self.stream.collecting = False
 
     def _end_in_track(self, local: str, text: str) -> None:
