@@ -92,4 +92,4 @@ lock: $(VENV)/.ready ## compile the locked requirements anew from pyproject.toml
 
 clean: ## remove what `setup` and the local stack made
 	@test ! -f .stack/postgres/place || rm -rf "$$(cat .stack/postgres/place)"
-	rm -rf $(VENV) .localstack-venv .bench-venv .sam-venv .checkov-venv .aws-sam .stack .build .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz
+	rm -rf $(VENV) .localstack-venv .bench-venv .sam-venv .checkov-venv .aws-sam .stack .build .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz .screenshots

@@ -76,7 +76,7 @@ def publish(stack: str, clients: Any, folder: Path = PAGE) -> str:
     described = clients("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
     outputs: dict[str, str] = {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
     if missing := [name for name in _OUTPUTS if name not in outputs]:
-        raise PublishError(f"{stack} has no page ({', '.join(missing)} missing): deploy it with PageDomain=… first.")
+        raise PublishError(f"{stack} has no page ({', '.join(missing)} missing): deploy it with PageOrigin=… first.")
     content = {"config.json": configuration(outputs["PageConfiguration"]), **files(folder)}
     upload(clients("s3"), outputs["PageBucketName"], content)
     clients("cloudfront").create_invalidation(

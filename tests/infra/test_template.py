@@ -16,7 +16,7 @@ from infra.build.parts import layers_of
 from infra.local.template import _Loader
 
 ROOT = Path(__file__).resolve().parents[2]
-NESTED = ("catalog", "database", "network", "observability", "storage")
+NESTED = ("catalog", "database", "network", "observability", "page", "storage")
 # Routes that ask for no token, each with its reason.
 OPEN_ROUTES = {
     "GET /openapi.json": "the API's description is public",
@@ -30,6 +30,7 @@ OPEN_ROUTES = {
 WILDCARDS = {
     '"Sid": "TlsOnly"': "a Deny of everything that comes without TLS",
     "BucketArn}/*": "every object of one bucket",
+    '"Sid": "PageFiles"': "every file of the page, to its own distribution",
     "cloudformation-custom-resource-response-": "AWS names these buckets; CloudFormation's answers go there",
     '"Fn::GetAtt": ["RawBucket"': "part of the Deny",
 }

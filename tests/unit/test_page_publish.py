@@ -71,7 +71,7 @@ def test_the_bucket_holds_the_page_and_nothing_else(page: Path) -> None:
 @mock_aws
 def test_a_stack_without_a_page_is_left_alone(page: Path) -> None:
     cloud = Cloud({"ApiUrl": "https://api.example"})
-    with pytest.raises(PublishError, match="deploy it with PageDomain"):
+    with pytest.raises(PublishError, match="deploy it with PageOrigin"):
         publish("telemetry-prod", cloud, page)
     assert cloud.s3.list_objects_v2(Bucket=BUCKET)["KeyCount"] == 0
 
