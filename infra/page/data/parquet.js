@@ -1,0 +1,78 @@
+// @ts-check
+/** Columns of a Parquet file by HTTP range requests. Talks to the file store alone; runs in the worker. */
+
+import { decompress } from '../vendor/fzstd/esm/index.mjs';
+import { parquetMetadataAsync, parquetRead } from '../vendor/hyparquet/src/index.js';
+
+const ATTEMPTS = 3;
+
+/** The signed address is no longer good. */
+export class AddressExpired extends Error {}
+
+export class ParquetColumns {
+  /** @param {string} url @param {number} byteSize */
+  constructor(url, byteSize) {
+    this.file = { byteLength: byteSize, slice: (/** @type {number} */ start, /** @type {number} */ end = byteSize) => range(url, start, end) };
+    /** @type {Promise<any> | null} */
+    this.opened = null;
+  }
+
+  /** The file's footer; a footer that could not be fetched is asked for again. */
+  #metadata() {
+    this.opened ??= parquetMetadataAsync(this.file).catch((error) => {
+      this.opened = null;
+      throw error;
+    });
+    return this.opened;
+  }
+
+  /** @returns {Promise<string[]>} */
+  async names() {
+    const metadata = await this.#metadata();
+    return metadata.schema.slice(1).map((/** @type {{name: string}} */ element) => element.name);
+  }
+
+  /**
+   * Columns as numbers: NaN where there is no value, times in milliseconds.
+   * @param {string[]} columns
+   * @returns {Promise<Record<string, Float64Array>>}
+   */
+  async read(columns) {
+    const metadata = await this.#metadata();
+    const rows = Number(metadata.num_rows);
+    /** @type {Record<string, Float64Array>} */
+    const values = Object.fromEntries(columns.map((name) => [name, new Float64Array(rows).fill(NaN)]));
+    await parquetRead({
+      file: this.file,
+      metadata,
+      columns,
+      compressors: { ZSTD: (input, length) => decompress(input, new Uint8Array(length)) },
+      // Milliseconds with their fraction: a Date for each row would be slow and lose it.
+      parsers: { timestampFromMicroseconds: (micros) => (micros === undefined ? NaN : Number(micros) / 1000) },
+      onChunk({ columnName, columnData, rowStart }) {
+        const into = values[columnName];
+        for (let i = 0; i < columnData.length; i += 1) {
+          const value = columnData[i];
+          if (value !== null && value !== undefined) into[rowStart + i] = Number(value);
+        }
+      },
+    });
+    return values;
+  }
+}
+
+/** @param {string} url @param {number} start @param {number} end @returns {Promise<ArrayBuffer>} */
+async function range(url, start, end) {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      const answer = await fetch(url, { headers: { Range: `bytes=${start}-${end - 1}` } });
+      if (answer.status === 403) throw new AddressExpired('The address of the file has expired.');
+      if (answer.status === 206) return await answer.arrayBuffer();
+      if (answer.status === 200) return (await answer.arrayBuffer()).slice(start, end);
+      throw new Error(`The file store answered ${answer.status}.`);
+    } catch (error) {
+      if (error instanceof AddressExpired || attempt === ATTEMPTS) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 500 * 2 ** attempt));
+    }
+  }
+}

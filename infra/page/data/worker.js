@@ -1,0 +1,234 @@
+// @ts-check
+/** The web worker that holds a recording: reads its columns, answers what charts and map ask for. Nothing of it blocks
+ *  the page. Messages are {call, ask, …}; the answer is {call, answer} or {call, failure}. */
+
+import { distances, period, project, SEGMENT_START, speeds, SPIKE } from './geometry.js';
+import { fullTrack } from './geojson.js';
+import { outline } from './outline.js';
+import { AddressExpired, ParquetColumns } from './parquet.js';
+import { hasValues, interpolate, lowerBound, quantiles, thin } from './series.js';
+
+const TRACK = 'gnss_pvt';
+const SHARES = 800;
+
+/**
+ * @typedef {Float32Array | Float64Array} Numbers
+ * @typedef {{time: Float64Array, along: Float64Array, period: number, channels: Map<string, Numbers>}} Stream
+ * @typedef {Stream & {latitude: Float64Array, longitude: Float64Array, x: Float64Array, y: Float64Array, speed: Numbers,
+ *   breaks: Uint8Array}} Track
+ * @typedef {'time' | 'distance'} Axis
+ * @typedef {{stream: string, channel: string}} ChannelId
+ */
+
+/** @type {Track | null} */
+let track = null;
+/** @type {import('./geometry.js').Origin | null} */
+let origin = null;
+/** @type {Map<string, ParquetColumns>} */
+const files = new Map();
+/** @type {Map<string, Promise<Stream>>} */
+const streams = new Map();
+
+/**
+ * @param {Float64Array} time @param {Float64Array} latitude @param {Float64Array} longitude
+ * @param {Float64Array} speed @param {Uint32Array | null} flags @param {Uint8Array | null} breaks
+ */
+function hold(time, latitude, longitude, speed, flags, breaks) {
+  origin ??= { latitude: latitude[0] ?? 0, longitude: longitude[0] ?? 0 };
+  const along = distances(time, latitude, longitude, flags);
+  const given = hasValues(speed);
+  const every = period(time);
+  const shown = given ? speed : speeds(time, along);
+  const cut = breaks ?? new Uint8Array(time.length);
+  if (flags) {
+    for (let i = 0; i < flags.length; i += 1) {
+      if (flags[i] & (SPIKE | SEGMENT_START) || (i > 0 && flags[i - 1] & SPIKE)) cut[i] = 1;
+    }
+  }
+  track = {
+    time, latitude, longitude, along, speed: shown, breaks: cut, period: every,
+    ...project(origin, latitude, longitude),
+    channels: new Map([['speed_mps', shown]]),
+  };
+  streams.set(TRACK, Promise.resolve(track));
+  const [low, high] = quantiles(shown, [0.01, 0.99]);
+  return { origin, box: box(track), from: time[0], to: time[time.length - 1], length: along[along.length - 1], low, high, speedGiven: given };
+}
+
+/** @param {Track} held */
+function box({ x, y, breaks }) {
+  const found = { left: Infinity, right: -Infinity, bottom: Infinity, top: -Infinity };
+  for (let i = 0; i < x.length; i += 1) {
+    // A spike is cut from both its neighbours.
+    if (breaks[i] && (i + 1 === x.length || breaks[i + 1])) continue;
+    if (x[i] < found.left) found.left = x[i];
+    if (x[i] > found.right) found.right = x[i];
+    if (y[i] < found.bottom) found.bottom = y[i];
+    if (y[i] > found.top) found.top = y[i];
+  }
+  return found;
+}
+
+/** @returns {Track} */
+function held() {
+  if (!track) throw new Error('no recording is held');
+  return track;
+}
+
+/** @param {string} name @returns {Promise<Stream>} */
+function stream(name) {
+  const known = streams.get(name);
+  if (known) return known;
+  const file = files.get(name);
+  if (!file) throw new Error('unknown stream');
+  const loading = file.read(['timestamp']).then(({ timestamp }) => {
+    const { time, along } = held();
+    const own = Float64Array.from(timestamp, (moment) => interpolate(time, along, moment));
+    return { time: timestamp, along: own, period: period(timestamp), channels: new Map() };
+  });
+  streams.set(name, loading);
+  loading.catch(() => streams.delete(name));
+  return loading;
+}
+
+/** @param {ChannelId} id @returns {Promise<{of: Stream, values: Numbers} | null>} null when there are no values yet */
+async function values({ stream: name, channel }) {
+  const of = await stream(name);
+  let found = of.channels.get(channel);
+  if (!found) {
+    const file = files.get(name);
+    if (!file) return null;
+    found = (await file.read([channel]))[channel];
+    of.channels.set(channel, found);
+  }
+  return { of, values: found };
+}
+
+/** @param {Stream} of @param {Axis} axis */
+const positions = (of, axis) => (axis === 'time' ? of.time : of.along);
+
+/** @type {Record<string, (ask: any) => any>} */
+const answers = {
+  /** The thinned track, for the first picture. */
+  coarse({ time, latitude, longitude, speed, breaks }) {
+    return hold(time, latitude, longitude, speed, null, breaks);
+  },
+
+  /** All fixes. `wanted` maps streams to {url, byteSize}. */
+  async open({ wanted }) {
+    await answers.addresses({ wanted });
+    const file = files.get(TRACK);
+    if (!file) throw new Error('no positions');
+    const names = ['timestamp', 'latitude_deg', 'longitude_deg', 'speed_mps', 'flags'];
+    const columns = await file.read(names);
+    streams.clear();
+    return hold(
+      columns.timestamp, columns.latitude_deg, columns.longitude_deg, columns.speed_mps,
+      Uint32Array.from(columns.flags), null,
+    );
+  },
+
+  /** Fresh signed addresses. */
+  addresses({ wanted }) {
+    for (const [name, { url, byteSize }] of Object.entries(wanted)) files.set(name, new ParquetColumns(url, byteSize));
+  },
+
+  /** @param {{id: ChannelId, axis: Axis, from: number, to: number, columns: number}} ask */
+  async window({ id, axis, from, to, columns }) {
+    const found = await values(id);
+    if (!found) return null;
+    const gap = axis === 'time' ? Math.max(3.5 * found.of.period, 1000) : Infinity;
+    return thin(positions(found.of, axis), found.values, from, to, columns, gap);
+  },
+
+  /** The lines of the fixes between two times, for a map's view. */
+  outline({ from, to, view }) {
+    const of = held();
+    return outline(of, lowerBound(of.time, from), Math.min(of.time.length, lowerBound(of.time, to) + 1), view);
+  },
+
+  /** Where the recording is at a time or a distance, and the values of some channels there. */
+  async at({ axis, value, ids }) {
+    const of = held();
+    const time = axis === 'time' ? Math.min(Math.max(value, of.time[0]), of.time[of.time.length - 1]) : interpolate(of.along, of.time, value);
+    const readings = await Promise.all(ids.map((/** @type {ChannelId} */ id) => nearest(id, time)));
+    return { time, ...place(of, time), readings };
+  },
+
+  /** The time of the fix that is nearest to a point of the map, within some metres; null when none is. */
+  nearest({ x, y, within, from, to }) {
+    const of = held();
+    let best = within * within;
+    let found = -1;
+    for (let i = lowerBound(of.time, from); i < of.time.length && of.time[i] <= to; i += 1) {
+      const away = (of.x[i] - x) ** 2 + (of.y[i] - y) ** 2;
+      if (away < best) [best, found] = [away, i];
+    }
+    return found < 0 ? null : of.time[found];
+  },
+
+  /** Two laps over their distance: both speeds, both times, and how much later the second is. */
+  compare({ first, second }) {
+    const of = held();
+    const courses = [first, second].map((lap) => course(of, lap.from, lap.to));
+    const distance = Float64Array.from({ length: SHARES + 1 }, (_, k) => (courses[0].length * k) / SHARES);
+    const delta = Float64Array.from(distance, (_, k) => courses[1].time[k] - second.from - (courses[0].time[k] - first.from));
+    return { distance, delta, courses };
+  },
+
+  /** All fixes as GeoJSON, in pieces that make a Blob. */
+  geojson() {
+    return fullTrack(held());
+  },
+};
+
+/** @param {Track} of @param {number} time */
+function place(of, time) {
+  return {
+    x: interpolate(of.time, of.x, time),
+    y: interpolate(of.time, of.y, time),
+    distance: interpolate(of.time, of.along, time),
+    speed: interpolate(of.time, of.speed, time),
+    course: heading(of, time),
+  };
+}
+
+/** The direction of travel, in radians from east, over a few metres. @param {Track} of @param {number} time */
+function heading(of, time) {
+  const along = interpolate(of.time, of.along, time);
+  const [before, after] = [along - 5, along + 5].map((metres) => interpolate(of.along, of.time, metres));
+  const ends = [before, after].map((moment) => [interpolate(of.time, of.x, moment), interpolate(of.time, of.y, moment)]);
+  return Math.atan2(ends[1][1] - ends[0][1], ends[1][0] - ends[0][0]);
+}
+
+/** The value of the sample nearest in time, null when there is none near. @param {ChannelId} id @param {number} time */
+async function nearest(id, time) {
+  const found = await values(id);
+  if (!found) return null;
+  const after = lowerBound(found.of.time, time);
+  const i = after > 0 && (after === found.of.time.length || time - found.of.time[after - 1] < found.of.time[after] - time) ? after - 1 : after;
+  const value = found.values[i];
+  return value === value && Math.abs(found.of.time[i] - time) <= Math.max(2 * found.of.period, 1000) ? value : null;
+}
+
+/** A lap at equal shares of its own length. @param {Track} of @param {number} from @param {number} to */
+function course(of, from, to) {
+  const begin = interpolate(of.time, of.along, from);
+  const length = interpolate(of.time, of.along, to) - begin;
+  const time = Float64Array.from({ length: SHARES + 1 }, (_, k) => {
+    if (k === 0) return from;
+    if (k === SHARES) return to;
+    return Math.min(to, Math.max(from, interpolate(of.along, of.time, begin + (length * k) / SHARES)));
+  });
+  return { length, time, speed: time.map((moment) => interpolate(of.time, of.speed, moment)) };
+}
+
+self.addEventListener('message', async ({ data }) => {
+  const { call, ask, ...rest } = data;
+  try {
+    const answer = await answers[ask](rest);
+    self.postMessage({ call, answer });
+  } catch (error) {
+    self.postMessage({ call, failure: String(error), expired: error instanceof AddressExpired });
+  }
+});

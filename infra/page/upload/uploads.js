@@ -1,0 +1,311 @@
+// @ts-check
+/** The uploads of this visit: what each file is at, from checksum to laps. No elements here; see view.js. */
+
+import { ApiError, pause } from '../api.js';
+import { watch } from '../session/watch.js';
+import { sha256 } from './hashing.js';
+import { sendParts } from './parts.js';
+import { forget, keep, recall } from './remembered.js';
+import { persist, put, TransferError } from './transfer.js';
+
+const AT_ONCE = 2;
+/** From two parts on, a broken upload need not begin anew. */
+const PARTS_FROM = 16 * 1024 * 1024;
+
+/**
+ * @typedef {'waiting' | 'checksum' | 'announcing' | 'duplicate' | 'sending' | 'finalising' | 'processing' | 'ready' | 'failed'
+ *   | 'cancelled' | 'left'} Stage
+ * @typedef {import('../types.js').SessionDetail} SessionDetail
+ */
+
+/** @type {Record<string, string>} */
+const TYPES = {
+  csv: 'text/csv', gpx: 'application/gpx+xml', tcx: 'application/vnd.garmin.tcx+xml', kml: 'application/vnd.google-earth.kml+xml',
+  kmz: 'application/vnd.google-earth.kmz', gz: 'application/gzip', zip: 'application/zip',
+};
+
+/** One file on its way. `done` counts bytes of `file.size` while reading or sending. */
+export class UploadItem {
+  /** @param {File} file */
+  constructor(file) {
+    this.id = crypto.randomUUID();
+    this.file = file;
+    /** @type {Stage} */
+    this.stage = 'waiting';
+    this.done = 0;
+    /** Why it pauses; empty while it moves. */
+    this.note = '';
+    /** Why it stopped. */
+    this.failure = '';
+    this.failureCode = '';
+    this.resumed = false;
+    this.again = false;
+    this.sha256 = '';
+    this.uploadId = '';
+    /** @type {string | null} */
+    this.sessionId = null;
+    /** @type {string | null} */
+    this.duplicateOf = null;
+    /** @type {SessionDetail | null} */
+    this.session = null;
+    this.stopping = new AbortController();
+  }
+
+  /** Nothing happens any more, unless the viewer does something. */
+  get settled() {
+    return ['duplicate', 'ready', 'failed', 'cancelled', 'left'].includes(this.stage);
+  }
+
+  /** It failed on its way here, not in what it holds: sending may be taken up again. */
+  get mayGoOn() {
+    return this.stage === 'failed' && this.session === null;
+  }
+}
+
+/** Events: `added`, `changed`, `removed`, each with the item as its detail. */
+export class Uploads extends EventTarget {
+  /** @param {import('../api.js').Api} api */
+  constructor(api) {
+    super();
+    this.api = api;
+    /** @type {UploadItem[]} */
+    this.items = [];
+    this.running = 0;
+    /** @type {Promise<unknown>} */
+    this.hashing = Promise.resolve();
+  }
+
+  get busy() {
+    return this.items.some((item) => !item.settled);
+  }
+
+  /** @param {Iterable<File>} files */
+  add(files) {
+    for (const file of files) {
+      const item = new UploadItem(file);
+      this.items.push(item);
+      this.#tell('added', item);
+    }
+    this.#next();
+  }
+
+  /** Takes up an upload that stopped. @param {UploadItem} item */
+  goOn(item) {
+    item.stopping = new AbortController();
+    Object.assign(item, { failure: '', failureCode: '', note: '' });
+    this.#stage(item, 'waiting');
+    this.#next();
+  }
+
+  /** The same bytes once more. @param {UploadItem} item */
+  sendAgain(item) {
+    item.again = true;
+    this.goOn(item);
+  }
+
+  /** Ends an upload and forgets it here; what became of its session stays. @param {UploadItem} item */
+  async remove(item) {
+    item.stopping.abort(new DOMException('stopped', 'AbortError'));
+    this.items = this.items.filter((other) => other !== item);
+    this.#tell('removed', item);
+    if (item.uploadId && !item.sessionId) await this.#abandon(item);
+  }
+
+  #next() {
+    for (const item of this.items) {
+      if (this.running >= AT_ONCE) return;
+      if (item.stage !== 'waiting') continue;
+      this.running += 1;
+      this.#stage(item, 'checksum');
+      this.#deliver(item)
+        .catch((error) => this.#failed(item, error))
+        .finally(() => {
+          this.running -= 1;
+          this.#next();
+        })
+        .then(() => (item.stage === 'processing' ? this.#follow(item) : undefined))
+        .catch((error) => this.#failed(item, error));
+    }
+  }
+
+  /** From the file to its session. @param {UploadItem} item */
+  async #deliver(item) {
+    const { signal } = item.stopping;
+    if (!item.sha256) {
+      if (item.file.size === 0) throw new TransferError('The file is empty. Export or copy the recording again.', false);
+      // One at a time: a disk reads two files slower than one after the other.
+      const turn = this.hashing.then(() => sha256(item.file, { signal, progress: (done) => this.#move(item, done) }));
+      this.hashing = turn.catch(() => undefined);
+      item.sha256 = await turn;
+    }
+    this.#stage(item, 'announcing');
+    const waiting = this.#waiting(item);
+    const signed = await persist(() => this.#announce(item), { signal, waiting });
+    if (signed === 'duplicate') {
+      this.#stage(item, 'duplicate');
+      return;
+    }
+    if (!item.sessionId) {
+      if (signed) await this.#send(item, signed);
+      this.#stage(item, 'finalising');
+      await persist(() => this.#finalise(item), { signal, waiting });
+    }
+    forget(this.#which(item));
+    this.#stage(item, 'processing');
+  }
+
+  /**
+   * The signed PUT of a new upload or of the one that was begun; null when its bytes or even its session are there.
+   * @param {UploadItem} item @returns {Promise<import('../types.js').SignedRequest | 'duplicate' | null>}
+   */
+  async #announce(item) {
+    const { signal } = item.stopping;
+    const begun = recall(this.#which(item));
+    if (begun) {
+      const state = await this.#begun(begun, signal);
+      if (state) {
+        Object.assign(item, { uploadId: begun, sessionId: state.sessionId, resumed: true });
+        return state.upload ?? null;
+      }
+      forget(this.#which(item));
+    }
+    const suffix = item.file.name.split('.').pop()?.toLowerCase() ?? '';
+    const created = await this.api.post('/uploads', {
+      fileName: item.file.name,
+      contentType: TYPES[suffix] ?? 'application/octet-stream',
+      byteSize: item.file.size,
+      sha256: item.sha256,
+    }, signal);
+    item.uploadId = created.uploadId;
+    if (created.duplicateOf && !item.again && (await this.#worthKeeping(created.duplicateOf, signal))) {
+      item.duplicateOf = created.duplicateOf;
+      await this.#abandon(item);
+      return 'duplicate';
+    }
+    keep(this.#which(item), created.uploadId);
+    return created.upload;
+  }
+
+  /** @param {string} uploadId @param {AbortSignal} signal @returns {Promise<import('../types.js').Upload | null>} null when it is of no use any more */
+  async #begun(uploadId, signal) {
+    try {
+      const state = await this.api.get(`/uploads/${uploadId}`, signal);
+      const open = state.status === 'uploaded' && (state.upload || state.receivedAt);
+      return state.sessionId || open ? state : null;
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) return null;
+      throw error;
+    }
+  }
+
+  /** A session that failed is no reason not to send its bytes again. @param {string} sessionId @param {AbortSignal} signal */
+  async #worthKeeping(sessionId, signal) {
+    try {
+      return ['ready', 'processing'].includes((await this.api.session(sessionId, signal)).status);
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) return false;
+      throw error;
+    }
+  }
+
+  /** @param {UploadItem} item @param {import('../types.js').SignedRequest} first */
+  async #send(item, first) {
+    const { signal } = item.stopping;
+    const options = {
+      signal,
+      waiting: this.#waiting(item),
+      progress: (/** @type {number} */ sent) => {
+        item.note = '';
+        this.#move(item, sent);
+      },
+    };
+    this.#stage(item, 'sending');
+    if (item.file.size > PARTS_FROM) {
+      await sendParts(this.api, item.uploadId, item.file, options);
+      return;
+    }
+    /** @type {import('../types.js').SignedRequest | undefined} */
+    let signed = first;
+    await persist(async () => {
+      // After a break the bytes may have arrived all the same, and the address may have expired.
+      signed ??= (await this.api.get(`/uploads/${item.uploadId}`, signal)).upload;
+      if (!signed) return;
+      const now = signed;
+      signed = undefined;
+      await put(now, item.file, options);
+    }, options);
+  }
+
+  /** @param {UploadItem} item */
+  async #finalise(item) {
+    const { signal } = item.stopping;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        item.sessionId = (await this.api.post(`/uploads/${item.uploadId}/finalise`, {}, signal)).sessionId;
+        return;
+      } catch (error) {
+        // The store may tell the service a moment later than the browser.
+        const early = error instanceof ApiError && error.code === 'UPLOAD_NOT_RECEIVED';
+        if (!early || attempt === 5) throw error;
+        await pause(Math.max(1000, error.retryAfterS * 1000), signal);
+      }
+    }
+  }
+
+  /** @param {UploadItem} item */
+  async #follow(item) {
+    if (!item.sessionId) return;
+    for await (const session of watch(this.api, item.sessionId, item.stopping.signal)) {
+      item.session = session;
+      if (session.status !== 'processing') break;
+      this.#tell('changed', item);
+    }
+    const { session } = item;
+    if (!session || session.status === 'processing') return;
+    if (session.failure) Object.assign(item, { failure: session.failure.message, failureCode: session.failure.code });
+    this.#stage(item, session.status);
+  }
+
+  /** @param {UploadItem} item @param {unknown} error */
+  #failed(item, error) {
+    if (item.stopping.signal.aborted) return;
+    // The parts that are still on their way are of no use any more: the viewer takes it up again.
+    item.stopping.abort(new DOMException('failed', 'AbortError'));
+    item.failure = error instanceof Error ? error.message : String(error);
+    item.failureCode = error instanceof ApiError ? error.code : '';
+    this.#stage(item, 'failed');
+  }
+
+  /** @param {UploadItem} item */
+  async #abandon(item) {
+    forget(this.#which(item));
+    await this.api.call('DELETE', `/uploads/${item.uploadId}`).catch(() => undefined);
+    item.uploadId = '';
+  }
+
+  /** @param {UploadItem} item */
+  #which = (item) => ({ api: this.api.base, sha256: item.sha256, byteSize: item.file.size });
+
+  /** @param {UploadItem} item */
+  #waiting = (item) => (/** @type {string} */ message, /** @type {number} */ milliseconds) => {
+    item.note = milliseconds ? `${message} Trying again in ${Math.ceil(milliseconds / 1000)} s.` : message;
+    this.#tell('changed', item);
+  };
+
+  /** @param {UploadItem} item @param {number} done */
+  #move(item, done) {
+    item.done = done;
+    this.#tell('changed', item);
+  }
+
+  /** @param {UploadItem} item @param {Stage} stage */
+  #stage(item, stage) {
+    Object.assign(item, { stage, done: 0, note: '' });
+    this.#tell('changed', item);
+  }
+
+  /** @param {string} event @param {UploadItem} item */
+  #tell(event, item) {
+    this.dispatchEvent(new CustomEvent(event, { detail: item }));
+  }
+}
