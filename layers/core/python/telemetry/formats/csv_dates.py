@@ -89,7 +89,7 @@ def read_date(text: str, order: DateOrder) -> date | None:
     if order is DateOrder.NAMED:
         for pattern in _NAMED:
             named = pattern.search(text)
-            month = _month(named["m"]) if named else None
+            month = month_of(named["m"]) if named else None
             if named is not None and month is not None:
                 return _date(int(named["y"]), month, int(named["d"]))
         return None
@@ -147,7 +147,8 @@ def _date(year: int, month: int, day: int) -> date | None:
         return None
 
 
-def _month(name: str) -> int | None:
+def month_of(name: str) -> int | None:
+    """The month that a name or its first letters mean."""
     lower = name.lower()
     return _MONTHS.get(lower[:4]) or _MONTHS.get(lower[:3])
 

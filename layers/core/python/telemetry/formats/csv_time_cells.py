@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from telemetry.formats.csv_dates import DateOrder, iso_dates
+from telemetry.formats.csv_dates import DateOrder, iso_dates, month_of
 from telemetry.formats.iso8601 import parse_iso8601
 from telemetry.streams.channels import TIMESTAMP
 
@@ -23,6 +23,20 @@ GPS_LEAP_SECONDS = (
     (date(2015, 7, 1), 17), (date(2017, 1, 1), 18),
 )  # fmt: skip
 """From when on GPS time is so many seconds ahead of UTC. Source: IERS Bulletin C; IS-GPS-200, 3.3.4."""
+
+ZONES = {
+    "UT": 0, "UTC": 0, "GMT": 0, "Z": 0,
+    "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7,
+    "AKST": -9, "AKDT": -8, "HST": -10, "WET": 0, "WEST": 1, "BST": 1, "CET": 1, "CEST": 2, "MEZ": 1, "MESZ": 2,
+    "EET": 2, "EEST": 3, "MSK": 3, "SAST": 2, "JST": 9, "KST": 9, "AWST": 8, "AEST": 10, "AEDT": 11,
+    "NZST": 12, "NZDT": 13,
+}  # fmt: skip
+"""Hours ahead of UTC of the names that zones go by: RFC 5322, 4.3, and the tz database's where one name has one
+meaning. A name that is not here (`IST` has three) is no zone."""
+_DATE_OUTPUT = (
+    r"^(?:\pL{2,4}\.?,?\s+)?(?P<m>\pL{3,5})\.?\s+(?P<d>\d{1,2})\s+(?P<t>\d{1,2}:\d{2}:\d{2}(?:\.\d+)?)\s+"
+    r"(?:(?P<z>[A-Z]{1,5}|(?:UTC|GMT)?[+-]\d{2}:?\d{2})\s+)?(?P<y>\d{4})$"
+)
 
 
 def gps_to_utc(times: pa.TimestampArray) -> pa.TimestampArray:
@@ -100,6 +114,26 @@ def date_time_to_iso(cells: pa.StringArray, order: DateOrder) -> pa.StringArray:
     """`15/06/2024 10:15:00 PM` to ISO 8601."""
     parts = pc.extract_regex(pc.utf8_trim_whitespace(cells), pattern=r"^(?P<d>.*?\d)(?:T|,?\s+)(?P<t>\d{1,2}:\d{2}.*)$")
     return joined(iso_dates(pc.struct_field(parts, "d"), order), time_to_iso(pc.struct_field(parts, "t")))
+
+
+def date_output_to_iso(cells: pa.StringArray) -> pa.StringArray:
+    """`Tue Mar 29 06:58:19 PDT 2016`, as POSIX `date` and Java's `Date` write it, to ISO 8601."""
+    parts = pc.extract_regex(pc.utf8_trim_whitespace(cells), pattern=_DATE_OUTPUT)
+    months = pc.struct_field(parts, "m").dictionary_encode()
+    numbers = [None if name is None else month_of(name) for name in months.dictionary.to_pylist()]
+    month = pa.array([n and f"{n:02}" for n in numbers], pa.string()).take(months.indices)
+    zones = pc.struct_field(parts, "z").dictionary_encode()
+    zone = pa.array([_offset(name or "") for name in zones.dictionary.to_pylist()], pa.string()).take(zones.indices)
+    day = pc.utf8_lpad(pc.struct_field(parts, "d"), 2, padding="0")
+    date_ = pc.binary_join_element_wise(pc.struct_field(parts, "y"), month, day, "-")
+    clock = pc.utf8_lpad(pc.struct_field(parts, "t"), 8, padding="0")
+    return pc.binary_join_element_wise(joined(date_, clock), zone, "")
+
+
+def _offset(name: str) -> str:
+    if "+" in name or "-" in name:
+        return name.lstrip("UTCGM")
+    return f"{ZONES[name]:+03}:00" if name in ZONES else ""
 
 
 def parts_to_times(parts: list[pa.DoubleArray]) -> pa.TimestampArray:

@@ -6,6 +6,7 @@ from telemetry.errors import Code, TelemetryError
 from telemetry.formats.csv_columns import key_of, unit_suffix
 from telemetry.formats.csv_dates import DateOrder, find_date, hinted_order, order_of
 from telemetry.formats.csv_dialect import Layout
+from telemetry.formats.csv_time_cells import ZONES
 from telemetry.formats.csv_times import Form, TimeColumn, TimeColumns, TimeHints
 from telemetry.formats.reader import Origin, TimeBasis
 
@@ -33,6 +34,10 @@ _TIME = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,:]\d*)?)?\s*([AaPp]\.?[Mm]\.?)?\s*(
 _NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\Z")
 _COMPACT = re.compile(
     r"(19|20)\d{2}(0[1-9]|1[0-2])([0-2]\d|3[01])[T_ -]?([01]\d|2[0-3])[0-5]\d[0-5]\d([.,]?\d{1,6})?Z?\Z"
+)
+_DATE_OUTPUT = re.compile(
+    r"([^\W\d_]{2,4}\.?,?\s+)?[^\W\d_]{3,5}\.?\s+\d{1,2}\s+\d{1,2}:\d{2}:\d{2}(\.\d+)?\s+"
+    r"(([A-Z]{1,5}|(UTC|GMT)?[+-]\d{2}:?\d{2})\s+)?\d{4}\Z"
 )
 _COMPACT_TIME = re.compile(r"([01]?\d|2[0-3])[0-5]\d[0-5]\d([.,]\d+)?Z?\Z")
 _SCALES = {
@@ -94,7 +99,7 @@ def _chosen(found: list[TimeColumn], layout: Layout, origin: Origin, hints: Time
     if hints.gps_time:
         inferred.append("The file's clock is GPS time: its leap seconds were taken off.")
     for column in found:
-        if column.form in (Form.ISO, Form.DATE_TIME, Form.COMPACT):
+        if column.form in (Form.ISO, Form.DATE_TIME, Form.DATE_OUTPUT, Form.COMPACT):
             if column.form is Form.DATE_TIME:
                 inferred.append(f"Dates were read as {column.order.value}.")
             return TimeColumns(
@@ -230,6 +235,10 @@ def _classified(layout: Layout, index: int, known_order: DateOrder | None) -> Ti
         )
     if mostly(_COMPACT):
         return TimeColumn(index, Form.COMPACT, key, zoned=all(c.endswith("Z") for c in cells), says_utc=says_utc)
+    if mostly(_DATE_OUTPUT):
+        zones = [cell.split()[-2] for cell in cells if _DATE_OUTPUT.match(cell)]
+        zoned = all(zone in ZONES or re.search(r"[+-]\d{2}:?\d{2}\Z", zone) for zone in zones)
+        return TimeColumn(index, Form.DATE_OUTPUT, key, zoned=zoned, says_utc=says_utc)
     if mostly(_TIME) and not words & {"elapsed"}:
         return TimeColumn(index, Form.TIME_OF_DAY, key, says_utc=says_utc or all(c.endswith("Z") for c in cells))
     if mostly(_NUMBER):

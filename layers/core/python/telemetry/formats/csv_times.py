@@ -16,6 +16,7 @@ from telemetry.formats.cells import blank_to_null, parse_float
 from telemetry.formats.csv_dates import DateOrder, iso_dates
 from telemetry.formats.csv_time_cells import (
     compact_to_iso,
+    date_output_to_iso,
     date_time_to_iso,
     gps_to_utc,
     gps_week_to_times,
@@ -38,6 +39,7 @@ class Form(Enum):
     ISO = "ISO 8601"
     DATE_TIME = "date and time"
     COMPACT = "yyyymmddhhmmss"
+    DATE_OUTPUT = "weekday, month, day, time, zone, year"
     EPOCH = "epoch"
     DATE = "date"
     TIME_OF_DAY = "time of day"
@@ -157,6 +159,8 @@ class TimeColumns:
             times = gps_week_to_times(weeks, to_microseconds(pc.multiply(of_week, self.columns[1].scale)))
         elif first.form is Form.COMPACT:
             times = self._iso(compact_to_iso(cells))
+        elif first.form is Form.DATE_OUTPUT:
+            times = self._iso(date_output_to_iso(cells))
         elif first.form is Form.DATE_TIME:
             times = self._iso(date_time_to_iso(cells, first.order))
         elif first.form is Form.DATE:
