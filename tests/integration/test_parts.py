@@ -95,6 +95,25 @@ def test_a_file_in_parts_becomes_a_session(api: ApiClient, put: Put) -> None:
         assert (late.status, late.json["code"]) == (409, "UPLOAD_ALREADY_FINALISED")
 
 
+def test_parts_that_nobody_finalises_are_finalised_where_that_was_asked_for(api: ApiClient, put: Put) -> None:
+    tasks = [Task.FINALISE_PARTS]
+    silent, asked = (
+        api.announce(CONTENT, finaliseOnReceipt=on_receipt).json["uploadId"] for on_receipt in (False, True)
+    )
+    for upload_id in (silent, asked):
+        first, last = sign(api, upload_id, CONTENT, 1, 2).json["parts"]
+        assert put(first["upload"], cut(CONTENT)[0]) == 200
+        assert clean(api.house.services, lambda: LIFE_MS, tasks) == {Task.FINALISE_PARTS: 0}
+        assert put(last["upload"], cut(CONTENT)[1]) == 200
+    assert clean(api.house.services, lambda: LIFE_MS, tasks) == {Task.FINALISE_PARTS: 1}
+    assert clean(api.house.services, lambda: LIFE_MS, tasks) == {Task.FINALISE_PARTS: 0}
+    assert api.call("uploads_get", silent).json["sessionId"] is None
+    session_id = api.call("uploads_get", asked).json["sessionId"]
+    assert api.call("uploads_finalise", asked, body={}).json["sessionId"] == session_id
+    api.house.drain()
+    assert api.call("sessions_get", session_id).json["status"] == "ready"
+
+
 def test_the_store_refuses_other_bytes_for_a_part(api: ApiClient, put: Put) -> None:
     upload_id = api.announce(CONTENT).json["uploadId"]
     (first,) = sign(api, upload_id, CONTENT, 1).json["parts"]

@@ -25,6 +25,7 @@ NEIGHBOURS = {
     ("sessions", "uploads"),
     ("gate", "sessions"),
     ("janitor", "pipeline"),
+    ("janitor", "uploads"),
     ("errors", "domain"),
     ("domain", "errors"),
 }

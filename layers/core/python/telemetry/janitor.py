@@ -1,4 +1,5 @@
-"""What keeps the house clean: lapsed leases, uploads never finished, raw files past their time, orphan objects.
+"""What keeps the house clean: lapsed leases, uploads whose parts have all arrived, uploads never finished, raw files
+past their time, orphan objects.
 
 Each use case works in bounded batches and is safe with several running: rows that another holds are stepped over.
 Where a row and an object both change, the row says first that the object is unwanted, and the object goes after the
@@ -17,9 +18,10 @@ from pathlib import PurePosixPath
 from typing import TypeVar
 from uuid import UUID, uuid4
 
-from telemetry import parts, queue
+from telemetry import parts, queue, uploads
 from telemetry.database.connection import Row
 from telemetry.database.queries import load
+from telemetry.domain.owner import Owner
 from telemetry.domain.states import JobStatus
 from telemetry.errors import Code, TelemetryError
 from telemetry.pipeline.failure import fail_run
@@ -45,6 +47,7 @@ class Task(StrEnum):
     """What the janitor does, in its order: leases lapse first, so that no attempt that a sweep could harm lives on."""
 
     RESCUE = "rescue"
+    FINALISE_PARTS = "finalise_parts"
     EXPIRE_UPLOADS = "expire_uploads"
     DISCARD_RETAINED = "discard_retained"
     SWEEP_UPLOADS = "sweep_uploads"
@@ -80,6 +83,7 @@ def clean(
 
     work: dict[Task, Callable[[], int]] = {
         Task.RESCUE: lambda: _repeated(lambda: rescue(services), time_left),
+        Task.FINALISE_PARTS: lambda: finalise_parts(services, time_left),
         Task.EXPIRE_UPLOADS: lambda: _repeated(lambda: expire_uploads(services), time_left),
         Task.DISCARD_RETAINED: lambda: _repeated(lambda: discard_retained(services), time_left),
         Task.SWEEP_UPLOADS: lambda: sweep_uploads(services, age, _until_half(remaining_ms, margin_ms)),
@@ -115,6 +119,27 @@ def rescue(services: Services, batch: int = BATCH) -> int:
             extra={"job_id": str(job.id), "job_type": str(job.job_type), "status": str(job.status)},
         )
     return len(rescued)
+
+
+def finalise_parts(services: Services, time_left: Callable[[], bool], batch: int = BATCH) -> int:
+    """Finalises uploads that are to be finalised on receipt and whose parts have all arrived: the store tells nobody
+    of a part, only of a whole object. Gives how many."""
+    finalised = 0
+    after = UUID(int=0)
+    while time_left() and (rows := services.database.run(_QUERIES["uploads_in_parts"], after=after, batch=batch)):
+        after = rows[-1]["id"]
+        for row in rows:
+            try:
+                uploads.finalise(services, Owner(row["owner_user_id"], row["tenant_id"]), row["id"])
+            except TelemetryError as error:
+                if error.code in (Code.STORAGE_UNAVAILABLE, Code.DATABASE_UNAVAILABLE):
+                    raise
+                if error.code is not Code.UPLOAD_NOT_RECEIVED:
+                    told = {"upload_id": str(row["id"]), "code": str(error.code)}
+                    logger.warning("parts not finalised", extra=told)
+            else:
+                finalised += 1
+    return finalised
 
 
 def expire_uploads(services: Services, batch: int = BATCH) -> int:

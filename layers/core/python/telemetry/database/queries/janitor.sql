@@ -14,6 +14,15 @@ FROM due
 WHERE artifact.id = due.id
 RETURNING artifact.id, artifact.storage_path, artifact.multipart_id;
 
+-- name: uploads_in_parts
+-- Uploads in parts that are to be finalised on receipt, as far as they are still open, after an id.
+SELECT id, tenant_id, owner_user_id
+FROM telemetry_artifacts
+WHERE status = 'UPLOADED' AND session_id IS NULL AND multipart_id IS NOT NULL AND finalise_on_receipt
+  AND expires_at > now() AND id > :after
+ORDER BY id
+LIMIT :batch;
+
 -- name: discard_retained
 -- Raw files of ended sessions whose retention has passed, those received first first: of a READY session when no job is left that discards them, of a FAILED or CANCELLED one from the end of its latest run. From here on a retry is refused, so the bytes can go after the commit.
 WITH due AS (
