@@ -4,7 +4,7 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler.api_gateway import Response
 
-from telemetry import gate, sessions
+from telemetry import gate, session_changes, sessions
 from telemetry.api import cursor, models
 from telemetry.api.resolver import PREFIX, Api, path_id
 from telemetry.domain.states import SessionStatus
@@ -51,14 +51,14 @@ def get_session(session_id: str) -> Response[str]:
 def rename_session(session_id: str) -> Response[str]:
     """200 with the session."""
     owner, found = api.owner, path_id(session_id)
-    detail = sessions.rename_session(services, owner, found, api.body(models.RenameRequest).name)
+    detail = session_changes.rename_session(services, owner, found, api.body(models.RenameRequest).name)
     return api.answer(200, models.SessionDetail.model_validate(detail))
 
 
 @api.delete(f"{PREFIX}/sessions/<session_id>", summary="Delete a session for good", tags=["Sessions"])
 def delete_session(session_id: str) -> Response[str]:
     """204; from then on 404."""
-    sessions.delete_session(services, api.owner, path_id(session_id))
+    session_changes.delete_session(services, api.owner, path_id(session_id))
     return api.answer(204)
 
 
@@ -67,7 +67,7 @@ def cancel_session(session_id: str) -> Response[str]:
     """200 with the session."""
     owner, found = api.owner, path_id(session_id)
     api.body(models.Empty, optional=True)
-    return api.answer(200, models.SessionDetail.model_validate(sessions.cancel_session(services, owner, found)))
+    return api.answer(200, models.SessionDetail.model_validate(session_changes.cancel_session(services, owner, found)))
 
 
 @api.post(f"{PREFIX}/sessions/<session_id>/retry", summary="Process a failed session again", tags=["Sessions"])
@@ -75,7 +75,7 @@ def retry_session(session_id: str) -> Response[str]:
     """202 with the session."""
     owner, found = api.owner, path_id(session_id)
     api.body(models.Empty, optional=True)
-    return api.answer(202, models.SessionDetail.model_validate(sessions.retry_session(services, owner, found)))
+    return api.answer(202, models.SessionDetail.model_validate(session_changes.retry_session(services, owner, found)))
 
 
 @api.get(f"{PREFIX}/sessions/<session_id>/datasets", summary="Canonical files to download", tags=["Sessions"])

@@ -28,7 +28,7 @@ from uuid import UUID, uuid4
 from infra.local.localstack import LocalStack
 from infra.local.postgres import Postgres
 from migrations.run import migrate
-from telemetry import gate, sessions, uploads
+from telemetry import gate, session_changes, uploads
 from telemetry.domain.owner import Owner
 from telemetry.errors import TelemetryError
 from telemetry.janitor import clean
@@ -326,13 +326,13 @@ class Soak:
             deed(self._client, owner, session_id)
 
     def _cancel(self) -> None:
-        self._of_a_session("cancels", sessions.cancel_session)
+        self._of_a_session("cancels", session_changes.cancel_session)
 
     def _delete(self) -> None:
-        self._of_a_session("deletes", sessions.delete_session)
+        self._of_a_session("deletes", session_changes.delete_session)
 
     def _retry(self) -> None:
-        self._of_a_session("retries", sessions.retry_session)
+        self._of_a_session("retries", session_changes.retry_session)
 
     def _gate(self) -> None:
         line = {

@@ -1,14 +1,22 @@
 """Cancel while running; delete while running: fenced, CANCELLED; nothing left behind."""
 
+import threading
+from collections.abc import Callable
+
 import pytest
 
-from telemetry import sessions
+from telemetry import queue, session_changes
+from telemetry.database.queries import Query, load
 from telemetry.domain.owner import Owner
-from telemetry.errors import TelemetryError
+from telemetry.errors import Code, TelemetryError
 from telemetry.janitor import Task, clean
+from telemetry.pipeline.failure import record_failure
+from telemetry.services import Services
+from telemetry.uploads import start_run
 from tests.faults.conftest import at_rest
-from tests.faults.crew import NO_AGE, Crew
+from tests.faults.crew import NO_AGE, Crew, wait_until
 from tests.house import LIFE_MS, OWNER, SAMPLES, TENANT
+from tests.postgres import connect
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 ME = Owner(OWNER, TENANT)
@@ -24,7 +32,7 @@ STEPS = [
 def test_cancel_while_running(crew: Crew, failpoint: str) -> None:
     made = crew.house.finalised(CSV)
     worker = crew.stopped_at(failpoint)
-    sessions.cancel_session(crew.house.services, ME, made.session_id)
+    session_changes.cancel_session(crew.house.services, ME, made.session_id)
     worker.go_on()
     worker.wait_done()
     assert worker.outcomes()["lost"] == 1
@@ -44,7 +52,7 @@ def test_cancel_while_running(crew: Crew, failpoint: str) -> None:
 def test_delete_while_running(crew: Crew, failpoint: str) -> None:
     made = crew.house.finalised(CSV)
     worker = crew.stopped_at(failpoint)
-    sessions.delete_session(crew.house.services, ME, made.session_id)
+    session_changes.delete_session(crew.house.services, ME, made.session_id)
     worker.go_on()
     worker.wait_done()
     assert worker.outcomes()["lost"] == 1
@@ -57,7 +65,7 @@ def test_delete_while_running(crew: Crew, failpoint: str) -> None:
 def test_delete_of_a_worker_that_puts_its_file_afterwards_leaves_an_orphan_that_is_swept(crew: Crew) -> None:
     made = crew.house.finalised(CSV)
     worker = crew.stopped_at("before_parquet_put@parse_raw")
-    sessions.delete_session(crew.house.services, ME, made.session_id)
+    session_changes.delete_session(crew.house.services, ME, made.session_id)
     worker.go_on()
     worker.wait_done()
     assert crew.house.canonical_paths() != set()
@@ -66,11 +74,66 @@ def test_delete_of_a_worker_that_puts_its_file_afterwards_leaves_an_orphan_that_
     assert crew.house.canonical_paths() == set()
 
 
+def test_a_delete_that_a_retry_overtakes_never_deadlocks(crew: Crew) -> None:
+    """The retry's new run is there when the delete comes to the session, and a worker is about to complete its job."""
+    house = crew.house
+    made = house.finalise(house.upload(CSV), house.upload(CSV + b"\n"))
+    job = queue.claim(house.database, "test")
+    assert job is not None
+    record_failure(house.database, job, TelemetryError(Code.CSV_MALFORMED, "line 1"))
+    others = [Services(house.services.settings) for _ in range(2)]
+    errors: list[Exception] = []
+
+    def start(act: Callable[[], object]) -> threading.Thread:
+        def attempt() -> None:
+            try:
+                act()
+            except Exception as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=attempt)
+        thread.start()
+        return thread
+
+    def wait_for_one_behind(pid: int) -> None:
+        behind = "SELECT pid FROM pg_stat_activity WHERE :pid = ANY (pg_blocking_pids(pid))"
+        wait_until(lambda: house.sql(behind, pid=pid), "somebody waits")
+
+    def complete(taken: queue.Job) -> None:
+        with house.database.transaction() as transaction:
+            queue.complete_and_claim(transaction, taken)
+            transaction.run(load("pipeline")["start_run"], run_id=taken.run_id)
+            transaction.run(load("pipeline")["fail_session"], session_id=made.session_id)
+
+    with connect(house.services.settings.database) as holder:
+        holder.run("BEGIN")
+        holder.run("SELECT id FROM telemetry_artifacts WHERE id = :id FOR UPDATE", id=made.artifact_ids[1])
+        with others[0].database.transaction() as retry:
+            retry.run(load("sessions")["reopen_session"], id=made.session_id, owner_user_id=OWNER)
+            start_run(retry, made.session_id, made.artifact_ids)
+            (backend,) = retry.run(Query("backend", "Who asks.", "SELECT pg_backend_pid() AS pid"))
+            threads = [start(lambda: session_changes.delete_session(others[1], ME, made.session_id))]
+            wait_for_one_behind(backend["pid"])
+        wait_for_one_behind(holder.run("SELECT pg_backend_pid()")[0][0])
+        taken = queue.claim(house.database, "test")
+        if taken is not None:
+            threads.append(start(lambda: complete(taken)))
+            wait_until(lambda: len(house.sql("SELECT pid FROM pg_locks WHERE NOT granted")) > 1, "it waits as well")
+        holder.run("ROLLBACK")
+    for thread in threads:
+        thread.join()
+    for services in others:
+        services.database.close()
+    assert errors == []
+    for table in ("sessions", "processing_runs", "jobs", "artifacts"):
+        assert house.sql(f"SELECT * FROM telemetry_{table}") == []
+
+
 def test_a_cancelled_session_stays_so(crew: Crew) -> None:
     made = crew.house.finalised(CSV)
-    sessions.cancel_session(crew.house.services, ME, made.session_id)
+    session_changes.cancel_session(crew.house.services, ME, made.session_id)
     crew.start().wait_done()
     with pytest.raises(TelemetryError, match="SESSION_STATE_CONFLICT"):
-        sessions.retry_session(crew.house.services, ME, made.session_id)
+        session_changes.retry_session(crew.house.services, ME, made.session_id)
     at_rest(crew)
     assert crew.house.session(made)["status"] == "CANCELLED"

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from telemetry import queue, sessions
+from telemetry import queue, session_changes
 from telemetry.database.connection import Transaction
 from telemetry.database.queries import load
 from telemetry.domain.owner import Owner
@@ -114,23 +114,23 @@ class Machine(RuleBasedStateMachine):
     @rule(session_id=made)
     def cancel(self, session_id: UUID) -> None:
         """The owner thinks better of it."""
-        self._by_the_owner(sessions.cancel_session, session_id)
+        self._by_the_owner(session_changes.cancel_session, session_id)
 
     @rule(session_id=made)
     def retry(self, session_id: UUID) -> None:
         """The owner tries again."""
-        self._by_the_owner(sessions.retry_session, session_id)
+        self._by_the_owner(session_changes.retry_session, session_id)
 
     @rule(session_id=consumes(made))
     def delete(self, session_id: UUID) -> None:
         """The owner takes everything away."""
-        self._by_the_owner(sessions.delete_session, session_id)
+        self._by_the_owner(session_changes.delete_session, session_id)
 
     @rule(session_id=made, verb=st.sampled_from(["cancel_session", "retry_session", "delete_session"]))
     def meddle(self, session_id: UUID, verb: str) -> None:
         """A stranger tries the same."""
         with pytest.raises(TelemetryError, match="NOT_FOUND") as refused:
-            getattr(sessions, verb)(self.house.services, STRANGER, session_id)
+            getattr(session_changes, verb)(self.house.services, STRANGER, session_id)
         assert refused.value.code is Code.NOT_FOUND, "not even whether it is there"
 
     @invariant()

@@ -104,7 +104,7 @@ def test_put_after_raw_deletion_is_deleted_again(s3_crew: Crew, event: bool) -> 
 
 
 def test_put_after_a_session_was_deleted_is_swept(s3_crew: Crew) -> None:
-    from telemetry.sessions import delete_session
+    from telemetry.session_changes import delete_session
 
     created = announce(s3_crew)
     put(created.upload, CSV)

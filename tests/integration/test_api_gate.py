@@ -13,6 +13,7 @@ from fixtures.circuit import start_finish_line
 from telemetry import queue
 from telemetry.domain.owner import Owner
 from telemetry.domain.states import JobType
+from telemetry.errors import Code, TelemetryError
 from telemetry.gate import set_gate
 from telemetry.laps.found import find_laps
 from telemetry.pipeline import detect_laps
@@ -169,6 +170,33 @@ def test_a_line_given_while_laps_are_found_is_not_lost(api: ApiClient, monkeypat
     api.house.drain()
     assert seen == 2
     assert [lap["kind"] for lap in laps(api, session_id)] == ["out", "timed", "timed", "in"]
+
+
+def test_a_search_that_failed_for_good_is_said_until_the_line_is_given_again(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session_id = ready(api)
+    before = laps(api, session_id)
+    assert "gateFailure" not in api.call("sessions_get", session_id).json
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise TelemetryError(Code.PROCESSING_TIMEOUT, "detect_laps needs more than the worker's time")
+
+    api.call("sessions_gate", session_id, body=LINE)
+    with monkeypatch.context() as spoilt:
+        spoilt.setattr(detect_laps, "find_laps", broken)
+        api.house.drain()
+    detail = api.call("sessions_get", session_id).json
+    assert (detail["status"], "progress" in detail, "failure" in detail) == ("ready", False, False)
+    assert detail["gateFailure"]["code"] == "PROCESSING_TIMEOUT"
+    assert "worker" not in detail["gateFailure"]["message"]
+    assert laps(api, session_id) == before, "the laps from before stay"
+
+    again = api.call("sessions_gate", session_id, body=LINE).json
+    assert (again["progress"]["job"], "gateFailure" in again) == ("detect_laps", False)
+    api.house.drain()
+    assert "gateFailure" not in api.call("sessions_get", session_id).json
+    assert laps(api, session_id) != before
 
 
 def test_lines_given_at_the_same_time_start_one_search(api: ApiClient) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from telemetry import queue, sessions
+from telemetry import queue, session_changes
 from telemetry.database.queries import load
 from telemetry.domain.owner import Owner
 from telemetry.domain.states import JobType
@@ -459,9 +459,9 @@ def test_a_completion_under_way_is_waited_for(api: ApiClient, verb: str) -> None
     def come_between() -> None:
         try:
             if verb == "cancel":
-                sessions.cancel_session(others, owner, session_id)
+                session_changes.cancel_session(others, owner, session_id)
             else:
-                sessions.delete_session(others, owner, session_id)
+                session_changes.delete_session(others, owner, session_id)
         except Exception as error:
             errors.append(error)
 

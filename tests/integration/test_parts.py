@@ -1,6 +1,8 @@
 """Large files in parts, over both stores: signed, resumed, completed by finalise, aborted with the upload."""
 
 import hashlib
+import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,9 +13,12 @@ import pytest
 from functions.object_created import app as object_created
 from functions.sessions import app as sessions
 from functions.uploads import app as uploads
-from telemetry import parts
+from telemetry import parts, queue
+from telemetry.domain.owner import Owner
+from telemetry.errors import Code, TelemetryError
 from telemetry.janitor import Task, clean
 from telemetry.storage.local_path import StorageRefusal
+from telemetry.uploads import Announcement, create_upload
 from tests.api import Answer, ApiClient
 from tests.house import LIFE_MS, SAMPLES, House, with_settings
 
@@ -180,6 +185,32 @@ def test_one_put_after_all_counts_as_well(api: ApiClient, put: Put) -> None:
     assert api.call("uploads_finalise", created["uploadId"], body={}).status == 202
 
 
+def test_parts_that_one_put_overtook_do_not_stay(api: ApiClient, put: Put) -> None:
+    created = api.announce(CONTENT).json
+    first, last = sign(api, created["uploadId"], CONTENT, 1, 2).json["parts"]
+    assert put(first["upload"], cut(CONTENT)[0]) == 200
+    assert put(created["upload"], CONTENT) == 200
+    assert api.call("uploads_finalise", created["uploadId"], body={}).status == 202
+    assert left(api, created["uploadId"]) == 0
+    assert put(last["upload"], cut(CONTENT)[1]) == 404, "nor does one that comes late"
+    assert left(api, created["uploadId"]) == 0
+    settings = api.house.services.settings
+    if settings.storage_backend == "local":
+        assert list((settings.local_storage.root / "raw" / ".parts").iterdir()) == []
+
+
+def test_parts_that_one_put_overtakes_while_they_are_put_together_do_not_stay(api: ApiClient, put: Put) -> None:
+    created = api.announce(CONTENT).json
+    for part, piece in zip(sign(api, created["uploadId"], CONTENT, 1, 2).json["parts"], cut(CONTENT), strict=True):
+        assert put(part["upload"], piece) == 200
+    row = api.house.artifact(UUID(created["uploadId"]))
+    found = api.house.services.raw.list_parts(row["storage_path"], row["multipart_id"])
+    assert put(created["upload"], CONTENT) == 200
+    api.house.services.raw.complete_parts(row["storage_path"], row["multipart_id"], found)
+    assert api.call("uploads_finalise", created["uploadId"], body={}).status == 202
+    assert left(api, created["uploadId"]) == 0
+
+
 def test_parts_begin_once(api: ApiClient) -> None:
     upload_id = api.announce(CONTENT).json["uploadId"]
     sign(api, upload_id, CONTENT)
@@ -190,6 +221,30 @@ def test_parts_begin_once(api: ApiClient) -> None:
     for one in (upload_id, str(uuid4())):
         assert stranger.call("uploads_sign_parts", one, body={"parts": []}).status == 404
         assert stranger.call("uploads_list_parts", one).status == 404
+
+
+def test_announcements_that_race_do_not_pass_the_limit(api: ApiClient) -> None:
+    most, racers = 3, 6
+    start, answers = threading.Barrier(racers), []
+
+    def announce(number: int) -> None:
+        services = with_settings(api.house, upload_open_max=most)
+        queue.depth(services.database)  # connects
+        start.wait(30)
+        content = Announcement("a.csv", "text/csv", 1 + number, f"{number:064x}")
+        try:
+            create_upload(services, Owner("owner-1", "owner-1"), content)
+            answers.append(None)
+        except TelemetryError as error:
+            answers.append(error.code)
+        services.database.close()
+
+    threads = [threading.Thread(target=announce, args=(number,)) for number in range(racers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert Counter(answers) == {None: most, Code.TOO_MANY_UPLOADS: racers - most}
 
 
 def test_an_owner_has_only_so_many_uploads_open(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:

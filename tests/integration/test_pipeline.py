@@ -14,6 +14,7 @@ from telemetry import recording
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.reader import FileDevice
 from telemetry.laps.lap import COVERAGE
+from telemetry.pipeline import parse_raw
 from telemetry.pipeline.drain import drain
 from telemetry.pipeline.outcome import Outcome
 from tests.house import LIFE_MS, SAMPLES, House, with_settings
@@ -288,6 +289,34 @@ def test_devices_are_one_row_per_real_device(house: House, monkeypatch: pytest.M
     assert rows[0]["last_seen_at"] == sessions[0]["end_time_utc"]
     assert "car" in rows[0]["name"]
     assert "\x00" not in rows[0]["name"]
+
+
+def test_sessions_write_their_devices_in_one_order(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that name the same devices in different order would wait for each other for good."""
+    left, right = (FileDevice(model="Mini", serial_number=number) for number in ("0001", "0002"))
+    named = {}
+    canonicalise, record = recording.canonicalise, parse_raw._record_device
+    written: list[FileDevice] = []
+
+    def with_device(*arguments: Any, **keywords: Any) -> recording.Canonical:
+        device = named[keywords["identity"].artifact_id]
+        return dataclasses.replace(canonicalise(*arguments, **keywords), device=device)
+
+    def recorded(transaction: Any, work: Any, device: FileDevice, *times: Any) -> Any:
+        written.append(device)
+        return record(transaction, work, device, *times)
+
+    monkeypatch.setattr(recording, "canonicalise", with_device)
+    monkeypatch.setattr(parse_raw, "_record_device", recorded)
+    for first, second in ((left, right), (right, left)):
+        uploads = [house.upload(CSV + b"\n" * number) for number in range(2)]
+        named.update({str(uploads[0]): first, str(uploads[1]): second})
+        made = house.finalise(*uploads)
+        house.drain()
+        assert house.session(made)["status"] == "READY"
+        (device,) = house.sql("SELECT * FROM telemetry_devices WHERE id = :id", id=house.session(made)["device_id"])
+        assert device["serial_number"] == first.serial_number, "the first file's"
+    assert written == [left, right, left, right]
 
 
 def test_laps_that_the_file_brings_become_rows(house: House) -> None:

@@ -18,11 +18,12 @@ FLOORS = (
     ("queue",),
     ("services",),
     ("parts",),
-    ("uploads", "sessions", "pipeline", "janitor", "gate"),
+    ("uploads", "sessions", "session_changes", "pipeline", "janitor", "gate"),
     ("api",),
 )
 NEIGHBOURS = {
-    ("sessions", "uploads"),
+    ("session_changes", "sessions"),
+    ("session_changes", "uploads"),
     ("gate", "sessions"),
     ("janitor", "pipeline"),
     ("janitor", "uploads"),

@@ -230,8 +230,14 @@ def cancel_run(transaction: Transaction, run_id: UUID) -> int:
     cancelled = 0
     while True:
         cancelled += len(transaction.run(load("jobs")["cancel_live"], run_id=run_id))
-        if transaction.run(load("jobs")["count_live"], run_id=run_id)[0]["live"] == 0:
+        if not is_live(transaction, run_id):
             return cancelled
+
+
+def is_live(runner: Runner, run_id: UUID) -> bool:
+    """True while a job of the run is queued or running."""
+    live: int = runner.run(load("jobs")["count_live"], run_id=run_id)[0]["live"]
+    return live > 0
 
 
 def rescue(runner: Runner, lease_s: float, limit: int = 100) -> list[RescuedJob]:

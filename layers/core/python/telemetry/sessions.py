@@ -1,33 +1,27 @@
-"""The use cases of sessions: list, look, rename, cancel, retry, delete; their datasets, laps and devices.
+"""The use cases of looking at sessions: list, detail, datasets, laps, track; and devices. What changes them stands in
+`session_changes`.
 
 Every query names the owner, so that another owner's id answers like an unknown one, and runs behind the wall of
 row-level security: a query that forgot to would see no other owner's rows either.
 """
 
 import json
-import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from telemetry import queue
 from telemetry.database.connection import Row, Runner
 from telemetry.database.queries import load
-from telemetry.domain.names import clean_name
 from telemetry.domain.owner import Owner
 from telemetry.domain.states import ArtifactStatus, JobStatus, JobType, SessionStatus
 from telemetry.errors import Code, TelemetryError, user_message
 from telemetry.services import Services
 from telemetry.storage.paths import track_path
-from telemetry.storage.protocol import FileStore, SignedRequest
-from telemetry.uploads import start_run
-
-logger = logging.getLogger(__name__)
+from telemetry.storage.protocol import SignedRequest
 
 _QUERIES = load("sessions")
-_DATASETS = load("datasets")
-_GNSS_PVT = "gnss_pvt"
+GNSS_PVT = "gnss_pvt"
 _READ_BYTES = 1 << 20
 
 
@@ -176,10 +170,12 @@ class Device:
 @dataclass(frozen=True, slots=True)
 class SessionDetail(Session):
     """All there is to see of a session: `failure` when it failed, `progress` while something is at work on it, `gate`
-    where the owner gave one."""
+    where the owner gave one, `gate_failure` when the laps could not be found again at it and are the ones from
+    before."""
 
     run_id: UUID | None
     gate: dict[str, Any] | None
+    gate_failure: Failure | None
     failure: Failure | None
     progress: Progress | None
     files: list[SessionFile]
@@ -217,7 +213,7 @@ def get_session(services: Services, owner: Owner, session_id: UUID) -> SessionDe
     TelemetryError : NOT_FOUND.
     """
     with services.database.of_owner(owner.user_id).transaction() as transaction:
-        row = _row(transaction, owner, session_id)
+        row = session_row(transaction, owner, session_id)
         files = _of_session(transaction, owner, "files_of_session", session_id)
         datasets = _of_session(transaction, owner, "datasets_of_session", session_id)
         laps = _of_session(transaction, owner, "laps_of_session", session_id)
@@ -227,7 +223,8 @@ def get_session(services: Services, owner: Owner, session_id: UUID) -> SessionDe
         **_facts(row),
         run_id=row["run_id"],
         gate=row["gate"],
-        failure=_failure(row) if status is SessionStatus.FAILED else None,
+        gate_failure=_gate_failure(row) if ready else None,
+        failure=_failure(row["error_code"], row["error_detail"]) if status is SessionStatus.FAILED else None,
         progress=_progress(row) if status is SessionStatus.PROCESSING or _detecting_again(row) else None,
         files=[
             SessionFile(upload_id=file.pop("id"), file_name=file.pop("original_file_name"), **file) for file in files
@@ -278,7 +275,7 @@ def get_track(services: Services, owner: Owner, session_id: UUID) -> list[TrackL
     return [
         line
         for row in datasets
-        if row["stream"] == _GNSS_PVT
+        if row["stream"] == GNSS_PVT
         for line in _track_lines(services, row["artifact_id"], row["storage_path"])
     ]
 
@@ -287,100 +284,6 @@ def list_devices(services: Services, owner: Owner) -> list[Device]:
     """The owner's devices, the one used last first."""
     rows = services.database.of_owner(owner.user_id).run(_QUERIES["list_devices"], owner_user_id=owner.user_id)
     return [Device(device_id=row.pop("id"), **row) for row in rows]
-
-
-def rename_session(services: Services, owner: Owner, session_id: UUID, name: str) -> SessionDetail:
-    """Gives the session another name.
-
-    Raises
-    ------
-    TelemetryError : NOT_FOUND; REQUEST_INVALID for a name of which nothing is left.
-    """
-    cleaned = clean_name(name)
-    if not cleaned:
-        raise TelemetryError(Code.REQUEST_INVALID, "name: must hold a visible character")
-    database = services.database.of_owner(owner.user_id)
-    if not database.run(_QUERIES["rename_session"], id=session_id, owner_user_id=owner.user_id, name=cleaned):
-        raise TelemetryError(Code.NOT_FOUND)
-    return get_session(services, owner, session_id)
-
-
-def cancel_session(services: Services, owner: Owner, session_id: UUID) -> SessionDetail:
-    """Stops the processing. A worker that is at it learns so at its next write. Doing it again is no error.
-
-    Raises
-    ------
-    TelemetryError : NOT_FOUND; SESSION_STATE_CONFLICT when it has ended otherwise.
-    """
-    database = services.database.of_owner(owner.user_id)
-    with database.transaction() as transaction:
-        row = _row(transaction, owner, session_id)
-    if row["status"] == SessionStatus.PROCESSING:
-        with database.transaction() as transaction:
-            queue.cancel_run(transaction, row["run_id"])
-            # Nothing changed means that the run ended before its jobs could be held: then they stay as they were.
-            if transaction.run(_QUERIES["cancel_run"], id=row["run_id"]) and transaction.run(
-                _QUERIES["cancel_session"], id=session_id, owner_user_id=owner.user_id
-            ):
-                transaction.run(_DATASETS["delete_datasets_of_run"], run_id=row["run_id"])
-                status = SessionStatus.CANCELLED
-            else:
-                raise TelemetryError(Code.SESSION_STATE_CONFLICT, "its processing has ended meanwhile")
-    else:
-        status = SessionStatus(row["status"])
-    if status is not SessionStatus.CANCELLED:
-        raise TelemetryError(Code.SESSION_STATE_CONFLICT, f"it is {status.lower()}")
-    return get_session(services, owner, session_id)
-
-
-def retry_session(services: Services, owner: Owner, session_id: UUID) -> SessionDetail:
-    """Processes a failed session once more, in a new run over the raw files that are still kept.
-
-    Raises
-    ------
-    TelemetryError : NOT_FOUND; SESSION_STATE_CONFLICT when it has not failed; RAW_DISCARDED.
-    """
-    with services.database.of_owner(owner.user_id).transaction() as transaction:
-        if not transaction.run(_QUERIES["reopen_session"], id=session_id, owner_user_id=owner.user_id):
-            status = _row(transaction, owner, session_id)["status"]
-            raise TelemetryError(Code.SESSION_STATE_CONFLICT, f"it is {status.lower()}")
-        artifacts = transaction.run(_QUERIES["lock_artifacts"], session_id=session_id, owner_user_id=owner.user_id)
-        if any(artifact["discarded_at"] is not None for artifact in artifacts):
-            raise TelemetryError(Code.RAW_DISCARDED)
-        transaction.run(_QUERIES["readmit_artifacts"], session_id=session_id)
-        start_run(transaction, session_id, [artifact["id"] for artifact in artifacts])
-    services.nudges.send()
-    return get_session(services, owner, session_id)
-
-
-def delete_session(services: Services, owner: Owner, session_id: UUID) -> None:
-    """Deletes the session for good: its rows in one transaction, then its raw and canonical files.
-
-    A worker that is at it finds its job gone. Files that cannot be deleted now belong to no row any more and are
-    swept later.
-
-    Raises
-    ------
-    TelemetryError : NOT_FOUND.
-    """
-    mine: dict[str, Any] = {"session_id": session_id, "owner_user_id": owner.user_id}
-    with services.database.of_owner(owner.user_id).transaction() as transaction:
-        # In the order of locks that everyone keeps (job, run, session, artifact), so that a worker completing a job
-        # of this session is waited for rather than met halfway.
-        for run in transaction.run(_QUERIES["runs_to_delete"], **mine):
-            queue.cancel_run(transaction, run["id"])
-        transaction.run(_QUERIES["lock_runs"], **mine)
-        paths = transaction.run(_QUERIES["paths_of_session"], **mine)
-        if not transaction.run(_QUERIES["delete_session"], id=session_id, owner_user_id=owner.user_id):
-            raise TelemetryError(Code.NOT_FOUND)
-    stores: dict[str, FileStore] = {"raw": services.raw, "canonical": services.canonical}
-    doomed = [(stores[row["store"]], row["path"]) for row in paths]
-    doomed += [(services.canonical, track_path(row["path"])) for row in paths if row["stream"] == _GNSS_PVT]
-    for store, path in doomed:
-        try:
-            store.delete(path)
-        except TelemetryError as error:
-            logger.warning("file left for the sweep", extra={"session_id": str(session_id), "code": str(error.code)})
 
 
 def _track_lines(services: Services, upload_id: UUID, dataset_path: str) -> list[TrackLine]:
@@ -402,7 +305,13 @@ def _track_lines(services: Services, upload_id: UUID, dataset_path: str) -> list
     ]
 
 
-def _row(runner: Runner, owner: Owner, session_id: UUID) -> Row:
+def session_row(runner: Runner, owner: Owner, session_id: UUID) -> Row:
+    """The session with its newest run and that run's job.
+
+    Raises
+    ------
+    TelemetryError : NOT_FOUND.
+    """
     rows = runner.run(_QUERIES["session"], id=session_id, owner_user_id=owner.user_id)
     if not rows:
         raise TelemetryError(Code.NOT_FOUND)
@@ -416,7 +325,7 @@ def _of_session(runner: Runner, owner: Owner, query: str, session_id: UUID) -> l
 def _shown(services: Services, owner: Owner, query: str, session_id: UUID) -> list[Row]:
     """The rows of a session that there is."""
     with services.database.of_owner(owner.user_id).transaction() as transaction:
-        _row(transaction, owner, session_id)
+        session_row(transaction, owner, session_id)
         return _of_session(transaction, owner, query, session_id)
 
 
@@ -434,11 +343,16 @@ def _dataset_facts(row: Row) -> dict[str, Any]:
     return {"dataset_id": row["id"], "upload_id": row["artifact_id"], **facts}
 
 
-def _failure(row: Row) -> Failure:
+def _failure(error_code: str, detail: str | None = None) -> Failure:
     # A code of another version that this one does not know is an internal matter.
-    known = row["error_code"] in Code.__members__
-    code = Code(row["error_code"]) if known else Code.INTERNAL_ERROR
-    return Failure(code, user_message(code, row["error_detail"] if known else None))
+    known = error_code in Code.__members__
+    code = Code(error_code) if known else Code.INTERNAL_ERROR
+    return Failure(code, user_message(code, detail if known else None))
+
+
+def _gate_failure(row: Row) -> Failure | None:
+    """The latest search for laps at the owner's line, when it failed for good; its detail is the operator's."""
+    return _failure(row["search_error_code"]) if row["search_status"] == JobStatus.FAILED else None
 
 
 def _detecting_again(row: Row) -> bool:

@@ -89,26 +89,29 @@ def create_upload(services: Services, owner: Owner, announcement: Announcement) 
         raise TelemetryError(Code.FILE_EMPTY)
     if announcement.byte_size > settings.upload_max_bytes:
         raise TelemetryError(Code.FILE_TOO_LARGE, f"{settings.upload_max_bytes} bytes are accepted")
-    database = services.database.of_owner(owner.user_id)
-    if database.run(_UPLOADS["too_many_open_uploads"], owner_user_id=owner.user_id, most=settings.upload_open_max):
-        raise TelemetryError(Code.TOO_MANY_UPLOADS, f"{settings.upload_open_max} may be open at once")
     upload_id = uuid4()
     path = services.raw.upload_path(owner.tenant_id, str(upload_id))
     signed = _sign(services, path, announcement.byte_size, announcement.content_type, announcement.sha256)
-    row = database.run(
-        _UPLOADS["create_upload"],
-        id=upload_id,
-        tenant_id=owner.tenant_id,
-        owner_user_id=owner.user_id,
-        original_file_name=clean_file_name(announcement.file_name),
-        content_type=announcement.content_type,
-        byte_size=announcement.byte_size,
-        sha256=announcement.sha256,
-        storage_path=path,
-        finalise_on_receipt=announcement.finalise_on_receipt,
-        session_name=clean_name(announcement.session_name or "") or None,
-        expiry_hours=settings.upload_expiry_hours,
-    )[0]
+    with services.database.of_owner(owner.user_id).transaction() as transaction:
+        # One announcement of an owner at a time, so that those that race do not all count what was there before.
+        transaction.run(_UPLOADS["announce_in_turn"], owner_user_id=owner.user_id)
+        most = settings.upload_open_max
+        if transaction.run(_UPLOADS["too_many_open_uploads"], owner_user_id=owner.user_id, most=most):
+            raise TelemetryError(Code.TOO_MANY_UPLOADS, f"{most} may be open at once")
+        row = transaction.run(
+            _UPLOADS["create_upload"],
+            id=upload_id,
+            tenant_id=owner.tenant_id,
+            owner_user_id=owner.user_id,
+            original_file_name=clean_file_name(announcement.file_name),
+            content_type=announcement.content_type,
+            byte_size=announcement.byte_size,
+            sha256=announcement.sha256,
+            storage_path=path,
+            finalise_on_receipt=announcement.finalise_on_receipt,
+            session_name=clean_name(announcement.session_name or "") or None,
+            expiry_hours=settings.upload_expiry_hours,
+        )[0]
     return CreatedUpload(
         upload_id=upload_id,
         status=ArtifactStatus(row["status"]),
@@ -345,6 +348,11 @@ def _received(services: Services, row: Row) -> StoredObject:
         stored = services.raw.head(row["storage_path"])
     if stored is None:
         raise TelemetryError(Code.UPLOAD_NOT_RECEIVED)
+    # Nobody puts parts together any more: that is done, or one PUT was faster.
+    try:
+        parts.abort(services.raw, row)
+    except TelemetryError as error:
+        logger.warning("parts left to the store", extra={"upload_id": str(row["id"]), "code": str(error.code)})
     if stored.byte_size != row["byte_size"]:
         raise TelemetryError(
             Code.SIZE_MISMATCH, f"{stored.byte_size} bytes received, {row['byte_size']} bytes announced"

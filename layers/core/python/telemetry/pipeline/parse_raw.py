@@ -71,10 +71,16 @@ def perform(services: Services, work: Work, progress: Progress) -> Completion:
             run_id=work.job.run_id,
             files=storable_json(rows),
         )
-        device_ids = [_record_device(transaction, work, *device) for device in devices]
-        if device_ids:
+        # In one order for all sessions: two that name the same devices would wait for each other otherwise.
+        device_ids = {
+            device: _record_device(transaction, work, device, start_time, end_time)
+            for device, start_time, end_time in sorted(devices, key=lambda named: _device_key(named[0]))
+        }
+        if devices:
             changed(
-                transaction.run(_PIPELINE["set_session_device"], session_id=work.session_id, device_id=device_ids[0])
+                transaction.run(
+                    _PIPELINE["set_session_device"], session_id=work.session_id, device_id=device_ids[devices[0][0]]
+                )
             )
         for artifact, name, compression in formats:
             changed(
@@ -184,6 +190,11 @@ def _record_device(
     )
     device_id: UUID = row["id"]
     return device_id
+
+
+def _device_key(device: FileDevice) -> tuple[str, ...]:
+    """What makes it one device of its owner, in an order to lock by."""
+    return tuple(_named(text) or "" for text in (device.manufacturer, device.model, device.serial_number))
 
 
 def _named(text: str | None) -> str | None:

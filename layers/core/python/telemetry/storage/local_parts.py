@@ -25,6 +25,11 @@ def part_path(multipart_id: str, part_number: int) -> str:
     return f"{PARTS}/{multipart_id}/{part_number}"
 
 
+def ended(file: Path) -> bool:
+    """True for a part, by its place, whose upload was ended."""
+    return file.parent.parent.name == PARTS and not file.parent.is_dir()
+
+
 def stored(store: Path, multipart_id: str) -> list[StoredPart]:
     """The parts that have arrived, in order; none when the upload was ended."""
     folder = _folder(store, multipart_id)

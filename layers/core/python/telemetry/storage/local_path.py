@@ -114,8 +114,10 @@ class LocalPath:
                 for block in local_parts.blocks(self._root, multipart_id, parts):
                     incoming.write(block)
                 incoming.publish(self._file(path))
-            except (FileExistsError, FileNotFoundError):
-                return  # there already, or ended meanwhile
+            except FileNotFoundError:
+                return  # ended meanwhile
+            except FileExistsError:
+                pass  # one PUT was faster, or another call: the parts are of no use any more
             finally:
                 incoming.discard()
         self.abort_parts(path, multipart_id)
@@ -267,6 +269,8 @@ def accept_put(
     with _storage_errors("PUT"):
         if destination.exists():
             raise StorageRefusal(412, "PreconditionFailed")
+        if local_parts.ended(destination):
+            raise StorageRefusal(404, "NoSuchUpload")
         incoming = _Incoming(settings.root)
         try:
             for chunk in chunks:

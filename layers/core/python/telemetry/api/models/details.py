@@ -130,10 +130,11 @@ class LapList(Model):
 
 class SessionDetail(Session):
     """A session with `failure` when it failed, `progress` while something is at work on it, `gate` where the owner gave
-    one."""
+    one, and `gateFailure` when the laps could not be found again at that line: they are still the ones from before."""
 
     run_id: UUID | None
     gate: Annotated[Gate | None, Field(exclude_if=absent)] = None
+    gate_failure: Annotated[Failure | None, Field(exclude_if=absent)] = None
     failure: Annotated[Failure | None, Field(exclude_if=absent)] = None
     progress: Annotated[Progress | None, Field(exclude_if=absent)] = None
     files: list[SessionFile]

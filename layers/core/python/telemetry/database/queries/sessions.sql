@@ -22,11 +22,12 @@ ORDER BY created_at DESC, id DESC
 LIMIT :page_size;
 
 -- name: session
--- One session of an owner with its newest run and that run's live job.
+-- One session of an owner with its newest run, that run's live job, and how its latest search for laps went.
 SELECT session.id, session.name, session.status, session.start_time_utc, session.end_time_utc, session.device_id,
        session.summary, session.gate, session.created_at, session.updated_at,
        run.id AS run_id, run.error_code, run.error_detail,
-       job.job_type, job.status AS job_status, job.attempt_count, job.max_attempts, job.next_retry_at
+       job.job_type, job.status AS job_status, job.attempt_count, job.max_attempts, job.next_retry_at,
+       search.status AS search_status, search.last_error_code AS search_error_code
 FROM telemetry_sessions AS session
 LEFT JOIN LATERAL (
     SELECT id, error_code, error_detail
@@ -42,6 +43,13 @@ LEFT JOIN LATERAL (
     ORDER BY created_at DESC
     LIMIT 1
 ) AS job ON true
+LEFT JOIN LATERAL (
+    SELECT status, last_error_code
+    FROM telemetry_jobs
+    WHERE run_id = run.id AND job_type = 'detect_laps'
+    ORDER BY created_at DESC
+    LIMIT 1
+) AS search ON true
 WHERE session.id = :id AND session.owner_user_id = :owner_user_id;
 
 -- name: files_of_session
@@ -142,6 +150,13 @@ JOIN telemetry_sessions AS session ON session.id = run.session_id
 WHERE session.id = :session_id AND session.owner_user_id = :owner_user_id
 ORDER BY run.id
 FOR UPDATE OF run;
+
+-- name: lock_session
+-- Waits for whoever writes an owner's session and keeps others from it.
+SELECT id
+FROM telemetry_sessions
+WHERE id = :id AND owner_user_id = :owner_user_id
+FOR UPDATE;
 
 -- name: paths_of_session
 -- Where the raw and canonical files of an owner's session lie.

@@ -38,6 +38,11 @@ SET multipart_id = coalesce(multipart_id, :multipart_id)
 WHERE id = :id AND owner_user_id = :owner_user_id AND status = 'UPLOADED' AND session_id IS NULL
 RETURNING multipart_id;
 
+-- name: announce_in_turn
+-- Waits until no other announcement of the owner is under way; ends with the transaction.
+SELECT 1 AS entered
+FROM pg_advisory_xact_lock(hashtextextended(:owner_user_id, 0));
+
 -- name: too_many_open_uploads
 -- A row when the owner has as many uploads open as may be: announced, not finalised, not given up.
 SELECT 1 AS reached
