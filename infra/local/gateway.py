@@ -267,10 +267,10 @@ def application(template: Template, functions: list[LambdaFunction], settings: d
 
 
 def main() -> None:
-    """Serves on the socket whose file descriptor is given, until the stack ends it."""
+    """Serves on the sockets whose file descriptors are given, until the stack ends it."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--socket", type=int, required=True, help="file descriptor of the listening socket")
-    listening = socket.socket(fileno=parser.parse_args().socket)
+    parser.add_argument("--sockets", type=int, nargs="+", required=True, help="file descriptors of listening sockets")
+    listening = [socket.socket(fileno=descriptor) for descriptor in parser.parse_args().sockets]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     template = read_template()
     functions = api_functions(template)
@@ -281,12 +281,13 @@ def main() -> None:
             log_config=None,
             # The handlers log route and status; a whole address may hold a signature.
             access_log=False,
+            proxy_headers=False,  # nobody stands before it: who calls is who connects
             lifespan="off",
             timeout_graceful_shutdown=1,
             timeout_keep_alive=75,
         )
     )
-    asyncio.run(server.serve(sockets=[listening]))
+    asyncio.run(server.serve(sockets=listening))
 
 
 if __name__ == "__main__":

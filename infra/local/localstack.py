@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from infra.local.process import ROOT, ChildProcess, StackError, base_environment
+from infra.local.process import LOOPBACK, ROOT, ChildProcess, StackError, base_environment
 
 REGION = "us-east-1"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
@@ -30,16 +30,17 @@ def named_endpoint() -> str | None:
     return name.rstrip("/") or None
 
 
-def free_port() -> int:
-    """A TCP port of the loopback that nobody listens on at this moment.
+def free_port(*hosts: str) -> int:
+    """A TCP port that nobody listens on at this moment, on the loopback and on further addresses of this machine.
 
     Below the range that systems take ports for outgoing connections from, so that it stays free until it is used.
     """
     for port in random.sample(range(20000, 32000), 200):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
+        with contextlib.ExitStack() as probes, contextlib.suppress(OSError):
+            for host in {LOOPBACK, *hosts}:
+                probes.enter_context(socket.socket()).bind((host, port))
             return port
-    raise StackError("No free port between 20000 and 32000 on 127.0.0.1.")
+    raise StackError("No free port between 20000 and 32000.")
 
 
 class LocalStack:
@@ -48,7 +49,8 @@ class LocalStack:
     Parameters
     ----------
     directory : for its data and its log; emptied at the start.
-    port : of the loopback; a free one by default.
+    host : what its addresses say, and where it listens besides the loopback.
+    port : a free one by default.
     program : what its Python runs, where it is to be more than S3, SQS and CloudFormation.
     environment : further variables for it.
     """
@@ -57,8 +59,9 @@ class LocalStack:
         self,
         directory: Path,
         *,
+        host: str = LOOPBACK,
         port: int | None = None,
-        program: Sequence[str | Path] = ("-m", "localstack.runtime.main"),
+        program: Sequence[str | Path] = ("-P", ROOT / "infra" / "local" / "localstack_server.py"),
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._process: ChildProcess | None = None
@@ -68,8 +71,8 @@ class LocalStack:
             return
         if not _PYTHON.exists():
             raise StackError("LocalStack is not installed in .localstack-venv. Run: make setup")
-        port = port or free_port()
-        self.endpoint = f"http://127.0.0.1:{port}"
+        port = port or free_port(host)
+        self.endpoint = f"http://{host}:{port}"
         shutil.rmtree(directory, ignore_errors=True)
         for part in ("volume", "files", "tmp"):
             (directory / part).mkdir(parents=True)
@@ -83,9 +86,9 @@ class LocalStack:
                 DNS_ADDRESS="0",
                 EAGER_SERVICE_LOADING="0",
                 FILESYSTEM_ROOT=str(directory / "files"),
-                GATEWAY_LISTEN=f"127.0.0.1:{port}",
+                GATEWAY_LISTEN=",".join(f"{address}:{port}" for address in sorted({LOOPBACK, host})),
                 HOME=str(directory),
-                LOCALSTACK_HOST=f"127.0.0.1:{port}",
+                LOCALSTACK_HOST=f"{host}:{port}",
                 LOCALSTACK_VOLUME_DIR=str(directory / "volume"),
                 PYTHONUNBUFFERED="1",
                 S3_SKIP_SIGNATURE_VALIDATION="0",

@@ -1,7 +1,8 @@
 """The page at the gateway's own address: its static files, and the `config.json` that tells it where the API is.
 
-A development token stands in that `config.json`, so the page is for this machine alone: whoever comes by another name
-than the loopback's is sent away, which a name that points to the loopback (DNS rebinding) cannot get around.
+A development token stands in that `config.json`, so the page is for this machine alone: whoever comes over a network or
+by another name than the loopback's is sent away, which a name that points to the loopback (DNS rebinding) cannot get
+around.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -51,7 +53,8 @@ class PageFiles:
             content, cache = file.read_bytes(), CACHE
         else:
             return None
-        if not _LOOPBACK.fullmatch(request.headers.get("host", "")):
+        by_name = _LOOPBACK.fullmatch(request.headers.get("host", ""))
+        if not by_name or request.client is None or not ip_address(request.client.host).is_loopback:
             return Response("Open the page as 127.0.0.1 or localhost.\n", HTTPStatus.MISDIRECTED_REQUEST)
         headers = {
             **HEADERS,

@@ -17,12 +17,17 @@ import tempfile
 from pathlib import Path
 
 from infra.local.localstack import free_port
-from infra.local.process import ChildProcess, StackError, base_environment
+from infra.local.process import LOOPBACK, ChildProcess, StackError, base_environment
 
 _USER = "telemetry"
 _DATABASE = "telemetry"
 _PASSWORD_FILE = "password"  # noqa: S105 a file name
 _PLACE_FILE = "place"
+_ACCESS_FILE = "pg_hba.conf"
+# `samenet`: every network that this machine itself has an address in, containers' among them.
+_ACCESS = """host all all 127.0.0.1/32 scram-sha-256
+host all all samenet scram-sha-256
+"""
 
 
 def named_url() -> str | None:
@@ -31,15 +36,16 @@ def named_url() -> str | None:
 
 
 class Postgres:
-    """A PostgreSQL server that listens on a free port of the loopback and ends with us.
+    """A PostgreSQL server that listens on a free port and ends with us. It asks everybody for the password.
 
     Parameters
     ----------
     directory : for data and log. When the server's user cannot reach it, it only notes where they are instead.
     keep : use the data that an earlier run left, and write it safely; else every start is empty, and fast.
+    host : what its address says, and where it listens besides the loopback.
     """
 
-    def __init__(self, directory: Path, *, keep: bool = False) -> None:
+    def __init__(self, directory: Path, *, keep: bool = False, host: str = LOOPBACK) -> None:
         self._process: ChildProcess | None = None
         named = named_url()
         if named is not None:
@@ -59,12 +65,16 @@ class Postgres:
         elif (self._data / "postmaster.pid").exists():
             # Left by a run that was killed where the kernel does not end children for us; no error if long gone.
             self._run(["pg_ctl", "stop", "-D", self._data, "-m", "fast", "-w"], check=False)
-        port = free_port()
+        access = place / _ACCESS_FILE
+        access.write_text(_ACCESS)
+        access.chmod(0o644)
+        port = free_port(host)
         self._password = (place / _PASSWORD_FILE).read_text().strip()
         self._port = port
-        self.url = f"postgresql://{_USER}:{self._password}@127.0.0.1:{port}/{_DATABASE}"
+        self.url = f"postgresql://{_USER}:{self._password}@{host}:{port}/{_DATABASE}"
         options = {
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": ",".join(sorted({LOOPBACK, host})),
+            "hba_file": str(access),
             "port": str(port),
             "unix_socket_directories": "",  # a long path of ours could not hold one, and nothing needs it
             "fsync": "on" if keep else "off",
@@ -104,7 +114,8 @@ class Postgres:
     def environment(self) -> dict[str, str]:
         """What the service needs in its environment to reach the database."""
         kept = {name: value for name, value in os.environ.items() if name.startswith("TELEMETRY_DATABASE_")}
-        return {"TELEMETRY_DATABASE_URL": self.url} if self._process else kept
+        # It has no certificate.
+        return {"TELEMETRY_DATABASE_URL": self.url, "TELEMETRY_DATABASE_TLS": "disable"} if self._process else kept
 
     def wait(self, *, seconds: float = 30.0) -> None:
         """Returns once it takes connections and its database exists."""
@@ -113,7 +124,7 @@ class Postgres:
         self._process.wait_until(self._ready, seconds=seconds)
         if self._new:
             self._run(
-                ["createdb", "-h", "127.0.0.1", "-p", str(self._port), "-U", _USER, "-w", _DATABASE],
+                ["createdb", "-h", LOOPBACK, "-p", str(self._port), "-U", _USER, "-w", _DATABASE],
                 PGPASSWORD=self._password,
             )
 

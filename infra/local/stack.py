@@ -26,7 +26,7 @@ from infra.local.issuer import Issuer
 from infra.local.localstack import LocalStack
 from infra.local.lock import StackLock
 from infra.local.postgres import Postgres
-from infra.local.process import ROOT, ChildProcess, StackError, base_environment, default_directory
+from infra.local.process import LOOPBACK, ROOT, ChildProcess, StackError, base_environment, default_directory
 from infra.local.template import read_template
 from infra.web.policy import origin
 
@@ -60,7 +60,9 @@ class Stack:
     backend : where objects lie: in S3, or in `directory`.
     keep : with the local backend, keep recordings and database for the next start. Objects in the embedded S3 live as
         long as its process, so with it every start is empty.
-    api_port : of the loopback; a free one by default. `s3_port` likewise.
+    host : address of this machine that everything listens on besides the loopback, and that PostgreSQL's, S3's and SQS'
+        addresses say: functions in containers see it, and not the loopback.
+    api_port : a free one by default. `s3_port` likewise.
     progress : is told in a few words what is going on.
     """
 
@@ -68,6 +70,7 @@ class Stack:
     purpose: str = "stack"
     backend: Backend = "s3"
     keep: bool = False
+    host: str = LOOPBACK
     api_port: int = 0
     s3_port: int = 0
     progress: Callable[[str], None] = lambda _: None
@@ -154,19 +157,25 @@ class Stack:
         shutil.rmtree(self.logs, ignore_errors=True)
         self.progress("Starting PostgreSQL, S3 and SQS")
         # Everything is started before anything is waited for, and from this thread: see ChildProcess.
-        self._localstack = LocalStack(self.directory / "localstack", port=self.s3_port or None)
+        self._localstack = LocalStack(self.directory / "localstack", host=self.host, port=self.s3_port or None)
         self._parts.append(self._localstack)
         storage = _Task(self._deploy_storage)
         migrate = self._process("migrate", "infra.local.run_function", "migrate")
-        with _listen(self.api_port) as listening:
-            self._root_url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-            descriptor = listening.fileno()
+        with contextlib.ExitStack() as listening:
+            sockets = [listening.enter_context(_listen(LOOPBACK, self.api_port))]
+            port = sockets[0].getsockname()[1]
+            self._root_url = f"http://{LOOPBACK}:{port}"
+            if self.host != LOOPBACK:
+                sockets.append(listening.enter_context(_listen(self.host, port)))
+            descriptors = tuple(opened.fileno() for opened in sockets)
             gateway = self._process(
-                "gateway", "infra.local.gateway", "--socket", str(descriptor), pass_fds=(descriptor,)
+                "gateway", "infra.local.gateway", "--sockets", *map(str, descriptors), pass_fds=descriptors
             )
         poller = self._process("poller", "infra.local.poller")
         self._issuer = Issuer(f"{self._root_url}/_local/issuer")
-        self._postgres = Postgres(self.directory / "postgres", keep=self.keep and self.backend == "local")
+        self._postgres = Postgres(
+            self.directory / "postgres", keep=self.keep and self.backend == "local", host=self.host
+        )
         self._parts.append(self._postgres)
         self._postgres.wait()
 
@@ -303,11 +312,11 @@ class _Task:
             self._error = error
 
 
-def _listen(port: int) -> socket.socket:
+def _listen(host: str, port: int) -> socket.socket:
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind(("127.0.0.1", port))
+        listening.bind((host, port))
     except OSError as error:
         listening.close()
         raise StackError(f"Port {port} is taken ({error.strerror}). Name another one: STACK_API_PORT=…") from error

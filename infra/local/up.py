@@ -1,22 +1,19 @@
 """`make up`: keeps the local stack running until Ctrl-C, and prints how to reach it."""
 
-import json
 import os
+import socket
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from ipaddress import IPv4Address
 
 from rich.console import Console
 
-from infra.local import access
-from infra.local.process import StackError
+from infra.local import access, function_variables
+from infra.local.process import LOOPBACK, StackError
 from infra.local.stack import Stack, backend_from_environment, ends_on_signals
 
 DEFAULT_API_PORT = 8321
-SAM_EVENT = "fixtures/events/worker_nudge.json"
+DOCKER_BRIDGE = "172.17.0.1"
 
 
 def main() -> int:
@@ -29,13 +26,17 @@ def main() -> int:
                 purpose="make up",
                 backend=backend_from_environment(),
                 keep=True,
+                host=_host(),
                 api_port=_port("STACK_API_PORT", DEFAULT_API_PORT),
                 s3_port=_port("STACK_S3_PORT", 0),
                 progress=lambda text: status.update(text) if console.is_terminal else console.print(text),
             ) as stack:
                 status.stop()
                 token = stack.token()
-                with access.written(stack.directory, access.Access(stack.api_url, token)), _sam_environment(stack):
+                with (
+                    access.written(stack.directory, access.Access(stack.api_url, token)),
+                    function_variables.written(stack),
+                ):
                     _introduce(console, stack, token, time.monotonic() - started)
                     while True:
                         stack.check()
@@ -55,23 +56,31 @@ def _port(name: str, default: int) -> int:
     return int(value)
 
 
-def _sam_file(stack: Stack) -> Path:
-    return stack.directory / "sam-env.json"
-
-
-@contextmanager
-def _sam_environment(stack: Stack) -> Iterator[None]:
-    """The functions' environment for `sam local`, for as long as the stack is up: it holds passwords."""
-    file = _sam_file(stack)
-    file.touch(mode=0o600)
-    file.write_text(json.dumps({"Parameters": _for_sam(stack)}, indent=2) + "\n")
+def _host() -> str:
+    """STACK_LISTEN: an address of this machine, the loopback's by default."""
+    host = os.environ.get("STACK_LISTEN", "").strip() or LOOPBACK
     try:
-        yield
-    finally:
-        file.unlink(missing_ok=True)
+        address = IPv4Address(host)
+    except ValueError:
+        raise StackError(f"STACK_LISTEN is {host!r}; it takes an IPv4 address of this machine.") from None
+    if address.is_unspecified or not address.is_private:
+        # Everybody knows the password of the S3 here; and "all addresses" is none that one could be told.
+        raise StackError(
+            f"STACK_LISTEN is {host}; it takes one private address, such as {DOCKER_BRIDGE}, Docker's bridge."
+        )
+    with socket.socket() as probe:
+        try:
+            probe.bind((host, 0))
+        except OSError:
+            raise StackError(
+                f"STACK_LISTEN is {host}, which is no address of this machine. Docker's bridge has the one that "
+                "`docker network inspect bridge` calls Gateway; Docker Desktop needs none."
+            ) from None
+    return host
 
 
 def _introduce(console: Console, stack: Stack, token: str, seconds: float) -> None:
+    files = f"{function_variables.HERE} for `make invoke`, {function_variables.IN_CONTAINERS} for `sam local`"
     objects = stack.files if stack.backend == "local" else stack.s3_url
     kept = "kept for the next start" if stack.backend == "local" else "empty again at the next start"
     console.print(
@@ -83,7 +92,7 @@ def _introduce(console: Console, stack: Stack, token: str, seconds: float) -> No
   S3 and SQS   {stack.s3_url}   AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1
   PostgreSQL   {stack.database_url}
   Logs         {stack.logs}
-  SAM          sam local invoke WorkerFunction -e {SAM_EVENT} --docker-network host --env-vars {_sam_file(stack)}
+  Variables    {stack.directory}: {files}
 
   .venv/bin/telemetry upload fixtures/telemetry/sample_track.gpx --wait
 
@@ -92,22 +101,6 @@ def _introduce(console: Console, stack: Stack, token: str, seconds: float) -> No
 """,
         markup=False,
     )
-
-
-def _for_sam(stack: Stack) -> dict[str, str]:
-    """The stack's variables, and the database's one by one: the template sets those, and they win over its URL."""
-    url = urlsplit(stack.database_url)
-    return {
-        **stack.environment,
-        "TELEMETRY_DATABASE_HOST": url.hostname or "",
-        "TELEMETRY_DATABASE_PORT": str(url.port or 5432),
-        "TELEMETRY_DATABASE_NAME": url.path.lstrip("/"),
-        "TELEMETRY_DATABASE_USER": unquote(url.username or ""),
-        "TELEMETRY_DATABASE_PASSWORD": unquote(url.password or ""),
-        "TELEMETRY_DATABASE_AUTH": "password",
-        "TELEMETRY_DATABASE_SECRET_ID": "",
-        "TELEMETRY_DATABASE_CA_FILE": "",
-    }
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from infra.build.parts import ROOT, functions
 from infra.build.wheels import BuildError
 from infra.runtime.emulator import Emulator, RuntimeFailure, host_target, python_path
 
-# Written by `make up`; the same file that `sam local invoke --env-vars` takes.
-VARIABLES = ROOT / ".stack" / "sam-env.json"
+# Written by `make up`, in the form that `sam local invoke --env-vars` takes, too.
+VARIABLES = ROOT / ".stack" / "env.json"
 
 
 def main() -> int:

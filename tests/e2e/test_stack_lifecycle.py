@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
@@ -29,9 +30,9 @@ def _command(directory: Path, module: str = "infra.local.up", **more: str) -> di
 
 
 @contextmanager
-def _up(directory: Path) -> Iterator[tuple[psutil.Popen, str]]:
+def _up(directory: Path, **more: str) -> Iterator[tuple[psutil.Popen, str]]:
     """`make up` in a process of its own, once it says that it is up; and what it said."""
-    process = psutil.Popen(**_command(directory), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process = psutil.Popen(**_command(directory, **more), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     said: list[str] = []
     try:
         for line in process.stdout:
@@ -62,9 +63,12 @@ def test_up_says_how_to_call_it_is_alone_and_ends_with_ctrl_c(tmp_path: Path) ->
         assert access.find(None, None, environment={}, directory=directory) == access.Access(url, token)
         answer = httpx.get(f"{url}/sessions", headers={"authorization": f"Bearer {token}"}, trust_env=False)
         assert answer.status_code == 200
-        parameters = json.loads((directory / "sam-env.json").read_text())["Parameters"]
-        assert parameters["TELEMETRY_NUDGE_QUEUE_URL"].startswith("http://127.0.0.1:")
-        assert (directory / "sam-env.json").stat().st_mode & 0o077 == 0
+        for name, machine in (("env.json", "127.0.0.1"), ("container-env.json", "host.docker.internal")):
+            variables = json.loads((directory / name).read_text())["Parameters"]
+            assert urlsplit(variables["TELEMETRY_NUDGE_QUEUE_URL"]).hostname == machine
+            assert urlsplit(variables["TELEMETRY_OBJECT_STORAGE_ENDPOINT"]).hostname == machine
+            assert variables["TELEMETRY_DATABASE_HOST"] == machine
+            assert (directory / name).stat().st_mode & 0o077 == 0
 
         for module in ("infra.local.up", "infra.local.demo"):
             second = subprocess.run(**_command(directory, module), capture_output=True, check=False, timeout=LONGEST_S)
@@ -78,7 +82,44 @@ def test_up_says_how_to_call_it_is_alone_and_ends_with_ctrl_c(tmp_path: Path) ->
         assert process.wait(LONGEST_S) == 0
         assert _gone(children, seconds=LONGEST_S)
         assert not (directory / "lock").exists()
-        assert not (directory / "api.json").exists()
+        assert not list(directory.glob("*.json"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the rest of 127.0.0.0/8")
+def test_up_listens_where_it_is_told_besides_the_loopback(tmp_path: Path) -> None:
+    directory = tmp_path / "stack"
+    with _up(directory, STACK_LISTEN="127.0.0.2") as (process, said):
+        here, containers = (
+            json.loads((directory / name).read_text())["Parameters"] for name in ("env.json", "container-env.json")
+        )
+        assert here == containers
+        assert here["TELEMETRY_DATABASE_HOST"] == "127.0.0.2"
+        assert here["TELEMETRY_DATABASE_TLS"] == "disable"
+        api = access.find(None, None, environment={}, directory=directory)
+        assert urlsplit(api.url).hostname == "127.0.0.1"
+        assert urlsplit(here["TELEMETRY_OBJECT_STORAGE_ENDPOINT"]).netloc in said
+        heard = {
+            connection.laddr
+            for child in process.children(recursive=True)
+            for connection in child.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN
+        }
+        assert len(heard) == 6  # PostgreSQL, S3 and SQS, API
+        assert {(address, port) for address in ("127.0.0.1", "127.0.0.2") for _, port in heard} == heard
+        for host in ("127.0.0.1", "127.0.0.2"):
+            url = api.url.replace("127.0.0.1", host)
+            answer = httpx.get(f"{url}/sessions", headers={"authorization": f"Bearer {api.token}"}, trust_env=False)
+            assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "8.8.8.8", "192.0.2.1", "docker0", "::1"])  # noqa: S104  (refused)
+def test_up_listens_on_no_address_that_is_not_this_machines_own_and_private(tmp_path: Path, address: str) -> None:
+    refused = subprocess.run(
+        **_command(tmp_path / "stack", STACK_LISTEN=address), capture_output=True, check=False, timeout=LONGEST_S
+    )
+    assert refused.returncode == 1
+    assert f"STACK_LISTEN is {address}" in refused.stderr.replace("'", "")
+    assert not (tmp_path / "stack" / "postgres").exists()
 
 
 def test_ctrl_c_while_it_starts_ends_at_once(tmp_path: Path) -> None:

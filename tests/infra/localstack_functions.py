@@ -17,6 +17,7 @@ from localstack.services.lambda_.invocation.lambda_models import InvocationResul
 from localstack.services.lambda_.invocation.plugins import DockerRuntimeExecutorPlugin
 from localstack.services.lambda_.invocation.runtime_executor import RuntimeExecutor
 
+from infra.local.localstack_server import main
 from infra.runtime.emulator import Emulator, RuntimeFailure, host_target
 
 EVERY_MINUTE = "*/1 * * * *"
@@ -103,6 +104,4 @@ def _hurry() -> None:
 if __name__ == "__main__":
     DockerRuntimeExecutorPlugin.load = lambda *_, **__: EmulatorExecutor  # type: ignore[method-assign]
     _hurry()
-    from localstack.runtime.main import main
-
     main()

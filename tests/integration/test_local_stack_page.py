@@ -38,14 +38,16 @@ def page(tmp_path: Path) -> PageFiles:
     return PageFiles(api_prefix="/api", token="the-token", connect=[STORE], folder=folder)
 
 
-def ask(page: PageFiles, path: str, *, method: str = "GET", **headers: str) -> httpx.Response:
+def ask(
+    page: PageFiles, path: str, *, method: str = "GET", caller: str = "127.0.0.1", **headers: str
+) -> httpx.Response:
     """One request; 404 says that the page left it to the API."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         await (page.answer(Request(scope)) or PlainTextResponse("", 404))(scope, receive, send)
 
     async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(serve)
+        transport = httpx.ASGITransport(serve, client=(caller, 12345))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8321") as client:
             return await client.request(method, path, headers={k.replace("_", "-"): v for k, v in headers.items()})
 
@@ -124,6 +126,13 @@ def test_the_configuration_is_this_machines(page: PageFiles, host: str) -> None:
 @pytest.mark.parametrize("path", ["/config.json", "/"])
 def test_a_name_that_was_bound_to_the_loopback_gets_nothing(page: PageFiles, host: str, path: str) -> None:
     answer = ask(page, path, host=host)
+    assert answer.status_code == 421
+    assert b"the-token" not in answer.content
+
+
+@pytest.mark.parametrize("path", ["/config.json", "/"])
+def test_a_caller_over_a_network_gets_nothing_whatever_it_calls_us(page: PageFiles, path: str) -> None:
+    answer = ask(page, path, caller="172.17.0.2", host="127.0.0.1:8321")
     assert answer.status_code == 421
     assert b"the-token" not in answer.content
 

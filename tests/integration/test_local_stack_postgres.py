@@ -51,6 +51,24 @@ def test_a_private_folder_stays_private_and_a_long_path_works(tmp_path: Path) ->
     assert not (directory / "postgres" / "data").exists()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the rest of 127.0.0.0/8")
+@WITHOUT_NAMED
+def test_another_address_asks_for_the_password_too(tmp_path: Path) -> None:
+    server = Postgres(tmp_path / "postgres", host="127.0.0.2")
+    try:
+        server.wait()
+        assert urlsplit(server.url).hostname == "127.0.0.2"
+        assert server.environment["TELEMETRY_DATABASE_TLS"] == "disable"
+        with _connect(server) as connection:
+            assert connection.run("SHOW listen_addresses") == [["127.0.0.1,127.0.0.2"]]
+            rules = connection.run("SELECT type, address, auth_method FROM pg_hba_file_rules")
+            assert rules == [["host", "127.0.0.1", "scram-sha-256"], ["host", "samenet", "scram-sha-256"]]
+        with pytest.raises(pg8000.native.DatabaseError, match="28P01"):
+            _connect(server, "wrong")
+    finally:
+        server.stop()
+
+
 @WITHOUT_NAMED
 def test_a_start_is_empty_unless_data_is_kept(tmp_path: Path) -> None:
     def tables(*, keep: bool) -> list[str]:

@@ -4,16 +4,18 @@ import base64
 import hashlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from infra.local.localstack import LocalStack
-from infra.local.process import ROOT, StackError
+from infra.local.process import LOOPBACK, ROOT, StackError
 from tests.localstack import Buckets
 
 
@@ -33,6 +35,15 @@ def test_signatures_and_checksums_are_enforced(localstack: LocalStack, buckets: 
         right = client.put(url, content=body, headers=headers)
     assert (other_type.status_code, other_bytes.status_code, other_key.status_code) == (403, 400, 403)
     assert right.status_code == 200
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the rest of 127.0.0.0/8")
+def test_nobody_but_the_loopback_is_listened_to(localstack: LocalStack) -> None:
+    address = urlsplit(localstack.endpoint)
+    assert address.hostname == LOOPBACK and address.port is not None
+    socket.create_connection((LOOPBACK, address.port), timeout=5).close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", address.port), timeout=5).close()
 
 
 def test_a_queue_takes_and_gives_a_message(localstack: LocalStack, queue_url: str) -> None:
