@@ -1,0 +1,162 @@
+"""From a dropped file to its laps, through the real page, API, S3 and worker; and what happens when it breaks."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from playwright.sync_api import Locator, Page, Playwright, expect
+
+from infra.local.client import Client
+from infra.local.stack import Stack
+from tests.browser.conftest import OpenWindow
+from tests.browser.drives import SAMPLES, laps, padded
+from tests.browser.relay import Relay
+from tests.browser.window import Window, chromium, launched, wait_until, window
+
+WHILE_PROCESSING_MS = 30_000
+MIB = 1 << 20
+
+
+def upload(page: Page, file: Path) -> Locator:
+    """The line of one upload."""
+    return page.get_by_role("list", name="Uploads").get_by_role("listitem", name=file.name, exact=True)
+
+
+def test_a_dropped_recording_becomes_a_session(open_window: OpenWindow, stack: Stack, tmp_path: Path) -> None:
+    opened = open_window(real=True)
+    page = opened.open()
+    expect(page.get_by_role("heading", name="Upload recordings")).to_be_visible()
+    file = laps(tmp_path / "evening.csv")
+    opened.drop(file)
+    line = upload(page, file)
+    expect(line.get_by_text("Ready: 5,400 points")).to_be_visible(timeout=WHILE_PROCESSING_MS)
+    # Straight to S3, which is another origin: the browser asked first.
+    assert len(opened.sent("PUT", stack.s3_url)) == 1
+    assert len(opened.sent("OPTIONS", stack.s3_url)) >= 1
+    assert not opened.sent("PUT", stack.page_url.rstrip("/"))
+
+    line.get_by_role("link", name="Open").click()
+    expect(page.get_by_role("heading", name="evening", exact=True)).to_be_visible()
+    expect(page.get_by_role("table", name="Laps")).to_be_visible()
+    expect(page.get_by_text("Reading every fix")).to_have_count(0)
+    assert opened.ink(".map-stage canvas") > 500
+    assert opened.ink(".chart .plot canvas") > 500
+
+
+def test_the_steps_are_told_while_they_run(open_window: OpenWindow, tmp_path: Path) -> None:
+    opened = open_window()
+    page = opened.open()
+    page.evaluate(
+        """() => {
+          window.told = new Set();
+          const note = () => document.querySelectorAll('.upload-status').forEach((one) => told.add(one.textContent));
+          new MutationObserver(note).observe(document.body, {subtree: true, childList: true, characterData: true});
+        }"""
+    )
+    file = laps(tmp_path / "long.csv", minutes=60)
+    page.get_by_label("Choose recordings").set_input_files(file)
+    expect(upload(page, file).get_by_text("Ready")).to_be_visible(timeout=WHILE_PROCESSING_MS)
+    told = " | ".join(page.evaluate("[...told]"))
+    for word in ("Reading the file", "Uploading", "Reading the recording", "Ready: 36,000 points"):
+        assert word in told
+
+
+def test_several_files_at_once_and_one_that_cannot_be_used(open_window: OpenWindow) -> None:
+    opened = open_window()
+    page = opened.open()
+    files = [SAMPLES / name for name in ("sample_gnss_10hz.csv", "sample_track.gpx", "csv_no_time.csv")]
+    opened.drop(*files)
+    for file in files[:2]:
+        expect(upload(page, file).get_by_text("Ready")).to_be_visible(timeout=WHILE_PROCESSING_MS)
+    failed = upload(page, files[2])
+    expect(failed.get_by_text("has no column that holds time")).to_be_visible(timeout=WHILE_PROCESSING_MS)
+    expect(failed).to_contain_text("Export it again with a time column")
+    failed.get_by_role("link", name="Details").click()
+    alert = page.get_by_role("alert").filter(has_text="This recording could not be used")
+    expect(alert).to_contain_text("Export it again with a time column")
+    expect(alert).to_contain_text("CSV_NO_TIME_COLUMN")
+
+
+def test_the_same_bytes_are_not_sent_twice(open_window: OpenWindow, stack: Stack, client: Client) -> None:
+    file = SAMPLES / "sample_track.gpx"
+    before = client.wait(client.send(file).session_id)
+    opened = open_window()
+    page = opened.open()
+    opened.drop(file)
+    line = upload(page, file)
+    expect(line.get_by_text("uploaded before")).to_be_visible()
+    assert opened.sent("PUT", stack.s3_url) == []
+    expect(line.get_by_role("link", name="Open the earlier session")).to_have_attribute(
+        "href", f"#/sessions/{before.session_id}"
+    )
+    line.get_by_role("button", name="Upload again anyway").click()
+    expect(line.get_by_text("Ready")).to_be_visible(timeout=WHILE_PROCESSING_MS)
+    assert len(client.sessions().sessions) == 2
+
+
+def test_an_empty_file_is_refused_before_it_is_sent(open_window: OpenWindow, stack: Stack, tmp_path: Path) -> None:
+    file = tmp_path / "empty.csv"
+    file.touch()
+    opened = open_window()
+    page = opened.open()
+    page.get_by_label("Choose recordings").set_input_files(file)
+    expect(upload(page, file).get_by_text("The file is empty")).to_be_visible()
+    assert opened.sent("POST", stack.page_url.rstrip("/")) == []
+
+
+@pytest.fixture
+def cut_window(playwright: Playwright, stack: Stack, owner: str) -> Iterator[tuple[Window, Relay]]:
+    """A window whose way to S3 leads through a relay that cuts connections."""
+    relay = Relay(stack.s3_url)
+    place = stack.s3_url.removeprefix("http://")
+    configuration = {"api": stack.api_url, "token": stack.token(owner)}
+    with (
+        launched(
+            playwright, chromium() or Path(), f"--host-resolver-rules=MAP {place} 127.0.0.1:{relay.port}"
+        ) as browser,
+        window(browser, stack.page_url, configuration=configuration) as opened,
+    ):
+        yield opened, relay
+        opened.expect_complaint("net::ERR_|status of 4")
+        assert opened.unexpected() == []
+    relay.close()
+
+
+def test_an_upload_that_breaks_goes_on_by_itself(cut_window: tuple[Window, Relay], tmp_path: Path) -> None:
+    opened, relay = cut_window
+    file = padded(tmp_path / "ride.csv.gz", laps(tmp_path / "ride.csv"), 8 * MIB)
+    # Chromium itself repeats a request whose kept connection was reset: the page hears of the second cut alone.
+    relay.cut_after(2 * MIB, times=2)
+    page = opened.open()
+    opened.drop(file)
+    line = upload(page, file)
+    expect(line.get_by_text("The connection broke off. Trying again in")).to_be_visible()
+    expect(line.get_by_text("Ready: 5,400 points")).to_be_visible(timeout=WHILE_PROCESSING_MS)
+    assert relay.cuts == 2
+
+
+def test_a_large_file_goes_on_after_a_reload(
+    cut_window: tuple[Window, Relay], client: Client, stack: Stack, tmp_path: Path
+) -> None:
+    opened, relay = cut_window
+    file = padded(tmp_path / "tour.csv.gz", laps(tmp_path / "tour.csv"), 20 * MIB)
+    # Two parts: the larger one never gets through, the smaller one does.
+    relay.cut_after(9 * MIB, times=1000)
+    page = opened.open()
+    opened.drop(file)
+    line = upload(page, file)
+    expect(line.get_by_text("The connection broke off")).to_be_visible()
+    upload_id = UUID(page.evaluate("localStorage.getItem(Object.keys(localStorage).find((key) => /upload/.test(key)))"))
+    wait_until(lambda: [part.part_number for part in client.received_parts(upload_id).received] == [2])
+
+    opened.requests.clear()
+    page.on("dialog", lambda dialog: dialog.accept())  # it asks before it lets go of an upload
+    page.reload()
+    relay.cut_after(0, times=0)
+    opened.drop(file)
+    expect(upload(page, file).get_by_text("Ready: 5,400 points")).to_be_visible(timeout=WHILE_PROCESSING_MS)
+    puts = opened.sent("PUT", stack.s3_url)
+    assert {"partNumber=1&" in put.url for put in puts} == {True}
+    assert opened.sent("OPTIONS", stack.s3_url)
+    assert len(client.sessions().sessions) == 1
