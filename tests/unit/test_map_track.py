@@ -1,5 +1,6 @@
 """The track for a map: few points, the right ones, whatever the batches."""
 
+import itertools
 import json
 import math
 
@@ -75,6 +76,69 @@ def test_across_the_antimeridian_the_short_way_counts() -> None:
     places = [(0.0, (179.9 + row / 1e4 + 180) % 360 - 180) for row in range(2000)]
     places[1500] = (0.001, places[1500][1])
     assert 0.001 in {point.latitude_deg for point in chosen(track(places), 20)}
+
+
+Place = tuple[float, float]
+
+
+def lines(places: list[Place]) -> tuple[str, list[list[Place]], list[list[str]], list[list[float | None]]]:
+    """Geometry, positions, times and speeds of one stretch; a point a second, 10 m/s and one more each."""
+    points = [
+        MapPoint(1_000_000 * number, latitude, longitude, 10.0 + number, 1)
+        for number, (longitude, latitude) in enumerate(places)
+    ]
+    (feature,) = json.loads(geojson(points))["features"]
+    each = feature["properties"]["coordinateProperties"]
+    several = feature["geometry"]["type"] == "MultiLineString"
+    parts, times, speeds = (
+        value if several else [value]
+        for value in (feature["geometry"]["coordinates"], each["times"], each["speedsMps"])
+    )
+    for positions, *others in zip(parts, times, speeds, strict=True):
+        assert {len(other) for other in others} == {len(positions)}
+        assert len(positions) >= 2
+        assert all(abs(after[0] - before[0]) <= 180 for before, after in itertools.pairwise(positions))
+    return feature["geometry"]["type"], [[tuple(one) for one in part] for part in parts], times, speeds
+
+
+def test_a_line_across_the_antimeridian_is_cut_there() -> None:
+    # The example of RFC 7946, section 3.1.9, eastward and back.
+    kind, parts, times, speeds = lines([(170.0, 45.0), (-170.0, 45.0)])
+    assert kind == "MultiLineString"
+    assert parts == [[(170.0, 45.0), (180.0, 45.0)], [(-180.0, 45.0), (-170.0, 45.0)]]
+    assert times[0][1] == times[1][0] == "1970-01-01T00:00:00.500Z"
+    assert speeds == [[10.0, 10.5], [10.5, 11.0]]
+    kind, parts, _, _ = lines([(-179.0, 10.0), (178.0, 13.0), (-179.0, 16.0)])
+    assert parts == [
+        [(-179.0, 10.0), (-180.0, 11.0)],
+        [(180.0, 11.0), (178.0, 13.0), (180.0, 15.0)],
+        [(-180.0, 15.0), (-179.0, 16.0)],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("places", "parts"),
+    [
+        # On the antimeridian itself, by either of its names.
+        ([(179.0, 0.0), (180.0, 0.0), (-179.0, 0.0)], [[(179.0, 0.0), (180.0, 0.0)], [(-180.0, 0.0), (-179.0, 0.0)]]),
+        ([(179.0, 0.0), (-180.0, 0.0), (-179.0, 0.0)], [[(179.0, 0.0), (180.0, 0.0)], [(-180.0, 0.0), (-179.0, 0.0)]]),
+        ([(179.0, 0.0), (-180.0, 0.0), (179.0, 1.0)], [[(179.0, 0.0), (180.0, 0.0)], [(180.0, 0.0), (179.0, 1.0)]]),
+        ([(179.0, 0.0), (-180.0, 0.0)], [[(179.0, 0.0), (180.0, 0.0)]]),
+        ([(180.0, 0.0), (-179.0, 0.0)], [[(-180.0, 0.0), (-179.0, 0.0)]]),
+        ([(179.0, 0.0), (180.0, 0.0)], [[(179.0, 0.0), (180.0, 0.0)]]),
+        ([(179.0, 0.0), (180.0, 0.0), (-180.0, 1.0), (-179.0, 1.0)],
+         [[(179.0, 0.0), (180.0, 0.0)], [(-180.0, 1.0), (-179.0, 1.0)]]),
+        ([(-10.0, 0.0), (170.0, 0.0)], [[(-10.0, 0.0), (170.0, 0.0)]]),
+    ],
+)  # fmt: skip
+def test_on_the_antimeridian_no_part_is_lost_or_left_alone(places: list[Place], parts: list[list[Place]]) -> None:
+    assert lines(places)[:2] == ("MultiLineString" if len(parts) > 1 else "LineString", parts)
+
+
+def test_a_place_of_unknown_speed_gives_none_at_the_cut() -> None:
+    points = [MapPoint(0, 0.0, 179.0, None, 1), MapPoint(2_000_000, 0.0, -179.0, 4.0, 1)]
+    (feature,) = json.loads(geojson(points))["features"]
+    assert feature["properties"]["coordinateProperties"]["speedsMps"] == [[None, None], [None, 4.0]]
 
 
 def test_speeds_that_are_none_are_null() -> None:

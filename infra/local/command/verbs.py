@@ -205,9 +205,14 @@ def track(desk: Desk, given: argparse.Namespace) -> Exit:
         file.write_text(found.model_dump_json(by_alias=True), "utf-8")
     except OSError as error:
         raise ClientError(f"{file} cannot be written: {error.strerror}.") from None
-    points = sum(len(feature.geometry.coordinates) for feature in found.features)
+    points = sum(map(_points, found.features))
     desk.out.print(f"{file}  {points:,} points", soft_wrap=True)
     return Exit.DONE
+
+
+def _points(feature: models.TrackFeature) -> int:
+    line = feature.geometry
+    return len(line.coordinates) if line.type == "LineString" else sum(map(len, line.coordinates))
 
 
 def delete(desk: Desk, given: argparse.Namespace) -> Exit:

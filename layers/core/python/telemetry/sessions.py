@@ -146,12 +146,12 @@ class Lap:
 @dataclass(frozen=True, slots=True)
 class TrackLine:
     """An unbroken stretch of a simplified track: longitude and latitude in degrees, time (ISO 8601, UTC) and speed of
-    each point."""
+    each point. Across the antimeridian it is cut there, and each is a list for each part."""
 
     upload_id: UUID
-    coordinates: list[list[float]]
-    times: list[str]
-    speeds_mps: list[float | None]
+    coordinates: list[list[float]] | list[list[list[float]]]
+    times: list[str] | list[list[str]]
+    speeds_mps: list[float | None] | list[list[float | None]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ Bounded memory: one bucket and its successor.
 import json
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
@@ -24,6 +25,7 @@ MOST_POINTS = 2000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAMES = ("time_us", "latitude_deg", "longitude_deg", "speed_mps", "segment")
 _DEGREE_DIGITS = 7  # about a centimetre
+_HALF_TURN = 180.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +60,16 @@ def map_track(batches: Iterable[pa.RecordBatch], row_count: int, most_points: in
 
 
 def geojson(points: Iterable[MapPoint]) -> bytes:
-    """A FeatureCollection (RFC 7946): a LineString for each unbroken stretch, with `times` (UTC) and `speedsMps`, one
-    a point, in its property `coordinateProperties`. A stretch of which one point is left is left out."""
+    """A FeatureCollection (RFC 7946): a line for each unbroken stretch, with `times` (UTC) and `speedsMps`, one a
+    position, in its property `coordinateProperties`. A stretch of which one point is left is left out.
+
+    A stretch across the antimeridian is a MultiLineString, cut there (section 3.1.9); `times` and `speedsMps` are then
+    lists for each of its parts.
+    """
     segments: dict[int, list[MapPoint]] = {}
     for point in points:
         segments.setdefault(point.segment, []).append(point)
-    features = [_feature(segment) for segment in segments.values() if len(segment) > 1]
+    features = [_feature(parts) for segment in segments.values() if (parts := _cut(segment))]
     collection = {"type": "FeatureCollection", "features": features}
     return json.dumps(collection, separators=(",", ":"), allow_nan=False).encode("ascii")
 
@@ -139,16 +145,51 @@ def _point(rows: pa.RecordBatch, index: int) -> MapPoint:
     return MapPoint(**{name: column[index].as_py() for name, column in zip(_NAMES, rows.columns, strict=True)})
 
 
-def _feature(points: list[MapPoint]) -> dict[str, Any]:
+def _cut(segment: list[MapPoint]) -> list[list[MapPoint]]:
+    """The parts of a stretch on either side of the antimeridian, each ending and beginning on it; none of one point."""
+    parts = [[segment[0]]]
+    for before, after in pairwise(segment):
+        if abs(after.longitude_deg - before.longitude_deg) > _HALF_TURN:
+            side = math.copysign(_HALF_TURN, before.longitude_deg)
+            way = after.longitude_deg + 2 * side - before.longitude_deg
+            edge = _between(before, after, (side - before.longitude_deg) / way if way else 0.0)
+            if before.longitude_deg != side:
+                parts[-1].append(replace(edge, longitude_deg=side))
+            parts.append([] if after.longitude_deg == -side else [replace(edge, longitude_deg=-side)])
+        parts[-1].append(after)
+    return [part for part in parts if len(part) > 1]
+
+
+def _between(before: MapPoint, after: MapPoint, share: float) -> MapPoint:
+    """The point so far on the straight way from one to the other; its longitude is left to the caller."""
+    speeds = [speed for speed in (before.speed_mps, after.speed_mps) if speed is not None]
+    return replace(
+        before,
+        time_us=before.time_us + round(share * (after.time_us - before.time_us)),
+        latitude_deg=before.latitude_deg + share * (after.latitude_deg - before.latitude_deg),
+        speed_mps=speeds[0] + share * (speeds[1] - speeds[0]) if len(speeds) == 2 else None,
+    )
+
+
+def _feature(parts: list[list[MapPoint]]) -> dict[str, Any]:
     positions = [
-        [round(point.longitude_deg, _DEGREE_DIGITS), round(point.latitude_deg, _DEGREE_DIGITS)] for point in points
+        [[round(point.longitude_deg, _DEGREE_DIGITS), round(point.latitude_deg, _DEGREE_DIGITS)] for point in part]
+        for part in parts
     ]
-    speeds = [_speed(point.speed_mps) for point in points]
+    times = [[_iso(point.time_us) for point in part] for part in parts]
+    speeds = [[_speed(point.speed_mps) for point in part] for part in parts]
+    several = len(parts) > 1
     return {
         "type": "Feature",
-        "geometry": {"type": "LineString", "coordinates": positions},
+        "geometry": {
+            "type": "MultiLineString" if several else "LineString",
+            "coordinates": positions if several else positions[0],
+        },
         "properties": {
-            "coordinateProperties": {"times": [_iso(point.time_us) for point in points], "speedsMps": speeds}
+            "coordinateProperties": {
+                "times": times if several else times[0],
+                "speedsMps": speeds if several else speeds[0],
+            }
         },
     }
 

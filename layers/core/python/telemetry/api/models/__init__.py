@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from telemetry.api.models.sessions import SessionsQuery as SessionsQuery
     from telemetry.api.models.tracks import CoordinateProperties as CoordinateProperties
     from telemetry.api.models.tracks import LineString as LineString
+    from telemetry.api.models.tracks import MultiLineString as MultiLineString
     from telemetry.api.models.tracks import Track as Track
     from telemetry.api.models.tracks import TrackFeature as TrackFeature
     from telemetry.api.models.tracks import TrackProperties as TrackProperties
@@ -88,6 +89,7 @@ _PLACES = {
     "tracks": (
         "CoordinateProperties",
         "LineString",
+        "MultiLineString",
         "Track",
         "TrackFeature",
         "TrackProperties",
