@@ -39,7 +39,8 @@ def abandon_upload(upload_id: str) -> Response[str]:
 
 @api.post(f"{PREFIX}/uploads/<upload_id>/parts", summary="Send a large file in parts", tags=["Uploads"])
 def sign_parts(upload_id: str) -> Response[str]:
-    """200 with the size of a part, and a signed PUT for each part asked for, instead of the one for the whole."""
+    """200 with the size of a part, and a signed PUT for each part asked for, instead of the one for the whole.
+    Finalising puts the parts together."""
     owner, found = api.owner, path_id(upload_id)
     wanted = [parts.WantedPart(**part.model_dump()) for part in api.body(models.PartsRequest).parts]
     return api.answer(200, models.SignedParts.model_validate(parts.sign_parts(services, owner, found, wanted)))

@@ -11,10 +11,11 @@ import pytest
 from telemetry import uploads
 from telemetry.domain.owner import Owner
 from telemetry.errors import Code, TelemetryError
+from telemetry.janitor import Task, clean
 from telemetry.services import Services
 from telemetry.storage.local_path import StorageRefusal
 from tests.api import PREFIX, ApiClient, http_event
-from tests.house import House
+from tests.house import LIFE_MS, House
 
 CONTENT = b"time,lat,lon\n"
 
@@ -152,6 +153,9 @@ def test_an_upload_that_was_not_finished_in_time_is_gone(api: ApiClient) -> None
     gone = api.call("uploads_finalise", upload_id, body={})
     assert (gone.status, gone.json["code"]) == (410, "UPLOAD_EXPIRED")
     assert "upload" not in api.call("uploads_get", upload_id).json
+    # Nobody gave it up: it can be looked at.
+    clean(api.house.services, lambda: LIFE_MS, [Task.EXPIRE_UPLOADS])
+    assert api.call("uploads_get", upload_id).json["status"] == "expired"
 
 
 def test_an_upload_that_is_given_up_is_deleted(api: ApiClient) -> None:
@@ -160,8 +164,9 @@ def test_an_upload_that_is_given_up_is_deleted(api: ApiClient) -> None:
     api.put(created["upload"], CONTENT)
     assert [api.call("uploads_abandon", upload_id).status for _ in range(2)] == [204, 204]
     assert api.house.raw_paths() == set()
-    assert api.call("uploads_get", upload_id).json["status"] == "expired"
-    assert api.call("uploads_finalise", upload_id, body={}).json["code"] == "UPLOAD_EXPIRED"
+    for name in ("uploads_get", "uploads_finalise", "uploads_list_parts"):
+        gone = api.call(name, upload_id, body={} if name == "uploads_finalise" else None)
+        assert (gone.status, gone.json["code"]) == (410, "UPLOAD_EXPIRED"), name
     # The address is still valid: what it revives is deleted when the store tells of it.
     path = api.put(created["upload"], CONTENT).path
     assert api.object_created(path) == {"batchItemFailures": []}

@@ -163,7 +163,7 @@ class Uploader:
         try:
             state = self.api.upload(upload_id)
         except ServiceError as error:
-            if error.code != Code.NOT_FOUND:
+            if error.code not in (Code.NOT_FOUND, Code.UPLOAD_EXPIRED):
                 raise
             state = None
         if state is not None and state.session_id is not None:

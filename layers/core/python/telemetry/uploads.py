@@ -126,10 +126,12 @@ def get_upload(services: Services, owner: Owner, upload_id: UUID) -> Upload:
 
     Raises
     ------
-    TelemetryError : NOT_FOUND, also for another owner's.
+    TelemetryError : NOT_FOUND, also for another owner's; UPLOAD_EXPIRED for one that was given up.
     """
     database = services.database.of_owner(owner.user_id)
     row = _owned(database.run(_UPLOADS["upload"], id=upload_id, owner_user_id=owner.user_id))
+    if row["given_up"]:
+        raise TelemetryError(Code.UPLOAD_EXPIRED)
     status = ArtifactStatus(row["status"])
     expected = status is ArtifactStatus.UPLOADED and row["received_at"] is None and not row["overdue"]
     return Upload(

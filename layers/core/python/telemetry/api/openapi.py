@@ -89,6 +89,7 @@ _TO_SESSION = tuple(
         "listLaps",
         "getTrack",
         "setGate",
+        "deleteSession",
     )
 )
 _TO_UPLOAD = tuple(
@@ -106,7 +107,7 @@ OPERATIONS: dict[str, Operation] = {
         codes=(Code.FILE_EMPTY, Code.FILE_TOO_LARGE, Code.TOO_MANY_UPLOADS),
         links=_TO_UPLOAD,
     ),
-    "GET /uploads/{uploadId}": Operation("getUpload", 200, models.Upload),
+    "GET /uploads/{uploadId}": Operation("getUpload", 200, models.Upload, codes=(Code.UPLOAD_EXPIRED,)),
     "DELETE /uploads/{uploadId}": Operation(
         "abandonUpload", 204, codes=(Code.UPLOAD_ALREADY_FINALISED, Code.STORAGE_UNAVAILABLE)
     ),
@@ -129,6 +130,7 @@ OPERATIONS: dict[str, Operation] = {
         200,
         models.SessionPage,
         query=models.SessionsQuery,
+        links=tuple((name, parameter, f"/sessions/0{where}") for name, parameter, where in _TO_SESSION),
     ),
     "GET /sessions/{sessionId}": Operation("getSession", 200, models.SessionDetail, conditional=True),
     "PATCH /sessions/{sessionId}": Operation("renameSession", 200, models.SessionDetail, models.RenameRequest),

@@ -32,7 +32,14 @@ class UploadRequest(Model):
         Whole, Field(ge=0, le=2**53, json_schema_extra={"minimum": 1, "maximum": DEFAULT_UPLOAD_MAX_BYTES})
     ]
     sha256: Sha256
-    finalise_on_receipt: Annotated[bool, Field(strict=True)] = False
+    finalise_on_receipt: Annotated[
+        bool,
+        Field(
+            strict=True,
+            description="The service finalises by itself: as soon as the bytes have arrived; a file in parts within "
+            "five minutes of its last part, as a store tells of whole files alone.",
+        ),
+    ] = False
     session_name: SessionName | None = None
 
 

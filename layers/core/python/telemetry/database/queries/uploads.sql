@@ -18,9 +18,10 @@ SELECT made.id, made.status, made.expires_at, (
 FROM made;
 
 -- name: upload
--- One upload of an owner.
+-- One upload of an owner; one that ended before its time was given up.
 SELECT id, session_id, status, original_file_name, content_type, byte_size, sha256, storage_path, uploaded_at,
-       received_at, multipart_id, expires_at, expires_at <= now() AS overdue
+       received_at, multipart_id, expires_at, expires_at <= now() AS overdue,
+       status = 'EXPIRED' AND discarded_at < expires_at AS given_up
 FROM telemetry_artifacts
 WHERE id = :id AND owner_user_id = :owner_user_id;
 
