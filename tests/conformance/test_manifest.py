@@ -1,8 +1,9 @@
-"""Every real recording of the shared manifest against what independent tools say of it.
+"""Recordings against what is known of them: points, first and last time, bounding box, largest speed, outcome.
 
-Runs where the folder `shared` stands beside the repository; its files are not copied. Outcome, points, first and
-last time (to the millisecond), bounding box (1e-6°) and largest speed (0.01 m/s) must agree, or the deviation must
-stand in `DEVIATIONS` with its reason.
+The repository's own recordings, whose truth the generator or a person gives, always; beside them every real recording
+of the shared manifest against what independent tools say of it, where the folder `shared` stands beside the repository
+(its files are not copied). Times must agree to the millisecond, boxes to 1e-6°, speeds to 0.01 m/s, refusals by their
+code, or the deviation must stand in `DEVIATIONS` with its reason.
 """
 
 import json
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from telemetry.formats.__main__ import examine
+from tests.conformance.own_recordings import Own, own_recordings
 
 REALDATA = Path(__file__).resolve().parents[3] / "shared" / "realdata"
 
@@ -35,6 +37,30 @@ OUTCOMES = {
     "ARCHIVE_UNSUPPORTED": "malformed",
 }
 
+NO_TIME = {"gpx": {"GPX_NO_TIME", "NO_TIME_DATA"}, "csv": {"CSV_NO_TIME_COLUMN", "NO_TIME_DATA"}}
+NO_TRACK = {"gpx": {"GPX_NO_TRACK_POINTS"}, "csv": {"CSV_NO_POSITION_COLUMNS"}}
+"""The codes that say what the manifest calls `no_time` and `no_track`, by format; of any other format, NO_TIME_DATA and
+NO_POSITION_DATA. A GPX or CSV with times, all of them implausible, has NO_TIME_DATA."""
+
+CODES = {
+    "files/gpx/gpxgo__gpx-without-xml-declaration.gpx": "NO_TIME_DATA",  # a year before any GPS
+    "files/gpx/qmapshack__qlandkarte.gpx": "NO_TIME_DATA",  # 1970
+    "files/csv/deadreckoning__Location.csv": "NO_TIME_DATA",  # seconds since a start that is not given
+    "files/gpx/routeconverter__analyze-broken.gpx": "FORMAT_UNRECOGNISED",
+    "files/container/exiftool__ZIP.zip": "FORMAT_UNRECOGNISED",
+    "files/container/openstreetmap-website__g.gpx": "FORMAT_UNRECOGNISED",
+    "files/container/fittrackee__gpx_test.zip": "ARCHIVE_UNSUPPORTED",
+    "files/container/fittrackee__gpx_test_no_gpx.zip": "ARCHIVE_UNSUPPORTED",
+    "files/container/fittrackee__gpx_test_incorrect.zip": "ARCHIVE_UNSUPPORTED",
+    "files/container/fittrackee__gpx_test_folder.zip": "ARCHIVE_UNSUPPORTED",
+    "files_large/other/gpmf-parser__karma.mp4": "FORMAT_UNRECOGNISED",
+    "files/gpx/gpxpod__testFile6Error.gpx": "ok",  # its points before the error are whole
+    "files/gpx/jpx__GPX_invalid_extensions.gpx": "ok",
+    "files/gpx/android-gpx-parser__garminBaseCampExport-noclosingtag.gpx": "ok",
+    "files/fit/fitdecode__activity-unexpected-eof.fit": "ok",
+}
+"""The very code, where the manifest says `malformed`, allows several outcomes, or the format has several such codes."""
+
 DEVIATIONS: dict[tuple[str, str], str] = {
     ("files/nmea/gpsd__hemi.log", "max_speed"): (
         "the file gives the speed in VTG sentences, which belong to their epoch; the truth looked at RMC only"
@@ -51,10 +77,17 @@ def _manifest() -> list[dict[str, Any]]:
 
 def _entries() -> list[Any]:
     if not _manifest():
-        return [
-            pytest.param(None, marks=pytest.mark.skip(reason=f"no {REALDATA.name}/manifest.json beside the repository"))
-        ]
+        reason = f"no {REALDATA.name}/manifest.json beside the repository; its own recordings are compared"
+        return [pytest.param(None, marks=pytest.mark.skip(reason=reason))]
     return [pytest.param(entry, id=entry["file"]) for entry in _manifest()]
+
+
+def _codes(entry: dict[str, Any], kind: str) -> set[str]:
+    """The outcomes that say `kind` of this file."""
+    if entry["file"] in CODES:
+        return {CODES[entry["file"]]}
+    table, usual = (NO_TIME, "NO_TIME_DATA") if kind == "no_time" else (NO_TRACK, "NO_POSITION_DATA")
+    return {"ok"} if kind == "ok" else table.get(entry["format"], {usual})
 
 
 def _time(text: str | None) -> datetime | None:
@@ -66,6 +99,8 @@ def _differences(entry: dict[str, Any], outcome: dict[str, Any]) -> dict[str, st
     """What differs from the truth and from every alternative that it calls sound, by name."""
     truth = entry["truth"]
     kind = OUTCOMES.get(outcome["outcome"], outcome["outcome"])
+    if outcome["outcome"] not in _codes(entry, kind):
+        return {"code": f"{outcome['outcome']}, expected one of {sorted(_codes(entry, kind))}"}
     if kind != truth["expected"]:
         if kind in truth.get("also_acceptable", []):
             return {}
@@ -110,6 +145,18 @@ def test_recording_agrees_with_independent_tools(entry: dict[str, Any]) -> None:
     assert not unexplained, (
         f"{unexplained}; of the file: {entry['notes']}; of the truth: {entry['truth'].get('note', '')}"
     )
+
+
+@pytest.mark.parametrize("own", [pytest.param(own, id=own.name) for own in own_recordings()])
+def test_own_recording_is_read_as_it_was_made(own: Own, tmp_path: Path) -> None:
+    path = tmp_path / own.name
+    path.write_bytes(own.make())
+    outcome = examine(path)
+    if own.truth is None:
+        assert outcome["outcome"] == own.code
+    else:
+        assert outcome["outcome"] == "ok", outcome
+        assert not _differences({"file": own.name, "format": outcome["format"], "truth": own.truth}, outcome)
 
 
 def test_deviations_are_real() -> None:
