@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.csv import READER
-from telemetry.formats.csv_blocks import BLOCK_BYTES, HEAD_BYTES, MAX_LINE_BYTES
+from telemetry.formats.csv_blocks import BLOCK_BYTES, HEAD_BYTES
 from telemetry.formats.reader import Findings, Origin, TimeBasis
 
 HEADER = b"timestamp,lat,lon,alt,speed\n"
@@ -238,7 +238,7 @@ def test_an_endless_line_among_rows_is_passed_over() -> None:
     findings = Findings()
     tracemalloc.start()
     batches = list(READER.read(Endless(first, 200, b"\n" + ROWS[1] + b"\n"), Origin(), findings))
-    assert tracemalloc.get_traced_memory()[1] < 12 * MAX_LINE_BYTES
+    assert tracemalloc.get_traced_memory()[1] < 8 * BLOCK_BYTES
     tracemalloc.stop()
     table = pa.Table.from_batches(batches)
     assert table.num_rows == count + 1
@@ -341,3 +341,10 @@ def test_any_damage_ends_in_rows_or_a_code(data: st.DataObject) -> None:
 
 def test_a_header_is_found_above_cells_of_degrees_alone() -> None:
     assert code_of("lat,lon,desc\n1°14.04′S,5°40.68′W,a\nS1.234°,W5.678°,b\n".encode()).code is Code.CSV_NO_TIME_COLUMN
+
+
+def test_a_coordinate_beyond_every_number_is_a_bad_position() -> None:
+    table, _ = read(TABLE.replace(b",52.0000000,", b",1e999,"))
+    assert table["latitude_deg"].null_count == 1
+    assert table["latitude_deg"].to_pylist()[1:] == [float(f"52.{i:07d}") for i in range(1, 10)]
+    READER.recognise(TABLE.replace(b",52.", b",1e999"), Origin())

@@ -154,7 +154,8 @@ def _find(layout: Layout, index: int, letters: str) -> Coordinate:
 
 def _number(cell: str) -> float | None:
     text = re.sub(r"^[NSEWnsew]\s*|\s*°?\s*[NSEWnsew]?$", "", cell).replace(",", ".")
-    return float(text) if _PLAIN.match(text) else None
+    number = float(text) if _PLAIN.match(text) else math.inf
+    return number if math.isfinite(number) else None
 
 
 def _hemisphere(layout: Layout, index: int, letters: str) -> int | None:
