@@ -21,6 +21,7 @@ from telemetry.formats import recognition
 from telemetry.formats.reader import ByteSource, FileDevice, FileGate, FileLap, Findings, Origin, Recognition, TimeBasis
 from telemetry.recording import Canonical, Identity, canonicalise, classify
 from telemetry.streams.channels import GNSS_PVT_SCHEMA, TIMESTAMP, channel_field
+from tests.fuzz.seeds import seeds
 
 START = 1_714_557_600_000_000
 RAW = b"STUB" + bytes(range(32, 127)) * 3000
@@ -82,6 +83,8 @@ class StubReader:
 def reader(monkeypatch: pytest.MonkeyPatch) -> StubReader:
     stub = StubReader()
     monkeypatch.setattr(recognition, "readers", lambda: (stub,))
+    monkeypatch.setattr(recognition, "possible_readers", lambda _: (stub,))
+    monkeypatch.setattr("telemetry.recording.reader_named", lambda name: stub if name == stub.name else None)
     return stub
 
 
@@ -284,7 +287,8 @@ def test_the_highest_confidence_wins(monkeypatch: pytest.MonkeyPatch) -> None:
         def recognise(self, head: bytes, origin: Origin) -> Recognition | None:
             return Recognition(self.name, self._confidence, self.name)
 
-    monkeypatch.setattr(recognition, "readers", lambda: (Claims("a", 0.3), Claims("b", 0.8), Claims("c", 0.8)))
+    claims = Claims("a", 0.3), Claims("b", 0.8), Claims("c", 0.8)
+    monkeypatch.setattr(recognition, "possible_readers", lambda _: claims)
     assert recognition.recognise(b"text", Origin()).format == "b"
 
 
@@ -321,3 +325,16 @@ def test_every_reader_has_a_name_of_its_own() -> None:
     assert len(set(names)) == len(names) > 0
     assert all(recognition.reader_named(name) is not None for name in names)
     assert recognition.readers() == recognition.READERS
+
+
+@pytest.mark.parametrize("encoding", ["", "utf-8-sig", "utf-16"])
+def test_no_reader_is_passed_over_that_would_claim(encoding: str) -> None:
+    for name, data in seeds().items():
+        head = data[: recognition.HEAD_BYTES]
+        if encoding:
+            head = head.decode("latin-1").encode(encoding)
+        claims = [reader.name for reader in recognition.readers() if reader.recognise(head, Origin(name))]
+        possible = [reader.name for reader in recognition.possible_readers(head)]
+        assert set(claims) <= set(possible)
+        assert possible == [reader.name for reader in recognition.readers() if reader.name in possible]
+    assert [reader.name for reader in recognition.possible_readers(b"time,lat,lon\n1,2,3\n")] == ["igc", "csv"]
