@@ -167,12 +167,13 @@ def test_equal_rows_make_equal_files(tmp_path: Path) -> None:
 def test_wide_rows_make_smaller_row_groups(tmp_path: Path) -> None:
     columns = {f"c{i}": [float(i)] * 1000 for i in range(200)}
     table, _ = written(
-        tmp_path / "a.parquet", [batch(list(range(at, at + 1000)), at + 1, **columns) for at in range(0, 20_000, 1000)]
+        tmp_path / "a.parquet", [batch(list(range(at, at + 1000)), at + 1, **columns) for at in range(0, 40_000, 1000)]
     )
-    assert len(table) == 20_000
+    assert len(table) == 40_000
     metadata = pq.read_metadata(tmp_path / "a.parquet")
-    assert max(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups)) <= 9 << 20
-    assert metadata.row_group(0).num_rows < 6000
+    sizes = [metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups)]
+    assert max(sizes) <= ordering.ROW_GROUP_BYTES
+    assert metadata.row_group(0).num_rows < 12_000
 
 
 @pytest.mark.usefixtures("small")

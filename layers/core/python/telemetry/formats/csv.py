@@ -48,7 +48,8 @@ class CsvReader:
         program = find_program(layout)
         essential = count_essential(layout.header)
         try:
-            described = f"{program.title if program is GENERIC else ''}, {make_plan(head, origin).dialect}".lstrip(", ")
+            plan = make_plan(head, origin, table)
+            described = f"{program.title if program is GENERIC else ''}, {plan.dialect}".lstrip(", ")
         except TelemetryError as error:
             described = f"{program.title}, {error.detail}"
         if program is not GENERIC:

@@ -7,13 +7,16 @@ import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from telemetry.formats.reader import ByteSource
 
 HEAD_BYTES = 256 * 1024
 """The preamble, the header and the first rows are looked for in so many bytes."""
-BLOCK_BYTES = 4 << 20
-"""About a row group of plain fixes, which then passes to its file without a copy."""
+BLOCK_BYTES = 2 << 20
+"""Cells of so much text are still in the processor's cache when they are converted."""
+PIECE_BYTES = 256 * 1024
+"""So much is read at a time: it is still in the processor's cache when it is looked at and copied."""
 MAX_LINE_BYTES = 1 << 20
 """A longer line is no row of a recording; it is passed over and counted."""
 
@@ -25,8 +28,7 @@ class Block:
     Attributes
     ----------
     data : UTF-8, perhaps with NUL in it; lines end with ``\\n`` or ``\\r\\n``. Only the first `size` bytes belong to
-        the block: what follows is the begin of the next one, left there to save a copy. Valid until the second next
-        block is asked for.
+        the block, anything may follow. Valid until the second next block is asked for.
     overlong_before : lines that were passed over just before these.
     """
 
@@ -100,18 +102,20 @@ class LineBlocks:
         overlong = 0
         passing_over = False
         skip = self._skip_lines
-        joints = _Joint(), _Joint()
-        for data in self._decoded():
-            joints = joints[1], joints[0]
-            block, end = joints[0].join(rest, data) if rest else (data, len(data))
-            if passing_over:
-                begin = block.find(b"\n", 0, end) + 1
+        joint, other = _Joint(), _Joint()
+        # No piece is empty but the one that marks the end.
+        for piece in chain(self._decoded(), (b"",)):
+            begin = piece.find(b"\n") + 1 if passing_over else 0
+            if passing_over and piece:
                 if not begin:
-                    rest = b""
                     continue
-                block, end, passing_over = block[begin:end], end - begin, False
-            cut = block.rfind(b"\n", 0, end) + 1
-            rest = bytes(block[cut:end])
+                passing_over = False
+            joint.append(piece[begin:] if begin else piece)
+            if piece and joint.size < BLOCK_BYTES:
+                continue
+            block: bytes | bytearray = joint.memory
+            cut = joint.memory.rfind(b"\n", 0, joint.size) + 1
+            rest = bytes(joint.memory[cut : joint.size])
             if skip and cut:
                 block, skip = _after_lines(bytes(block[:cut]), skip)
                 cut = len(block)
@@ -121,6 +125,9 @@ class LineBlocks:
             if len(rest) > MAX_LINE_BYTES and len(rest := rest.replace(b"\0", b"")) > MAX_LINE_BYTES:
                 rest, passing_over = b"", True
                 overlong += 1
+            joint, other = other, joint
+            joint.size = 0
+            joint.append(rest)
         rest = rest.replace(b"\0", b"")
         self.ends_with_line_end = not rest
         if (rest and not skip) or overlong:
@@ -168,25 +175,27 @@ class LineBlocks:
             head = head[len(codecs.BOM_UTF8) :]
         if head:
             yield head
-        while piece := self._source.read(BLOCK_BYTES):
+        while piece := self._source.read(min(PIECE_BYTES, BLOCK_BYTES)):
             yield piece
 
 
 class _Joint:
-    """Memory for the end of one piece and the whole next one, used again and again: fresh memory for every block costs
-    more than the copy."""
+    """Pieces in a row, in memory that is used again: fresh memory for every block costs more than the copy."""
 
     def __init__(self) -> None:
-        self._memory = bytearray()
+        self.memory = bytearray()
+        self.size = 0
 
-    def join(self, rest: bytes, data: bytes) -> tuple[bytearray, int]:
-        """Both in a row, and where they end."""
-        end = len(rest) + len(data)
-        if len(self._memory) < end:
-            self._memory = bytearray(end + BLOCK_BYTES // 8)
-        self._memory[: len(rest)] = rest
-        self._memory[len(rest) : end] = data
-        return self._memory, end
+    def append(self, data: bytes) -> None:
+        """Puts `data` behind what is there."""
+        end = self.size + len(data)
+        if len(self.memory) < end:
+            # Not extended in place, as somebody may still look at it.
+            larger = bytearray(max(end, BLOCK_BYTES + 2 * PIECE_BYTES) if self.memory else end)
+            larger[: self.size] = self.memory[: self.size]
+            self.memory = larger
+        self.memory[self.size : end] = data
+        self.size = end
 
 
 def _after_lines(data: bytes, count: int) -> tuple[bytes, int]:

@@ -7,6 +7,7 @@ import csv
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from telemetry.streams.units import is_unit
 
@@ -192,17 +193,18 @@ def _layout(lines: list[str], delimiter: str, header_index: int) -> Layout:
 
 def _sample(lines: list[str], delimiter: str) -> list[tuple[str, ...]]:
     """The first rows, and some from where a column fills that was blank in these: receivers start without a fix."""
-    rows = [
+    rows = (
         tuple(split(line, delimiter))
         for line in _logical_lines(lines)
         if line.strip() and not line.lstrip().startswith("#")
-    ]
-    first, later = rows[:SAMPLE_ROWS], rows[SAMPLE_ROWS:]
+    )
+    first = list(islice(rows, SAMPLE_ROWS))
     blank = {i for i in range(max(map(len, first), default=0)) if not any(i < len(row) and row[i] for row in first)}
-    for index, row in enumerate(later):
-        if any(i < len(row) and row[i] for i in blank):
-            return first + later[index : index + LATER_ROWS]
-    return first
+    if not blank:
+        return first
+    fills = (row for row in rows if any(i < len(row) and row[i] for i in blank))
+    later = next(fills, None)
+    return first if later is None else [*first, later, *islice(rows, LATER_ROWS - 1)]
 
 
 def _unit_in_cells(cells: list[str]) -> str:

@@ -57,14 +57,14 @@ def find_table(head: bytes) -> tuple[str, Layout] | None:
     return None if layout is None else (encoding, layout)
 
 
-def make_plan(head: bytes, origin: Origin) -> Plan:
-    """The plan for a file that begins with `head`.
+def make_plan(head: bytes, origin: Origin, table: tuple[str, Layout] | None = None) -> Plan:
+    """The plan for a file that begins with `head`; `table` is what `find_table` found there, where it was asked.
 
     Raises
     ------
     TelemetryError : CSV_MALFORMED, CSV_NO_POSITION_COLUMNS, CSV_NO_TIME_COLUMN, NO_TIME_DATA.
     """
-    table = find_table(head)
+    table = table or find_table(head)
     if table is None:
         raise TelemetryError(Code.CSV_MALFORMED, "line 1: no header row followed by rows of cells")
     encoding, layout = table

@@ -21,7 +21,7 @@ _MINUTES = frozenset({"minutes", "mins"})
 """Minutes since the start, where nothing else stands beside them (PowerTap, Joule)."""
 _NOT_TIME = frozenset({
     "lap", "predicted", "best", "sector", "split", "delta", "since", "last", "fix", "delay", "interval",
-    "pause", "diff", "moving", "zone", "offset", "ofst", "utcofst", "accuracy", "update", "age", "sample",
+    "pause", "diff", "moving", "zone", "offset", "ofst", "utcofst", "accuracy", "age", "sample",
     "duration", "remaining", "ago", "total", "cpu",
 })  # fmt: skip
 _OFFSET_KEYS = frozenset(
@@ -77,10 +77,16 @@ def find_times(layout: Layout, origin: Origin, hints: TimeHints | None = None) -
     TelemetryError : NO_TIME_DATA where times count from a start that the file does not give.
     """
     hints = hints or TimeHints()
-    found = [column for index in range(layout.width) if (column := _classified(layout, index, hints.order)) is not None]
+    found = [column for index in range(layout.width) if (column := _classified(layout, index, hints)) is not None]
     # Columns that the program is known to write come first; `sorted` keeps the file's order otherwise.
-    found = sorted(found, key=lambda c: (c.name not in hints.keys, "utc" not in c.name.split(), c.form is Form.ELAPSED))
+    found = sorted(found, key=lambda c: (c.name not in hints.keys, *_doubt(c)))
     return _chosen(found, layout, origin, hints)
+
+
+def _doubt(column: TimeColumn) -> tuple[bool, bool, bool]:
+    """The receiver's clock is surer than that of the device around it, which may never have been set."""
+    words = set(column.name.split())
+    return "utc" not in words, not words & {"gps", "gnss"}, column.form is Form.ELAPSED
 
 
 def _chosen(found: list[TimeColumn], layout: Layout, origin: Origin, hints: TimeHints) -> TimeColumns | None:
@@ -121,6 +127,16 @@ def _chosen(found: list[TimeColumn], layout: Layout, origin: Origin, hints: Time
             offset=offset if zoned else None,
             gps_time=hints.gps_time,
         )
+    parts = _parts(layout) or _gps_week(layout)
+    if parts:
+        utc = parts[0].form is Form.GPS_WEEK or hints.utc or hints.gps_time or any("utc" in c.name for c in parts)
+        return TimeColumns(
+            parts,
+            basis=TimeBasis.GNSS_UTC if utc else TimeBasis.DEVICE_LOCAL,
+            inferred=[f"Times were put together from {parts[0].form.value}."],
+            decimal_comma=comma,
+            gps_time=hints.gps_time and parts[0].form is Form.PARTS,
+        )
     if clocks:
         date_, sentence = find_date(layout.preamble, origin)
         if date_ is None:
@@ -132,16 +148,6 @@ def _chosen(found: list[TimeColumn], layout: Layout, origin: Origin, hints: Time
             inferred=[*inferred, sentence],
             uploaded_at=origin.uploaded_at if "upload" in sentence else None,
             gps_time=hints.gps_time,
-        )
-    parts = _parts(layout) or _gps_week(layout)
-    if parts:
-        utc = parts[0].form is Form.GPS_WEEK or hints.utc or hints.gps_time or any("utc" in c.name for c in parts)
-        return TimeColumns(
-            parts,
-            basis=TimeBasis.GNSS_UTC if utc else TimeBasis.DEVICE_LOCAL,
-            inferred=[f"Times were put together from {parts[0].form.value}."],
-            decimal_comma=comma,
-            gps_time=hints.gps_time and parts[0].form is Form.PARTS,
         )
     for column in by_form[Form.ELAPSED]:
         if hints.start is None:
@@ -186,12 +192,12 @@ def _parts(layout: Layout) -> list[TimeColumn]:
 def _gps_week(layout: Layout) -> list[TimeColumn]:
     """GPS week number and time of week."""
     keys = [key_of(name) for name in layout.header]
-    week = next((i for i, key in enumerate(keys) if key in ("week", "gps week", "gpsweek", "week number", "wn")), None)
+    week = next((i for i, key in enumerate(keys) if key in ("week", "gps week", "gpsweek", "week number", "wn", "gwk")), None)
     if week is None:
         return []
     for index, key in enumerate(keys):
         bare, _, unit = key.partition(" ") if key.split()[-1:] and key.split()[-1] in _SCALES else (key, "", "")
-        if bare in ("tow", "itow", "i tow", "gps tow", "time of week", "gps seconds", "gps sow", "sow"):
+        if bare in ("tow", "itow", "i tow", "gps tow", "time of week", "gps seconds", "gps sow", "sow", "gms"):
             values = [float(cell) for cell in layout.column(index) if _NUMBER.match(cell) and "," not in cell]
             # A week has 604 800 seconds.
             scale = _SCALES.get(layout.units[index].lower() or unit) or (
@@ -210,13 +216,13 @@ def _offset_column(layout: Layout) -> int | None:
     return None
 
 
-def _classified(layout: Layout, index: int, known_order: DateOrder | None) -> TimeColumn | None:
+def _classified(layout: Layout, index: int, hints: TimeHints) -> TimeColumn | None:
     """The form of one column, or None where it tells no time."""
     key = key_of(layout.header[index])
     words = set(key.split())
     # A letter alone says something only where little stands beside it: `utc_d`, but not `Power Calc'd`.
     telling = _TIME_WORDS if len(words) < 3 else _TIME_WORDS - {"d", "t"}
-    if not (words & telling or key in _MINUTES) or words & _NOT_TIME:
+    if not (words & telling or key in _MINUTES) or (words & _NOT_TIME and key not in hints.keys):
         return None
     cells = layout.column(index)
     if not cells:
@@ -242,8 +248,8 @@ def _classified(layout: Layout, index: int, known_order: DateOrder | None) -> Ti
     if mostly(_TIME) and not words & {"elapsed"}:
         return TimeColumn(index, Form.TIME_OF_DAY, key, says_utc=says_utc or all(c.endswith("Z") for c in cells))
     if mostly(_NUMBER):
-        return _classified_number(index, key, unit, cells, known_order, says_utc=says_utc)
-    order = known_order or hinted_order(note) or order_of(cells)
+        return _classified_number(index, key, unit, cells, hints.order, says_utc=says_utc)
+    order = hints.order or hinted_order(note) or order_of(cells)
     if order is None:
         return None
     with_time = sum(":" in cell for cell in cells) >= most

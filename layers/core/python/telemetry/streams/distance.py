@@ -5,7 +5,7 @@ import math
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from telemetry.streams.values import extremes
+from telemetry.streams.values import Extremes, extremes
 
 _EQUATOR_M = 6378137.0
 _E2 = 0.00669437999014
@@ -16,23 +16,25 @@ NARROW_DEG = 0.2
 _POLAR_DEG = 85.0
 
 
-def step_lengths_m(latitude_deg: pa.Array, longitude_deg: pa.Array) -> pa.Array:
+def step_lengths_m(
+    latitude_deg: pa.Array, longitude_deg: pa.Array, spans: tuple[Extremes, Extremes] | None = None
+) -> pa.Array:
     """Metres from each position to the next, one fewer than positions; the short way across the antimeridian.
 
     With the radii of curvature at the step's mid-latitude (meridian M = a(1-e²)/w³, prime vertical N = a/w,
     w² = 1 - e² sin²φ; Torge, Geodesy, section 4.1.3). Among positions that lie within `NARROW_DEG` of latitude they
-    come from a parabola through three exact ones, which is good to 5e-8 (1e-9 on a circuit).
+    come from a parabola through three exact ones, which is good to 5e-8 (1e-9 on a circuit). `spans` are the extremes
+    of both columns where they are known.
     """
+    (south, north, _), across = spans or (extremes(latitude_deg), extremes(longitude_deg))
     last = max(0, len(latitude_deg) - 1)
     before, after = latitude_deg.slice(0, last), latitude_deg.slice(1)
     climb = pc.subtract(after, before)
     turn = pc.subtract(longitude_deg.slice(1), longitude_deg.slice(0, last))
-    across = extremes(longitude_deg)
     if across.least is None or across.greatest - across.least > 180.0:
         turn = pc.subtract(turn, pc.multiply(pc.round(pc.divide(turn, 360.0)), 360.0))
     # Twice the mid-latitude.
     middle = pc.add(before, after)
-    south, north, _ = extremes(latitude_deg)
     if south is not None and north - south <= NARROW_DEG and south >= -_POLAR_DEG and north <= _POLAR_DEG:
         per_climb, per_turn = _interpolated(middle, south + north)
         up, right = pc.multiply(climb, per_climb), pc.multiply(turn, per_turn)

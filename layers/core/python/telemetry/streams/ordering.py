@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 
 from telemetry.streams.parquet import ParquetFileWriter, read_row_groups
 
-ROW_GROUP_ROWS = 131_072
-ROW_GROUP_BYTES = 9 << 20
+ROW_GROUP_ROWS = 262_144
+ROW_GROUP_BYTES = 18 << 20
 HELD_BACK = 8
 """One row group in `HELD_BACK` stays in the window when it is written, so that disorder of a few rows at its edge
 costs no second pass."""

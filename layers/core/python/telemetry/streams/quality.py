@@ -6,14 +6,14 @@ Distance is the sum of the steps between neighbouring fixes (`streams.distance`)
 import math
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from telemetry.streams.channels import UNIT, Flag
 from telemetry.streams.distance import step_lengths_m
-from telemetry.streams.values import extremes
+from telemetry.streams.values import Extremes, extremes
 
 SPIKE_SPEED_MPS = 150.0
 """A fix is a spike when the way in and the way out both need more than this, and together are more than twice the
@@ -86,6 +86,19 @@ def _bucket(intervals: pa.Array) -> pa.Array:
     return middle.cast(pa.int32()).view(pa.float32()).cast(pa.int64(), safe=False)
 
 
+class _Span(NamedTuple):
+    """The shortest and the longest of some steps in time."""
+
+    least: int
+    greatest: int
+
+    @classmethod
+    def of(cls, steps: pa.Array) -> "_Span | None":
+        """None where there is no step."""
+        found = pc.min_max(steps).as_py()
+        return cls(found["min"], found["max"]) if len(steps) else None
+
+
 class Timing:
     """Time range, rate, jitter, gaps and doubled times of one stream."""
 
@@ -97,22 +110,20 @@ class Timing:
         self._intervals = Intervals()
         self._longest: list[tuple[int, int]] = []
 
-    def add(self, micros: pa.Array, steps: pa.Array) -> None:
-        """Takes the next rows' times and the steps that lead to them (one less for the very first row)."""
+    def add(self, micros: pa.Array, steps: pa.Array, span: "_Span | None") -> None:
+        """Takes the next rows' times, the steps that lead to them (one less for the very first row) and their span."""
         if not self.rows:
             self.first = micros[0].as_py()
         self.last = micros[-1].as_py()
         self.rows += len(micros)
-        if not len(steps):
+        if span is None:
             return
-        span = pc.min_max(steps).as_py()
-        smallest, greatest = span["min"], span["max"]
         positive = steps
-        if smallest <= 0:
+        if span.least <= 0:
             positive = steps.filter(pc.greater(steps, 0))
             self.duplicates += len(steps) - len(positive)
-        self._intervals.add(positive, all_equal=smallest == greatest)
-        self._remember_longest(micros, steps, greatest)
+        self._intervals.add(positive, all_equal=span.least == span.greatest)
+        self._remember_longest(micros, steps, span.greatest)
 
     def _remember_longest(self, micros: pa.Array, steps: pa.Array, greatest: int) -> None:
         threshold = self._longest[-1][0] if len(self._longest) == LISTED_GAPS else 0
@@ -190,21 +201,25 @@ class TrackQuality:
         micros = micros.view(pa.int64())
         lead, count = (1 if self._carried is not None else 0), rows.num_rows
         steps = pc.subtract(micros.slice(1), micros.slice(0, len(micros) - 1))
-        metres = step_lengths_m(latitude, longitude)
-        self._notice_antimeridian(longitude)
+        places = extremes(latitude), extremes(longitude)
+        metres = step_lengths_m(latitude, longitude, places)
+        self._notice_antimeridian(longitude, places[1])
         # Step i leads to row i + 1 - lead.
         into = steps.slice(0, lead + count - 1)
-        self.timing.add(micros.slice(lead, count), into)
+        span = _Span.of(into)
+        self.timing.add(micros.slice(lead, count), into, span)
         spike = self._spikes(latitude, longitude, steps, metres, lead=lead, count=count)
-        flags = self._flags(rows.column("flags"), into, spike, lead)
-        self._measure(rows, flags, into, metres.slice(0, lead + count - 1), spike)
+        flags = self._flags(rows.column("flags"), into, span, spike, lead)
+        self._measure(rows)
+        # The row after `rows` is one of the next rows, so the box may hold it already.
+        self._add_box(places, longitude)
+        self._add_distance(flags, into, span, metres.slice(0, lead + count - 1), spike)
         self._carried = rows.slice(count - 1, 1)
         index = rows.schema.get_field_index("flags")
         return rows.set_column(index, rows.schema.field(index), flags) if flags is not rows.column("flags") else rows
 
-    def _notice_antimeridian(self, longitude: pa.Array) -> None:
-        west, east, _ = extremes(longitude)
-        if east - west > 180:
+    def _notice_antimeridian(self, longitude: pa.Array, span: Extremes) -> None:
+        if span.greatest - span.least > 180:
             turn = pc.abs(pc.subtract(longitude.slice(1), longitude.slice(0, len(longitude) - 1)))
             self.crosses_antimeridian = self.crosses_antimeridian or bool(pc.max(turn).as_py() > 180)
 
@@ -242,9 +257,11 @@ class TrackQuality:
             return None
         return pc.is_in(pa.arange(0, count), value_set=rows)
 
-    def _flags(self, flags: pa.Array, into: pa.Array, spike: pa.Array | None, lead: int) -> pa.Array:
+    def _flags(
+        self, flags: pa.Array, into: pa.Array, span: "_Span | None", spike: pa.Array | None, lead: int
+    ) -> pa.Array:
         bits: list[pa.Array] = []
-        if len(into) and pc.min(into).as_py() <= 0:
+        if span is not None and span.least <= 0:
             doubled = pc.less_equal(into, 0)
             if not lead:
                 doubled = pa.concat_arrays([pa.array([False]), doubled])
@@ -260,11 +277,7 @@ class TrackQuality:
             flags = pc.bit_wise_or(flags, bit)
         return flags
 
-    def _measure(
-        self, rows: pa.RecordBatch, flags: pa.Array, into: pa.Array, metres: pa.Array, spike: pa.Array | None
-    ) -> None:
-        self._add_box(rows.column("latitude_deg"), rows.column("longitude_deg"))
-        self._add_distance(flags, into, metres, spike)
+    def _measure(self, rows: pa.RecordBatch) -> None:
         speed = extremes(rows.column("speed_mps")).greatest
         if speed is not None:
             self.max_speed_mps = max(speed, self.max_speed_mps or 0.0)
@@ -276,9 +289,8 @@ class TrackQuality:
         else:
             self._fix_types[None] += rows.num_rows
 
-    def _add_box(self, latitude: pa.Array, longitude: pa.Array) -> None:
-        south, north, _ = extremes(latitude)
-        west, east, _ = extremes(longitude)
+    def _add_box(self, places: tuple[Extremes, Extremes], longitude: pa.Array) -> None:
+        (south, north, _), (west, east, _) = places
         self._south, self._north = min(self._south, south), max(self._north, north)
         self._west, self._east = min(self._west, west), max(self._east, east)
         if west >= 0:
@@ -291,7 +303,9 @@ class TrackQuality:
             )
             self._east_of_west = max(self._east_of_west, pc.max(longitude.filter(pc.less(longitude, 0.0))).as_py())
 
-    def _add_distance(self, flags: pa.Array, into: pa.Array, metres: pa.Array, spike: pa.Array | None) -> None:
+    def _add_distance(
+        self, flags: pa.Array, into: pa.Array, span: "_Span | None", metres: pa.Array, spike: pa.Array | None
+    ) -> None:
         if self._carried_spike or pc.max(flags).as_py():
             starts = pc.not_equal(pc.bit_wise_and(flags, pa.scalar(Flag.SEGMENT_START, pa.uint32())), 0)
             self.segments += pc.sum(starts).as_py()
@@ -302,10 +316,10 @@ class TrackQuality:
             kept = pc.invert(skipped.slice(len(flags) - len(into)))
             into, metres = into.filter(kept), metres.filter(kept)
         self._carried_spike = bool(spike[-1].as_py()) if spike is not None else False
-        if not len(into):
+        if span is None or not len(into):
             return
         limit = int(LONGEST_COUNTED_STEP_S * _SECOND)
-        if pc.max(into).as_py() > limit:
+        if span.greatest > limit:
             long = pc.greater(into, limit)
             for step, length in zip(into.filter(long).to_pylist(), metres.filter(long).to_pylist(), strict=True):
                 # One bucket per tenth of an octave: bounded, and close enough to compare with three periods.
@@ -364,7 +378,8 @@ class ChannelQuality:
         del following
         micros = rows.column("timestamp").view(pa.int64())
         times = micros if self._carried is None else pa.concat_arrays([self._carried, micros])
-        self.timing.add(micros, pc.subtract(times.slice(1), times.slice(0, len(times) - 1)))
+        steps = pc.subtract(times.slice(1), times.slice(0, len(times) - 1))
+        self.timing.add(micros, steps, _Span.of(steps))
         self._carried = micros.slice(len(micros) - 1)
         for field, column in zip(rows.schema, rows.columns, strict=True):
             if field.name not in ("timestamp", "source_row"):

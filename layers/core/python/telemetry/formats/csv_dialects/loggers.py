@@ -1,7 +1,8 @@
-"""Handheld GNSS loggers and bicycle sensors: Columbus, MTK (iBlue, Qstarz), OpenBikeSensor, GPSBabel's own tables.
+"""GNSS loggers and bicycle sensors: Columbus, MTK (iBlue, Qstarz), OpenBikeSensor, OpenLog Artemis.
 
 Sources: Columbus V-900 and P-10 manuals (km/h, UTC, one letter for the hemisphere); MTK logger utilities (km/h, UTC);
-OpenBikeSensor CSV format 2 (km/h; `TimeZone=GPS` is GPS time); GPSBabel `unicsv` (m/s).
+OpenBikeSensor CSV format 2 (km/h; `TimeZone=GPS` is GPS time); SparkFun OpenLog Artemis, sensor u-blox GNSS (numbers
+of NAV-PVT as they are: mm, mm/s, 1e-7°, 1e-5°; its own clock, `rtc…`, is set by hand).
 """
 
 import re
@@ -15,6 +16,10 @@ from telemetry.formats.reader import FileDevice
 def _bicycle_sensor(layout: Layout) -> FileDevice | None:
     match = re.search(r"DeviceId=([^&;,]+)", "\n".join(layout.preamble))
     return FileDevice(manufacturer="OpenBikeSensor", serial_number=match[1] if match else None)
+
+
+def _artemis(layout: Layout) -> bool:
+    return any({f"gps_{name}", "gps_GroundSpeed"} <= set(layout.header) for name in ("Lat", "Latitude"))
 
 
 PROGRAMS = (
@@ -39,5 +44,14 @@ PROGRAMS = (
         utc=True,
         gps_time=preamble_says(r"TimeZone=GPS"),
         device=_bicycle_sensor,
+    ),
+    Program(
+        title="OpenLog Artemis CSV",
+        matches=_artemis,
+        units={"speed_mps": "mm/s", "altitude_m": "mm", "course_deg": "1e-5deg"},
+        aliases={"altitude_m": ("gps alt msl",), "speed_mps": ("gps ground speed",)},
+        time_keys=("gps date", "gps time"),
+        utc=True,
+        device=lambda layout: FileDevice(manufacturer="SparkFun", model="OpenLog Artemis"),
     ),
 )

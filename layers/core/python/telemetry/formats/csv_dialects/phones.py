@@ -1,8 +1,9 @@
-"""Phone apps: GPSLogger, OpenTracks, phyphox, Sensor Logger.
+"""Phone apps and trackers: GPSLogger, OpenTracks, phyphox, Sensor Logger, Traccar.
 
 Sources: GPSLogger for Android (`time,lat,lon,elevation,accuracy,bearing,speed,…`, m/s); OpenTracks CSV export
 (`#time,trackpoint_type,…`, m/s); phyphox location experiment (seconds since its start, which stands in another file);
-Sensor Logger (`time` in nanoseconds, `seconds_elapsed`).
+Sensor Logger (`time` in nanoseconds, `seconds_elapsed`); Traccar's CSV export (`fixTime` beside the times of the device
+and of the server; knots).
 """
 
 from telemetry.formats.csv_dialects.program import Program, has_columns
@@ -29,5 +30,11 @@ PROGRAMS = (
         matches=has_columns("time", "seconds_elapsed", "latitude"),
         units=_SI,
         time_keys=("time",),
+    ),
+    Program(
+        title="Traccar CSV",
+        matches=has_columns("serverTime", "deviceTime", "fixTime", "latitude"),
+        units={"speed_mps": "kn", "altitude_m": "m"},
+        time_keys=("fix time",),
     ),
 )
