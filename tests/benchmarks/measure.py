@@ -17,7 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 _WRAPPER = """
 import json, resource, runpy, sys, time
-sys.argv = sys.argv[1:]
+hidden = sys.argv[1].split(",") if sys.argv[1] else ()
+sys.modules.update(dict.fromkeys(hidden))
+sys.argv = sys.argv[2:]
 start, cpu = time.perf_counter(), time.process_time()
 said = runpy.run_path(sys.argv[0], run_name="__main__").get("FIGURES") or {}
 said.update(wall_s=time.perf_counter() - start, cpu_s=time.process_time() - cpu,
@@ -35,12 +37,14 @@ class Contender:
     code : Python; imports count. What it leaves in a dictionary `FIGURES` is added to the figures.
     arguments : its `sys.argv[1:]`.
     needs : a module that must be installed; the contender is left out, and said so, where it is not.
+    without : modules that are as if they were not installed: what others here need, and the service does not ship.
     """
 
     name: str
     code: str
     arguments: Sequence[str] = ()
     needs: str = ""
+    without: Sequence[str] = ()
 
 
 def side_by_side(contenders: Sequence[Contender], directory: Path, runs: int = 3) -> dict[str, dict[str, float]]:
@@ -70,7 +74,7 @@ def _once(contender: Contender, directory: Path) -> dict[str, float]:
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     environment["PYTHONPYCACHEPREFIX"] = str(directory / "compiled")
     done = subprocess.run(
-        [sys.executable, "-c", _WRAPPER, str(script), *contender.arguments],
+        [sys.executable, "-c", _WRAPPER, ",".join(contender.without), str(script), *contender.arguments],
         check=True,
         capture_output=True,
         text=True,
