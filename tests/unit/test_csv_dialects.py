@@ -84,6 +84,13 @@ COLUMBUS = """INDEX,TAG,DATE,TIME,LATITUDE N/S,LONGITUDE E/W,HEIGHT,SPEED,HEADIN
 MTK = """INDEX,RCR,DATE,TIME,VALID,LATITUDE,N/S,LONGITUDE,E/W,HEIGHT,SPEED,DISTANCE,
 1,T,2005/05/01,10:12:47,SPS,51.311770,N,12.413179,E,146,36.0,0.000000
 """
+ARTEMIS = """rtcDate,rtcTime,gps_Date,gps_Time,gps_Lat,gps_Long,gps_Alt,gps_AltMSL,gps_GroundSpeed,gps_Heading
+01/01/2000,00:00:07.21,2024/06/15,10:00:00.20,521000000,132000000,99000,52000,10000,9000000
+01/01/2000,00:00:07.31,2024/06/15,10:00:00.30,521000001,132000000,99000,52000,10000,9000000
+"""
+TRACCAR = """id,deviceId,protocol,serverTime,deviceTime,fixTime,valid,latitude,longitude,altitude,speed
+1,7,osmand,2024-06-15T10:00:05.000+00:00,2024-06-15T10:00:01.000+00:00,2024-06-15T10:00:00.000+00:00,true,52.1,13.2,9,36
+"""
 FORCES = "acceleration_x_mps2"
 
 
@@ -118,6 +125,8 @@ def racechrono_3(laps: str) -> str:
         (G1000, "Garmin avionics log", "2014-03-30 05:50:22", 5.144444),
         (COLUMBUS, "Columbus logger CSV", "2009-02-04 06:38:21", 10.0),
         (MTK, "MTK logger CSV", "2005-05-01 10:12:47", 10.0),
+        (ARTEMIS, "OpenLog Artemis CSV", "2024-06-15 10:00:00.200000", 10.0),
+        (TRACCAR, "Traccar CSV", "2024-06-15 10:00:00", 18.52),
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 30 else "",
 )
@@ -187,6 +196,13 @@ def test_gps_time_loses_its_leap_seconds_and_says_so() -> None:
     _, findings, _, _ = read(OBS)
     assert any("GPS time" in sentence for sentence in findings.inferred)
     assert findings.time_basis is TimeBasis.GNSS_UTC
+
+
+def test_artemis_gives_the_numbers_of_its_receiver() -> None:
+    table, _, _, _ = read(ARTEMIS)
+    assert table["latitude_deg"][0].as_py() == pytest.approx(52.1)
+    assert table["altitude_m"][0].as_py() == pytest.approx(52.0)
+    assert table["course_deg"][0].as_py() == pytest.approx(90.0)
 
 
 def test_avionics_give_feet_knots_and_an_offset() -> None:

@@ -57,6 +57,9 @@ def iso(value: datetime) -> str:
         ("datetime", "20240615100000.250", T + ".250000", LOCAL),
         ("Date,Time,UTC Offset", "2024-06-15,12:00:00,+02:00", T, UTC_BASIS),
         ("year,month,day,hour,minute,second,ms", "2024,6,15,10,0,0,250", T + ".250000", LOCAL),
+        ("TimeUS,GMS,GWk", "100000,554418100,2318", T + ".100000", UTC_BASIS),
+        ("rtcDate,rtcTime,gps_Date,gps_Time", "01/01/2000,00:00:07,2024/06/15,10:00:00", T, LOCAL),
+        ("CUSTOM.date [local],CUSTOM.updateTime [local]", "6/15/2024,10:00:00.25 AM", T + ".250000", LOCAL),
         ("gps week,tow (s)", "2318,554418.1", T + ".100000", UTC_BASIS),
     ],
 )

@@ -192,7 +192,9 @@ def _parts(layout: Layout) -> list[TimeColumn]:
 def _gps_week(layout: Layout) -> list[TimeColumn]:
     """GPS week number and time of week."""
     keys = [key_of(name) for name in layout.header]
-    week = next((i for i, key in enumerate(keys) if key in ("week", "gps week", "gpsweek", "week number", "wn", "gwk")), None)
+    week = next(
+        (i for i, key in enumerate(keys) if key in ("week", "gps week", "gpsweek", "week number", "wn", "gwk")), None
+    )
     if week is None:
         return []
     for index, key in enumerate(keys):
