@@ -153,6 +153,7 @@ def test_dates_that_the_calendar_lacks_are_none() -> None:
         ("lat,lon", "52°30'00.0\"N,13°15'0\"W", (52.5, -13.25)),
         ("lat,lon", "52° 30.0' S,13 15 0 E", (-52.5, 13.25)),
         ("position_lat (semicircles),position_long (semicircles)", "626349397,-158078657", (52.5, -13.25)),
+        ("position_lat,position_long", "626349397,-158078657", (52.5, -13.25)),
         ("GPS_Latitude[deg],GPS_Longitude[deg]", "52.5,-13.25", (52.5, -13.25)),
         ("Breite,Länge", "52.5,-13.25", (52.5, -13.25)),
     ],

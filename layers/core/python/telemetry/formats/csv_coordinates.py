@@ -16,6 +16,8 @@ from telemetry.formats.csv_columns import key_of
 from telemetry.formats.csv_dialect import Layout
 
 _SEMICIRCLE_DEG = 180 / 2**31
+_FIT_KEYS = ("position lat", "position long")
+"""Fields of FIT's record message, which tables made from FIT files often keep as they are: in semicircles."""
 _PLAIN = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\Z")
 _LETTERED = re.compile(r"([NSEWnsew]\s*\d.*|.*\d\s*[NSEWnsew])\Z")
 _SEXAGESIMAL = re.compile(r"\d\s*[°ºd:'′\s]\s*\d")
@@ -132,7 +134,8 @@ def _find(layout: Layout, index: int, letters: str) -> Coordinate:
     middle = sorted(abs(n) for n in numbers)[len(numbers) // 2] if numbers else 0.0
     whole = all(n == int(n) for n in numbers)
     limit = 90 if letters == "NS" else 180
-    if "semicircle" in unit or "semicircle" in key:
+    fit = key in _FIT_KEYS and whole and middle > limit
+    if "semicircle" in unit or "semicircle" in key or fit:
         form, scale = Form.SCALED, 1 / _SEMICIRCLE_DEG
     elif key.endswith(("e7", "1e7")) or unit in ("e7", "1e-7deg", "1e-7", "deg*1e7", "degrees*1e7"):
         form, scale = Form.SCALED, 1e7
