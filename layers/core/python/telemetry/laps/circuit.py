@@ -118,14 +118,15 @@ def line_at(motion: Motion, coarse_row: int) -> Line:
 
 
 def usual_lap(motion: Motion, crossings: list[Crossing]) -> Circuit | None:
-    """The lap whose length is the middle one, without standing if there is such."""
+    """The lap of the usual length and of the middle duration, without drop-outs if there is such."""
     gaps = usual_gaps_m(crossings)
     if not gaps:
         return None
     usual = sorted(gaps)[len(gaps) // 2]
     alike = [i for i, gap in enumerate(gaps) if abs(gap / usual - 1) <= SAME_LENGTH]
     durations = {i: crossings[i + 1].time_s - crossings[i].time_s for i in alike}
-    chosen = sorted(alike, key=lambda i: durations[i])[len(alike) // 2]
+    whole = sorted(_most_whole(motion, crossings, alike), key=lambda i: durations[i])
+    chosen = whole[len(whole) // 2]
     coarse = motion.coarse
     times = coarse.time_s
     begin = pc.search_sorted(times, crossings[chosen].time_s).as_py()
@@ -138,6 +139,16 @@ def usual_lap(motion: Motion, crossings: list[Crossing]) -> Circuit | None:
         Node(*values) for values in zip(rows, *(column.take(take).to_pylist() for column in columns), strict=True)
     )
     return Circuit(usual, crossings[chosen].time_s, durations[chosen], nodes) if len(nodes) >= 4 else None
+
+
+def _most_whole(motion: Motion, crossings: list[Crossing], laps: list[int]) -> list[int]:
+    """Those of the laps whose longest time without a fix is about the shortest."""
+    times = motion.coarse.time_s
+    steps = difference(times)
+    rows = pc.search_sorted(times, pa.array([one.time_s for one in crossings], pa.float64())).to_pylist()
+    longest = {i: pc.max(steps.slice(rows[i], max(rows[i + 1] - rows[i], 1))).as_py() or 0.0 for i in laps}
+    least = min(longest.values())
+    return [i for i in laps if longest[i] <= 1.5 * least]
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +234,7 @@ def _fast_places_on_straights(circuit: Circuit) -> list[int]:
     """Coarse rows: the fastest point of each of the longest straights, the longest first."""
     nodes = circuit.nodes
     count = len(nodes)
-    turns = [_turn(nodes[(i + 1) % count].course_rad - nodes[i].course_rad) for i in range(count)]
+    turns = [turn(nodes[(i + 1) % count].course_rad - nodes[i].course_rad) for i in range(count)]
     steps = [
         math.hypot(nodes[(i + 1) % count].x_m - nodes[i].x_m, nodes[(i + 1) % count].y_m - nodes[i].y_m)
         for i in range(count)
@@ -264,7 +275,8 @@ def _smooth_speed(nodes: tuple[Node, ...], at: int) -> float:
     return sum(nodes[(at + step) % count].speed_mps for step in (-2, -1, 0, 1, 2))
 
 
-def _turn(angle: float) -> float:
+def turn(angle: float) -> float:
+    """A difference of courses, between half a turn to the left and half a turn to the right."""
     return (angle + math.pi) % (2 * math.pi) - math.pi
 
 

@@ -108,8 +108,8 @@ def _passages(
     if circuit is None or not gaps:
         return found
     usual_speed = sorted(one.speed_mps for one in found)[len(found) // 2]
-    for bridged in bridge(motion, circuit, gaps):
-        passage = _Passage(bridged.crossing.time_s, bridged.sigma_s, usual_speed)
+    for bridged in bridge(motion, line, crossings, circuit.duration_s, gaps):
+        passage = _Passage(bridged.time_s, bridged.sigma_s, usual_speed)
         same = [i for i, one in enumerate(found) if bridged.gap.start_s - 1 <= one.time_s <= bridged.gap.end_s + 1]
         if not same:
             found.append(passage)

@@ -6,18 +6,21 @@ circuit, from one lap to the next. Drivers who vary their path add to it, so thi
 receiver states of its accuracy, where it does, bounds it from above too.
 """
 
+import itertools
 import math
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from telemetry.laps.circuit import Circuit, coarse_motion, line_at
+from telemetry.laps.circuit import Circuit, Node, coarse_motion, line_at, turn
 from telemetry.laps.crossings import lap_crossings
 from telemetry.laps.motion import Motion, difference, median
 from telemetry.laps.passage import measure_passages
 
 _LINES, _FEWER_LINES = 12, 4
 _MANY_LAPS = 50
+_SURE = 1.2
+_NEAR = (-2, -1, 0, 1)
 UNKNOWN_M = 1.0
 """Standard deviation between laps where nothing tells: a usual receiver without correction."""
 _MOST_M = 3.0
@@ -35,11 +38,11 @@ def lap_to_lap_m(motion: Motion, circuit: Circuit | None) -> float:
 def _sideways_m(motion: Motion, circuit: Circuit) -> float | None:
     coarse = coarse_motion(motion)
     squares: list[float] = []
-    white: list[float] = []
+    gains: list[float] = []
+    noises: list[float] = []
     # A few laps say more when looked at in many places; many laps need few.
     lines = _LINES if motion.coarse.distance_m[-1].as_py() < _MANY_LAPS * circuit.length_m else _FEWER_LINES
-    for index in range(lines):
-        node = circuit.nodes[(2 * index + 1) * len(circuit.nodes) // (2 * lines)]
+    for node in _straightest(circuit, lines):
         line = line_at(motion, node.row)
         found = lap_crossings(coarse, line)
         if len(found) < 2:
@@ -47,13 +50,36 @@ def _sideways_m(motion: Motion, circuit: Circuit) -> float | None:
         passages = measure_passages(motion, line.frame, pa.array([one.time_s for one in found]))
         gaps = difference(pa.array([one.distance_m for one in found]))
         same = pc.less(pc.abs(pc.subtract(pc.divide(gaps, circuit.length_m), 1.0)), 0.1)
-        moved = difference(passages.across_m).filter(same)
+        # Next to a drop-out the place on the line is a guess.
+        sigma = pc.divide(passages.across_sigma_m, passages.noise_m)
+        sure = pc.less(sigma, _SURE * pc.quantile(sigma, 0.25)[0].as_py())
+        kept = pc.and_(same, pc.and_(sure.slice(1), sure.slice(0, len(sure) - 1)))
+        moved = difference(passages.across_m).filter(kept)
         squares.extend(value * value for value in moved.to_pylist())
-        white.append(2 * (pc.mean(pc.multiply(passages.across_sigma_m, passages.across_sigma_m)).as_py() or 0.0))
+        gains.append(pc.mean(pc.multiply(sigma, sigma).filter(sure)).as_py())
+        noises.append(passages.noise_m)
     if not squares:
         return None
     squares.sort()
     # A lap through the grass is no error of the receiver: squares beyond three deviations count as three.
     usual = squares[len(squares) // 2] / 0.455
     mean = sum(min(square, 9 * usual) for square in squares) / len(squares)
-    return math.sqrt(max(mean - sum(white) / len(white), 0.0))
+    # The receiver is as noisy everywhere; where fixes seem noisier, a bend goes on between them unseen.
+    noise = sorted(noises)[len(noises) // 4]
+    return math.sqrt(max(mean - 2 * noise**2 * sum(gains) / len(gains), 0.0))
+
+
+def _straightest(circuit: Circuit, parts: int) -> list[Node]:
+    """Of each part of the lap the node where it bends least: there a fit sees the receiver's errors alone."""
+    nodes = circuit.nodes
+    count = len(nodes)
+    bends = {
+        nodes[i].row: sum(abs(turn(nodes[(i + k + 1) % count].course_rad - nodes[(i + k) % count].course_rad)) for k in _NEAR)
+        for i in range(count)
+    }
+    edges = [index * count // parts for index in range(parts + 1)]
+    return [
+        min(nodes[begin:end], key=lambda node: bends[node.row])
+        for begin, end in itertools.pairwise(edges)
+        if begin < end
+    ]

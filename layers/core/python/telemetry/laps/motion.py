@@ -26,6 +26,7 @@ _SURELY_MOVING_MPS = 3.0
 _ENOUGH_TO_COMPARE = 8
 _SLOW_MPS = 8.0
 _ACCURACY = "horizontal_accuracy_m"
+_HELD_PERIODS = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,13 +276,23 @@ def interpolate(times: pa.Array, values: pa.Array, moments: pa.Array) -> pa.Arra
 
 
 def _held(table: pa.Table, time_us: pa.Array) -> pa.Array:
-    """Rows, from the second on, that only repeat the position before within the same second: logged faster than the
-    receiver measured, they tell of no place at their time."""
-    second = pc.divide(time_us, 1_000_000)
-    same = pc.equal(difference(second), 0)
-    for name in ("latitude_deg", "longitude_deg"):
-        same = pc.and_(same, pc.equal(difference(_whole(table[name])), 0.0))
-    return same
+    """Rows, from the second on, that only repeat the position before: logged faster than the receiver measured, or
+    while it had lost its fix, they tell of no place at their time.
+
+    While the speed says that the vehicle moves, every repeat is such a row. Where it stands, or says no speed, only
+    those are that the receiver's own period explains: standing is no drop-out.
+    """
+    same = pc.and_(*(pc.equal(difference(_whole(table[name])), 0.0) for name in ("latitude_deg", "longitude_deg")))
+    if not pc.any(same).as_py():
+        return same
+    changes = pc.if_else(same, pa.scalar(None, pa.int64()), time_us.slice(1))
+    since = pc.subtract(time_us.slice(1), pc.fill_null(pc.fill_null_forward(changes), time_us[0]))
+    fresh_us = median(difference(changes.drop_null())) or 0.0
+    held = pc.less(since, _HELD_PERIODS * fresh_us)
+    if table["speed_mps"].null_count < len(table):
+        moving = pc.greater(_whole(table["speed_mps"]).slice(1), MOVING_MPS)
+        held = pc.or_(held, pc.fill_null(moving, False))  # noqa: FBT003
+    return pc.and_(same, held)
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
