@@ -34,6 +34,8 @@ export const units = new (class Units extends EventTarget {
   }
 })();
 
+const POINT = new Intl.NumberFormat().formatToParts(1.5).find(({ type }) => type === 'decimal')?.value ?? '.';
+
 /** @type {Map<string, Intl.NumberFormat>} */
 const numbers = new Map();
 
@@ -54,15 +56,6 @@ export function number(value, digits = 0, fixed = false) {
     numbers.set(key, format);
   }
   return format.format(value);
-}
-
-/**
- * As many digits as a reader can use: four or so, whatever the size.
- * @param {number} value
- */
-export function reading(value) {
-  const size = Math.abs(value);
-  return number(value, size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 3);
 }
 
 /** @param {number} mps metres a second */
@@ -93,7 +86,7 @@ export function lapTime(milliseconds) {
   const total = Math.round(milliseconds);
   const hours = Math.floor(total / 3600000);
   const minutes = Math.floor((total % 3600000) / 60000);
-  const seconds = `${pad(Math.floor((total % 60000) / 1000))}.${String(total % 1000).padStart(3, '0')}`;
+  const seconds = `${pad(Math.floor((total % 60000) / 1000))}${POINT}${String(total % 1000).padStart(3, '0')}`;
   return hours ? `${hours}:${pad(minutes)}:${seconds}` : `${minutes}:${seconds}`;
 }
 
@@ -104,7 +97,7 @@ export function lapTime(milliseconds) {
 export function delta(milliseconds) {
   const seconds = Math.round(milliseconds) / 1000;
   const sign = seconds < 0 ? '−' : seconds > 0 ? '+' : '±';
-  return sign + Math.abs(seconds).toFixed(3);
+  return sign + Math.abs(seconds).toFixed(3).replace('.', POINT);
 }
 
 /**
@@ -132,7 +125,7 @@ export function elapsed(milliseconds) {
   const tenths = Math.floor(Math.max(0, milliseconds) / 100 + 1e-6);
   const hours = Math.floor(tenths / 36000);
   const minutes = Math.floor((tenths % 36000) / 600);
-  const seconds = `${pad(Math.floor((tenths % 600) / 10))}.${tenths % 10}`;
+  const seconds = `${pad(Math.floor((tenths % 600) / 10))}${POINT}${tenths % 10}`;
   return hours ? `${hours}:${pad(minutes)}:${seconds}` : `${minutes}:${seconds}`;
 }
 

@@ -2,7 +2,8 @@
 /** Who the viewer is: a token of config.json, a sign-in at the OIDC issuer, or a token that is pasted.
  *  Tokens live in memory and in this tab's session storage, nowhere else. */
 
-import * as oauth from './vendor/oauth4webapi/build/index.js';
+/** Only for who signs in at an issuer. */
+const library = () => import('./vendor/oauth4webapi/build/index.js');
 
 const KEY = 'telemetry.access';
 const PENDING = 'telemetry.sign-in';
@@ -55,7 +56,7 @@ export class SignIn extends EventTarget {
 
   /** Leaves the page for the issuer. */
   async begin() {
-    const { server, client, settings } = await this.#issuer();
+    const { oauth, server, client, settings } = await this.#issuer();
     const verifier = oauth.generateRandomCodeVerifier();
     const [state, nonce] = [oauth.generateRandomState(), oauth.generateRandomNonce()];
     sessionStorage.setItem(PENDING, JSON.stringify({ verifier, state, nonce, hash: location.hash }));
@@ -83,7 +84,7 @@ export class SignIn extends EventTarget {
     sessionStorage.removeItem(PENDING);
     const { verifier, state, nonce, hash } = JSON.parse(pending);
     history.replaceState(null, '', redirectUri() + hash);
-    const { server, client, options } = await this.#issuer();
+    const { oauth, server, client, options } = await this.#issuer();
     const parameters = oauth.validateAuthResponse(server, client, address, state);
     const answer = await oauth.authorizationCodeGrantRequest(
       server, client, oauth.None(), parameters, redirectUri(), verifier, options,
@@ -97,7 +98,7 @@ export class SignIn extends EventTarget {
     const refreshToken = this.tokens?.refreshToken;
     if (!refreshToken) return false;
     try {
-      const { server, client, options } = await this.#issuer();
+      const { oauth, server, client, options } = await this.#issuer();
       const answer = await oauth.refreshTokenGrantRequest(server, client, oauth.None(), refreshToken, options);
       this.#keep({ refreshToken, ...tokensOf(await oauth.processRefreshTokenResponse(server, client, answer)) });
       return true;
@@ -109,11 +110,12 @@ export class SignIn extends EventTarget {
   async #issuer() {
     const settings = this.config.signIn;
     if (!settings) throw new Error('config.json names no issuer.');
+    const oauth = await library();
     const issuer = new URL(settings.issuer);
     // Plain HTTP is for an issuer on this machine.
     const options = { [oauth.allowInsecureRequests]: ['localhost', '127.0.0.1', '[::1]'].includes(issuer.hostname) };
     const server = await oauth.processDiscoveryResponse(issuer, await oauth.discoveryRequest(issuer, options));
-    return { server, client: { client_id: settings.clientId }, settings, options };
+    return { oauth, server, client: { client_id: settings.clientId }, settings, options };
   }
 
   /** @param {Tokens} tokens */

@@ -38,6 +38,12 @@ export const LAP_KINDS = { out: 'Out lap', timed: 'Timed', in: 'In lap' };
 export const plain = (name) => name.replace(/(?<=[a-z0-9])(?=[A-Z])/g, ' ').replaceAll('_', ' ').toLowerCase();
 
 /**
+ * The service's messages set names in backticks; here they stand in quotation marks.
+ * @param {string} message
+ */
+export const prose = (message) => message.replace(/`([^`]+)`/g, '“$1”');
+
+/**
  * How a channel is shown: its name, its unit, and what its values are multiplied with.
  * @typedef {{label: string, unit: string, factor: number, digits: number}} Shown
  */

@@ -13,7 +13,7 @@ const SHARES = 800;
 
 /**
  * @typedef {Float32Array | Float64Array} Numbers
- * @typedef {{time: Float64Array, along: Float64Array, period: number, channels: Map<string, Numbers>}} Stream
+ * @typedef {{time: Float64Array, along: Float64Array, period: number, channels: Map<string, Promise<Numbers>>}} Stream
  * @typedef {Stream & {latitude: Float64Array, longitude: Float64Array, x: Float64Array, y: Float64Array, speed: Numbers,
  *   breaks: Uint8Array}} Track
  * @typedef {'time' | 'distance'} Axis
@@ -48,7 +48,7 @@ function hold(time, latitude, longitude, speed, flags, breaks) {
   track = {
     time, latitude, longitude, along, speed: shown, breaks: cut, period: every,
     ...project(origin, latitude, longitude),
-    channels: new Map([['speed_mps', shown]]),
+    channels: new Map([['speed_mps', Promise.resolve(shown)]]),
   };
   streams.set(TRACK, Promise.resolve(track));
   const [low, high] = quantiles(shown, [0.01, 0.99]);
@@ -98,10 +98,11 @@ async function values({ stream: name, channel }) {
   if (!found) {
     const file = files.get(name);
     if (!file) return null;
-    found = (await file.read([channel]))[channel];
+    found = file.read([channel]).then((columns) => columns[channel]);
     of.channels.set(channel, found);
+    found.catch(() => of.channels.delete(channel));
   }
-  return { of, values: found };
+  return { of, values: await found };
 }
 
 /** @param {Stream} of @param {Axis} axis */

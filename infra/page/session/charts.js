@@ -42,7 +42,7 @@ export function offeredChannels(datasets) {
 /** @param {View} view @param {Offered[]} offered @param {AbortSignal} signal */
 export function charts(view, offered, signal) {
   const place = h('div', { class: 'charts' });
-  const range = h('output', { class: 'range muted' });
+  const range = h('p', { class: 'range muted' });
   const slider = h('input', {
     type: 'range', min: 0, max: STEPS, step: 1, value: 0, class: 'cursor-slider', 'aria-label': 'Position in the recording',
     oninput: () => {
@@ -143,7 +143,7 @@ function toolbar(view, offered, signal) {
 /** One channel: its name, its value at the cursor, its line. @param {View} view @param {ChannelId} id @param {string} unit @param {AbortSignal} signal */
 function channelChart(view, id, unit, signal) {
   const { label, unit: shownUnit, factor, digits } = shown(id.stream, id.channel, unit);
-  const value = h('output', { class: 'reading' });
+  const value = h('span', { class: 'reading' });
   const summary = h('span', { class: 'muted stats' });
   const plot = h('div', { class: 'plot', 'aria-hidden': 'true' });
   const remove = h('button', { type: 'button', class: 'icon-button small', 'aria-label': `Remove ${label}`, title: 'Remove', onclick: () => view.draw(view.channels.filter((other) => key(other) !== key(id))) }, icon('close'));

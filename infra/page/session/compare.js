@@ -8,6 +8,9 @@ import { lapRange } from './view.js';
 
 /** @typedef {import('./view.js').View} View */
 
+/** @param {number} milliseconds */
+const seconds = (milliseconds) => `${number(Math.abs(milliseconds) / 1000, 3, true)} s`;
+
 /** @param {View} view @param {AbortSignal} signal */
 export function compareCard(view, signal) {
   const title = h('h2', { id: 'compare-title' });
@@ -61,8 +64,9 @@ export function compareCard(view, signal) {
     compared = found;
     length = found.courses[0].length;
     const gap = found.delta[found.delta.length - 1];
-    const [most, least] = [Math.max(...found.delta), Math.min(...found.delta)];
-    setText(result, `Lap ${second.lapNumber} ends ${delta(gap)} s to lap ${first.lapNumber}. On the way its difference lies between ${delta(least)} and ${delta(most)} s.`);
+const least = Math.min(...found.delta);
+    const most = Math.max(...found.delta);
+    setText(result, `Lap ${second.lapNumber} took ${seconds(gap)} ${gap < 0 ? 'less' : 'more'} than lap ${first.lapNumber}. On the way it was between ${delta(least)} and ${delta(most)} s of it.`);
     const options = { axis: () => /** @type {const} */ ('distance'), moved, selected: frame, all: () => frame(0, length), signal };
     if (!plots.length) {
       plots = [
@@ -82,8 +86,8 @@ export function compareCard(view, signal) {
     const shown = compared.courses.map((course) => Array.from(course.speed, speedValue));
     const finite = shown.flat().filter(Number.isFinite);
     plots[0].show(compared.distance, shown, Math.min(...finite), Math.max(...finite));
-    const seconds = Array.from(compared.delta, (value) => value / 1000);
-    plots[1].show(compared.distance, [seconds], Math.min(...seconds), Math.max(...seconds));
+    const behind = Array.from(compared.delta, (value) => value / 1000);
+    plots[1].show(compared.distance, [behind], Math.min(...behind), Math.max(...behind));
   }
 
   view.on(['laps', 'held'], () => changed(), signal);

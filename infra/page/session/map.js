@@ -140,8 +140,11 @@ export class TrackMap {
     const laps = view.laps.map((lap) => view.recording.outline(lapRange(lap).from, lapRange(lap).to, asked));
     const found = await Promise.all([all, part, Promise.all(laps)]);
     if (turn !== this.turn) return;
+    const first = this.lines.all === null;
     this.lines = { all: found[0], part: found[1], laps: found[2] };
     this.#paint();
+    // For whoever measures how soon a session is to be seen.
+    if (first) performance.mark('track-drawn');
   }
 
   /** @param {CanvasRenderingContext2D} context */

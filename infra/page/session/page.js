@@ -6,7 +6,7 @@ import { Recording } from '../data/recording.js';
 import { announce, ask, fill, h, setText } from '../dom.js';
 import { clock, date, distance, lapTime, number, span, speed, utc } from '../format.js';
 import { homeLink } from '../router.js';
-import { deviceWords, STATUS, STEPS, stepWords } from '../words.js';
+import { deviceWords, prose, STATUS, STEPS, stepWords } from '../words.js';
 import { charts, offeredChannels } from './charts.js';
 import { compareCard } from './compare.js';
 import { filesCard } from './files.js';
@@ -24,6 +24,9 @@ import { inWork, watch } from './watch.js';
  * @typedef {{api: import('../api.js').Api, config: import('../config.js').Config, id: string, title: (text: string) => void,
  *   signal: AbortSignal}} Context
  */
+
+/** Failures that are not the recording's. */
+const PASSING = ['WORKER_LOST', 'PROCESSING_TIMEOUT', 'STORAGE_UNAVAILABLE', 'DATABASE_UNAVAILABLE', 'INTERNAL_ERROR'];
 
 /** @param {Context} context @returns {HTMLElement} */
 export function sessionPage(context) {
@@ -164,9 +167,11 @@ function figures(session, { api, signal }) {
 /** @param {SessionDetail} session @param {Context} context @param {(session?: SessionDetail) => void} follow */
 function progressOf(session, { api }, follow) {
   const said = h('p', { class: 'error', role: 'alert' });
+  // Another attempt helps where the service failed; a recording that cannot be used stays as it is.
+  const mayPass = PASSING.includes(session.failure?.code ?? '');
   const retry = h('button', {
     type: 'button',
-    class: 'primary',
+    class: mayPass ? 'primary' : '',
     onclick: async () => {
       retry.disabled = true;
       try {
@@ -181,9 +186,9 @@ function progressOf(session, { api }, follow) {
     const kept = session.files.some(({ discardedAt }) => discardedAt === null);
     return [h('div', { class: 'card notice bad', role: 'alert' },
       h('h2', {}, 'This recording could not be used'),
-      h('p', {}, session.failure?.message ?? 'The service gave no reason.'),
+      h('p', {}, prose(session.failure?.message ?? 'The service gave no reason.')),
       session.failure && h('p', { class: 'muted' }, `Code ${session.failure.code}. Files: ${session.files.map(({ fileName }) => fileName).join(', ')}`),
-      h('div', { class: 'button-row' }, kept && retry, h('a', { class: 'button', href: homeLink() }, 'Upload another file')), said)];
+      h('div', { class: 'button-row' }, kept && retry, h('a', { class: mayPass ? 'button' : 'button primary', href: homeLink() }, 'Upload another file')), said)];
   }
   if (session.status === 'cancelled') {
     return [h('div', { class: 'card notice' }, h('p', {}, 'The processing was cancelled. Upload the file again to have it processed.'))];
@@ -200,7 +205,7 @@ function stepsCard({ progress }) {
   return h('section', { class: 'card', 'aria-label': 'Progress' },
     h('p', { role: 'status' }, progress ? `${stepWords(progress.job)}${attempt}${waits}` : 'Waiting to be processed'),
     h('ol', { class: 'steps', 'aria-label': 'Steps' }, ...STEPS.map(([, words], k) =>
-      h('li', { class: k < at ? 'done' : k === at ? 'now' : '', 'aria-current': k === at ? 'step' : false }, words))));
+      h('li', { class: k < at ? 'step-done' : k === at ? 'step-now' : '', 'aria-current': k === at ? 'step' : false }, words))));
 }
 
 /**
@@ -259,6 +264,7 @@ async function ready(body, context, session, features, laps, follow) {
       full = recording;
       view.replace(all);
       loading.remove();
+      performance.mark('every-fix-read');
     }, () => {
       if (here.aborted) return;
       fill(loading, 'Not every fix could be read; a thinned track is shown. ', h('button', { type: 'button', onclick: look }, 'Try again'));

@@ -56,17 +56,21 @@ export function facts({ rowCount, quality }) {
   const kinds = Object.entries(quality.fixTypes ?? {}).filter(([kind]) => kind !== 'unknown');
   if (kinds.length) found.push(['good', `Fixes: ${kinds.map(([kind, share]) => `${plain(kind)} ${number(100 * share, 1)} %`).join(', ')}`]);
   if (quality.timeBasis) found.push([quality.timeBasis === 'gnss_utc' ? 'good' : 'notice', CLOCKS[quality.timeBasis] ?? plain(quality.timeBasis)]);
-  for (const sentence of quality.inferred ?? []) found.push(['notice', sentence.charAt(0).toUpperCase() + sentence.slice(1)]);
+  for (const sentence of quality.inferred ?? []) found.push(['notice', sentenceOf(sentence)]);
   for (const damage of [quality.damage, quality.archiveDamage]) {
     if (damage) found.push(['wrong', `Damaged: ${typeof damage === 'object' ? damage.detail : damage}`]);
   }
   return found;
 }
 
+/** Begins large and ends without a point, as the other facts do. @param {string} words */
+const sentenceOf = (words) => (words.charAt(0).toUpperCase() + words.slice(1)).replace(/\.$/, '');
+
 /** @param {Quality} quality */
 function rate({ nominalRateHz, jitterMs }) {
-  const every = nominalRateHz >= 1 ? `${number(nominalRateHz, 2)} times a second` : `every ${number(1 / nominalRateHz, 1)} s`;
-  const steady = !jitterMs || jitterMs < 50 / nominalRateHz ? 'steadily' : 'unsteadily';
+  const times = number(nominalRateHz, 2);
+  const every = times === '1' ? 'once a second' : nominalRateHz > 1 ? `${times} times a second` : `every ${number(1 / nominalRateHz, 1)} s`;
+  const steady = !jitterMs || jitterMs < 200 / nominalRateHz ? 'steadily' : 'unsteadily';
   return `Recorded ${steady} ${every}${jitterMs ? `, give or take ${number(jitterMs, 1)} ms` : ''}`;
 }
 

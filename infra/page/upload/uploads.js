@@ -3,7 +3,7 @@
 
 import { ApiError, pause } from '../api.js';
 import { watch } from '../session/watch.js';
-import { sha256 } from './hashing.js';
+import { sha256, Unreadable } from './hashing.js';
 import { sendParts } from './parts.js';
 import { forget, keep, recall } from './remembered.js';
 import { persist, put, TransferError } from './transfer.js';
@@ -37,7 +37,8 @@ export class UploadItem {
     this.note = '';
     /** Why it stopped. */
     this.failure = '';
-    this.failureCode = '';
+    /** The same file would fail again. */
+    this.hopeless = false;
     this.resumed = false;
     this.again = false;
     this.sha256 = '';
@@ -58,7 +59,7 @@ export class UploadItem {
 
   /** It failed on its way here, not in what it holds: sending may be taken up again. */
   get mayGoOn() {
-    return this.stage === 'failed' && this.session === null;
+    return this.stage === 'failed' && this.session === null && !this.hopeless;
   }
 }
 
@@ -92,7 +93,7 @@ export class Uploads extends EventTarget {
   /** Takes up an upload that stopped. @param {UploadItem} item */
   goOn(item) {
     item.stopping = new AbortController();
-    Object.assign(item, { failure: '', failureCode: '', note: '' });
+    Object.assign(item, { failure: '', hopeless: false, note: '' });
     this.#stage(item, 'waiting');
     this.#next();
   }
@@ -262,7 +263,7 @@ export class Uploads extends EventTarget {
     }
     const { session } = item;
     if (!session || session.status === 'processing') return;
-    if (session.failure) Object.assign(item, { failure: session.failure.message, failureCode: session.failure.code });
+    if (session.failure) item.failure = session.failure.message;
     this.#stage(item, session.status);
   }
 
@@ -272,7 +273,8 @@ export class Uploads extends EventTarget {
     // The parts that are still on their way are of no use any more: the viewer takes it up again.
     item.stopping.abort(new DOMException('failed', 'AbortError'));
     item.failure = error instanceof Error ? error.message : String(error);
-    item.failureCode = error instanceof ApiError ? error.code : '';
+    item.hopeless = error instanceof Unreadable || (error instanceof TransferError && !error.passing)
+      || (error instanceof ApiError && [413, 422].includes(error.status));
     this.#stage(item, 'failed');
   }
 

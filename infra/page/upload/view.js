@@ -4,7 +4,7 @@
 import { announce, fill, h, icon, iconButton, setText } from '../dom.js';
 import { distance, lapTime, number, size } from '../format.js';
 import { sessionLink } from '../router.js';
-import { STEPS, stepWords } from '../words.js';
+import { prose, STEPS, stepWords } from '../words.js';
 
 /**
  * @typedef {import('./uploads.js').Uploads} Uploads
@@ -37,16 +37,25 @@ export function uploadCard(uploads, signal) {
     list.append(made.element);
     list.hidden = false;
   };
+  const clear = h('button', { type: 'button', class: 'link', onclick: () => [...uploads.items].filter((item) => item.settled).forEach((item) => uploads.remove(item)) }, 'Clear the finished ones');
+  const clearable = () => {
+    clear.hidden = uploads.items.filter((item) => item.settled).length < 2;
+  };
   list.hidden = true;
   uploads.items.forEach(add);
+  clearable();
   uploads.addEventListener('added', (event) => add(/** @type {CustomEvent} */ (event).detail), { signal });
-  uploads.addEventListener('changed', (event) => rows.get(/** @type {CustomEvent} */ (event).detail)?.update(), { signal });
+  uploads.addEventListener('changed', (event) => {
+    rows.get(/** @type {CustomEvent} */ (event).detail)?.update();
+    clearable();
+  }, { signal });
   uploads.addEventListener('removed', (event) => {
     const { detail } = /** @type {CustomEvent} */ (event);
     rows.get(detail)?.element.remove();
     rows.delete(detail);
     list.hidden = rows.size === 0;
-    input.focus();
+    clearable();
+    if (document.activeElement === document.body) input.focus();
   }, { signal });
   return h(
     'section',
@@ -65,6 +74,7 @@ export function uploadCard(uploads, signal) {
       h('div', { class: 'file-choice' }, input, h('label', { for: 'files', class: 'button primary' }, 'Choose recordings')),
     ),
     list,
+    clear,
   );
 }
 
@@ -78,11 +88,10 @@ function row(uploads, item) {
   const element = h(
     'li',
     { class: 'upload', 'aria-label': item.file.name },
-    h('div', { class: 'upload-head' },
-      h('span', { class: 'upload-name' }, item.file.name),
-      h('span', { class: 'muted' }, size(item.file.size)),
-      stop),
-    bar, steps, status, buttons,
+    h('div', { class: 'upload-text' },
+      h('p', {}, h('span', { class: 'upload-name' }, item.file.name), ' ', h('span', { class: 'muted' }, size(item.file.size))),
+      status, bar, steps),
+    buttons, stop,
   );
   let spoken = '';
   let shownStage = '';
@@ -91,6 +100,7 @@ function row(uploads, item) {
     const told = tell(item);
     element.dataset.stage = item.stage;
     setText(status, told.text);
+    status.hidden = told.text === '';
     bar.hidden = !['checksum', 'sending'].includes(item.stage);
     bar.value = item.file.size ? item.done / item.file.size : 0;
     fill(steps, ...stepper(item));
@@ -131,10 +141,11 @@ function tell(item) {
       say: item.resumed ? 'Going on with the upload' : 'Uploading',
     };
     case 'finalising': return same('Uploaded');
-    case 'processing': return same(progressWords(item));
+    // The steps show it, unless there is more to say.
+    case 'processing': return { text: item.session?.progress?.attempt === 1 ? '' : progressWords(item), say: progressWords(item) };
     case 'ready': return same(`Ready${readyFacts(item)}`);
     case 'cancelled': return same('Cancelled');
-    case 'failed': return same(item.failure);
+    case 'failed': return same(prose(item.failure));
     default: return same('');
   }
 }
@@ -161,7 +172,7 @@ function readyFacts(item) {
 function stepper(item) {
   const at = STEPS.findIndex(([job]) => job === item.session?.progress?.job);
   return STEPS.map(([, words], k) =>
-    h('li', { class: k < at ? 'done' : k === at ? 'now' : '', 'aria-current': k === at ? 'step' : false }, words));
+    h('li', { class: k < at ? 'step-done' : k === at ? 'step-now' : '', 'aria-current': k === at ? 'step' : false }, words));
 }
 
 /** @param {Uploads} uploads @param {UploadItem} item */
@@ -175,8 +186,7 @@ function actions(uploads, item) {
   if (item.mayGoOn) return [h('button', { type: 'button', class: 'primary', onclick: () => uploads.goOn(item) }, 'Try again')];
   if (item.sessionId && item.stage !== 'finalising') {
     const words = item.stage === 'ready' ? 'Open' : 'Details';
-    const cls = item.stage === 'ready' ? 'button primary' : 'button';
-    return [h('a', { class: cls, href: sessionLink(item.sessionId), 'aria-label': `${words} ${item.file.name}` }, words)];
+    return [h('a', { class: 'button', href: sessionLink(item.sessionId), 'aria-label': `${words} ${item.file.name}` }, words)];
   }
   return [];
 }
