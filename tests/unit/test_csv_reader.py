@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.csv import READER
-from telemetry.formats.csv_blocks import BLOCK_BYTES, HEAD_BYTES
+from telemetry.formats.line_blocks import BLOCK_BYTES, HEAD_BYTES
 from telemetry.formats.reader import Findings, Origin, TimeBasis
 
 HEADER = b"timestamp,lat,lon,alt,speed\n"

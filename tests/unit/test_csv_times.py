@@ -8,7 +8,7 @@ import pytest
 
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.csv import READER
-from telemetry.formats.csv_dates import DateOrder, date_in_name, find_start, order_of, read_date
+from telemetry.formats.dates import DateOrder, date_in_name, find_start, order_of, read_date
 from telemetry.formats.reader import Findings, Origin, TimeBasis
 
 UTC_BASIS, LOCAL, INFERRED = TimeBasis.GNSS_UTC, TimeBasis.DEVICE_LOCAL, TimeBasis.INFERRED_DATE

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from telemetry.errors import TelemetryError
-from telemetry.formats import csv_blocks, igc, vbo
+from telemetry.formats import igc, line_blocks, vbo
 from telemetry.formats.csv_rows import RowParser
 from telemetry.formats.reader import Findings, Origin
 from telemetry.recording import canonicalise
@@ -36,8 +36,8 @@ FIXTURES = Path(__file__).resolve().parents[2] / "fixtures" / "telemetry"
 def small_pieces() -> Iterator[pytest.MonkeyPatch]:
     """Blocks, gathered batches and row groups of few rows: short recordings have many of each."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csv_blocks, "HEAD_BYTES", 2048)
-        patch.setattr(csv_blocks, "BLOCK_BYTES", 1024)
+        patch.setattr(line_blocks, "HEAD_BYTES", 2048)
+        patch.setattr(line_blocks, "BLOCK_BYTES", 1024)
         patch.setattr(normalise, "COALESCED_ROWS", 24)
         patch.setattr(ordering, "ROW_GROUP_ROWS", 64)
         patch.setattr(ordering, "SMALL_ROWS", 20)
@@ -230,8 +230,8 @@ def test_shared_columns_are_like_any_other(count: int) -> None:
 
 @pytest.mark.parametrize("size", [333, 1024, 4096])
 def test_every_reader_of_lines_sees_each_line_once(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_blocks, "HEAD_BYTES", size)
-    monkeypatch.setattr(csv_blocks, "BLOCK_BYTES", size)
+    monkeypatch.setattr(line_blocks, "HEAD_BYTES", size)
+    monkeypatch.setattr(line_blocks, "BLOCK_BYTES", size)
     names = "[header]\r\nsatellites\r\n\r\n[column names]\r\nsats time lat long velocity\r\n\r\n[data]\r\n"
     lines = [f"012 1000{n // 60:02}.{n % 60:02} +3169.{n:03} +0058.49277 036.000\r\n" for n in range(600)]
     head = "File created on 15/05/2024 @ 10:00\r\n" + names

@@ -1,7 +1,7 @@
 """The CSV reader: any text table of a logger, streamed block by block.
 
 `csv_plan` decides what the table is (with `csv_dialect`, `csv_columns`, `csv_times`, `csv_coordinates` and, for known
-programs, `csv_dialects`); `csv_blocks` and `csv_rows` turn bytes into columns of cells. Pure: knows no storage.
+programs, `csv_dialects`); `line_blocks` and `csv_rows` turn bytes into columns of cells. Pure: knows no storage.
 """
 
 from collections.abc import Iterator
@@ -12,13 +12,13 @@ import pyarrow.compute as pc
 
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.cells import parse_float
-from telemetry.formats.csv_blocks import LineBlocks, decode_head, detect_encoding, read_head
 from telemetry.formats.csv_columns import LATITUDE, LONGITUDE, Column, count_essential
 from telemetry.formats.csv_dialect import Layout
 from telemetry.formats.csv_dialects import GENERIC, find_program
 from telemetry.formats.csv_laps import LapColumn, LapComments, laps_of_beacons
 from telemetry.formats.csv_plan import Plan, find_table, make_plan
 from telemetry.formats.csv_rows import Cells, RowParser, Shape
+from telemetry.formats.line_blocks import LineBlocks, decode_head, detect_encoding, read_head
 from telemetry.formats.reader import ByteSource, FileLap, Findings, Origin, Recognition
 from telemetry.streams.channels import CHANNELS, FIX_TYPE, TIMESTAMP
 

@@ -11,13 +11,13 @@ from itertools import pairwise
 import pyarrow as pa
 
 from telemetry.errors import Code, TelemetryError
-from telemetry.formats.csv_blocks import decode_head, detect_encoding
 from telemetry.formats.csv_columns import Column, Columns, count_essential, find_positions, map_columns
 from telemetry.formats.csv_coordinates import Coordinate, find_coordinates
 from telemetry.formats.csv_dialect import Layout, find_layout
 from telemetry.formats.csv_dialects import GENERIC, Program, find_program
 from telemetry.formats.csv_time_columns import find_times
 from telemetry.formats.csv_times import TimeColumns, TimeHints
+from telemetry.formats.line_blocks import decode_head, detect_encoding
 from telemetry.formats.reader import Findings, Origin
 from telemetry.streams.units import conversion
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from telemetry.errors import Code, TelemetryError
-from telemetry.formats.csv_blocks import Block
+from telemetry.formats.line_blocks import Block
 from telemetry.formats.reader import Findings
 
 MAX_QUOTED_LINES = 20

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from telemetry.formats.csv_dates import DateOrder, iso_dates, month_of
+from telemetry.formats.dates import DateOrder, iso_dates, month_of
 from telemetry.formats.iso8601 import parse_iso8601
 from telemetry.streams.channels import TIMESTAMP
 

@@ -4,10 +4,10 @@ import re
 
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.csv_columns import key_of, unit_suffix
-from telemetry.formats.csv_dates import DateOrder, find_date, hinted_order, order_of
 from telemetry.formats.csv_dialect import Layout
 from telemetry.formats.csv_time_cells import ZONES
 from telemetry.formats.csv_times import Form, TimeColumn, TimeColumns, TimeHints
+from telemetry.formats.dates import DateOrder, find_date, hinted_order, order_of
 from telemetry.formats.reader import Origin, TimeBasis
 
 _TIME_WORDS = frozenset({

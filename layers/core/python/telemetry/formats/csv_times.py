@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from telemetry.formats.cells import blank_to_null, parse_float
-from telemetry.formats.csv_dates import DateOrder, iso_dates
 from telemetry.formats.csv_time_cells import (
     compact_to_iso,
     date_output_to_iso,
@@ -27,6 +26,7 @@ from telemetry.formats.csv_time_cells import (
     time_to_iso,
     to_microseconds,
 )
+from telemetry.formats.dates import DateOrder, iso_dates
 from telemetry.formats.day_clock import DAY_US, DayClock, epoch_us
 from telemetry.formats.iso8601 import parse_iso8601
 from telemetry.formats.reader import Findings, TimeBasis
@@ -236,8 +236,4 @@ class TimeColumns:
         if not times.null_count:
             return
         wrong = pc.and_(pc.is_null(times), pc.is_valid(blank_to_null(cells)))
-        found = rows.filter(pc.fill_null(wrong, False))
-        for row in found.slice(0, 5).to_pylist():
-            findings.bad_cell("timestamp", row)
-        if len(found) > 5:
-            findings.bad_cell("timestamp", None, len(found) - 5)
+        findings.bad_cells_at("timestamp", rows.filter(pc.fill_null(wrong, False)))

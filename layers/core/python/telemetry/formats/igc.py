@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from telemetry.formats.cells import parse_float
-from telemetry.formats.csv_blocks import Block, LineBlocks, read_head
-from telemetry.formats.csv_dates import find_date
+from telemetry.formats.dates import find_date
 from telemetry.formats.day_clock import DayClock, epoch_us
+from telemetry.formats.line_blocks import Block, LineBlocks, read_head
 from telemetry.formats.reader import ByteSource, FileDevice, Findings, Origin, Recognition, TimeBasis
 from telemetry.streams.channels import CHANNELS, FIX_TYPE, TIMESTAMP, channel_field
 

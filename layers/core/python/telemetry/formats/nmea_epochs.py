@@ -13,9 +13,9 @@ from datetime import UTC, date, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from telemetry.formats.csv_dates import date_in_name, find_date
+from telemetry.formats.dates import date_in_name, find_date
 from telemetry.formats.nmea_fields import EPOCH, Fields, fix_types, parse
-from telemetry.formats.nmea_sentences import GGA, GLL, GNS, GSA, GST, NONE, RMC, TRK, VTG, ZDA, Sentences, reject_rows
+from telemetry.formats.nmea_sentences import GGA, GLL, GNS, GSA, GST, NONE, RMC, TRK, VTG, ZDA, Sentences
 from telemetry.formats.reader import Findings, Origin, TimeBasis
 from telemetry.streams.channels import CHANNELS, TIMESTAMP, channel_field
 
@@ -286,7 +286,8 @@ class Dater:
         rows, placed = epochs.rows, pc.is_valid(epochs.rows.column("latitude_deg"))
         self.findings.rows_read += pc.sum(epochs.attempted).as_py()
         if not pc.all(placed).as_py():
-            reject_rows(self.findings, "no_fix", rows.column("source_row").filter(pc.and_not(epochs.attempted, placed)))
+            unplaced = rows.column("source_row").filter(pc.and_not(epochs.attempted, placed))
+            self.findings.reject_all("no_fix", unplaced)
             rows, relative, base = rows.filter(placed), relative.filter(placed), base.filter(placed)
         if self._base is None:
             self._hold(rows, relative)
@@ -341,7 +342,7 @@ class Dater:
         if day is None:
             for rows, _ in self._waiting:
                 self.undated += rows.num_rows
-                reject_rows(self.findings, "no_date", rows.column("source_row"))
+                self.findings.reject_all("no_date", rows.column("source_row"))
             self._waiting, self._waiting_rows = [], 0
             return
         self.findings.time_basis = TimeBasis.INFERRED_DATE

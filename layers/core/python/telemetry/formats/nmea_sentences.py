@@ -234,17 +234,8 @@ class SentenceStream:
             found = numbers.filter(mask)
             if len(found):
                 self.findings.rows_read += len(found)
-                reject_rows(self.findings, reason, found)
+                self.findings.reject_all(reason, found)
         return pc.or_(right, pc.and_(unsummed, early))
-
-
-def reject_rows(findings: Findings, reason: str, rows: pa.Int64Array) -> None:
-    """Counts `rows` as rejected, naming the first of them."""
-    first = rows.slice(0, 5).to_pylist()
-    for row in first:
-        findings.reject(reason, row)
-    if len(rows) > len(first):
-        findings.reject(reason, None, len(rows) - len(first))
 
 
 def checksums_right(lines: pa.StringArray) -> pa.BooleanArray:

@@ -14,11 +14,11 @@ import pyarrow.csv as pa_csv
 
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.cells import parse_float
-from telemetry.formats.csv_blocks import Block, LineBlocks, decode_head, detect_encoding, read_head
 from telemetry.formats.csv_columns import Column, map_columns
-from telemetry.formats.csv_dates import find_date
 from telemetry.formats.csv_dialect import Layout
+from telemetry.formats.dates import find_date
 from telemetry.formats.day_clock import DayClock, epoch_us
+from telemetry.formats.line_blocks import Block, LineBlocks, decode_head, detect_encoding, read_head
 from telemetry.formats.reader import (
     ByteSource,
     FileDevice,

@@ -7,9 +7,9 @@ of NAV-PVT as they are: mm, mm/s, 1e-7°, 1e-5°; its own clock, `rtc…`, is se
 
 import re
 
-from telemetry.formats.csv_dates import DateOrder
 from telemetry.formats.csv_dialect import Layout
 from telemetry.formats.csv_dialects.program import Program, has_columns, preamble_says
+from telemetry.formats.dates import DateOrder
 from telemetry.formats.reader import FileDevice
 
 

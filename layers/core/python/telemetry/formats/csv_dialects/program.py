@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from telemetry.formats.csv_columns import key_of
-from telemetry.formats.csv_dates import DateOrder, find_start
 from telemetry.formats.csv_dialect import Layout
 from telemetry.formats.csv_laps import LapEdges
+from telemetry.formats.dates import DateOrder, find_start
 from telemetry.formats.reader import FileDevice
 
 
