@@ -15,6 +15,11 @@ import { acceptDrops, uploadCard } from './upload/view.js';
 const main = /** @type {HTMLElement} */ (document.getElementById('main'));
 const tools = /** @type {HTMLElement} */ (document.getElementById('tools'));
 
+document.querySelector('.skip')?.addEventListener('click', (event) => {
+  event.preventDefault(); // its address would be taken for another view's
+  main.focus();
+});
+
 /** Ends what the view before had running. */
 let leaving = new AbortController();
 /** @type {Uploads | null} */
