@@ -59,11 +59,14 @@ export class Api {
     if (body !== undefined) headers['Content-Type'] = 'application/json';
     if (etag) headers['If-None-Match'] = etag;
     let answer;
+    let data = null;
     try {
       answer = await fetch(this.base + path, {
         method, headers, signal, cache: 'no-store', body: body === undefined ? undefined : JSON.stringify(body),
       });
-    } catch (error) {
+      const text = await answer.text();
+      if (text) data = parsed(text);
+    } catch {
       signal?.throwIfAborted();
       throw new ApiError(0, 'UNREACHABLE', 'The service cannot be reached. Check the connection and try again.');
     }
@@ -72,7 +75,6 @@ export class Api {
       this.access.lost();
     }
     const retryAfterS = Number(answer.headers.get('Retry-After')) || 0;
-    const data = answer.status === 204 || answer.status === 304 ? null : await answer.json().catch(() => null);
     if (!answer.ok && answer.status !== 304) throw problem(answer, data, retryAfterS);
     return { status: answer.status, data, etag: answer.headers.get('ETag') ?? '', retryAfterS };
   }
@@ -90,6 +92,15 @@ export class Api {
   /** @param {string} id @param {AbortSignal} [signal] @returns {Promise<SessionDetail>} */
   session(id, signal) {
     return this.get(`/sessions/${id}`, signal);
+  }
+}
+
+/** What is no JSON comes from somebody in between, who says nothing of use. @param {string} text */
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
   }
 }
 

@@ -7,7 +7,7 @@ import { streamWords } from '../words.js';
 
 /**
  * @param {import('../api.js').Api} api @param {import('../types.js').SessionDetail} session
- * @param {() => import('../data/recording.js').Recording | null} recording once it holds every fix
+ * @param {() => Promise<import('../data/recording.js').Recording>} recording gives it once it holds every fix
  */
 export function filesCard(api, session, recording) {
   const told = h('p', { class: 'muted', role: 'status' });
@@ -32,7 +32,7 @@ export function filesCard(api, session, recording) {
     return h('li', {}, h('span', {}, words, ' ', h('span', { class: 'muted' }, note)), button);
   };
   const several = session.files.length > 1;
-  const name = session.name.replace(/[^\p{L}\p{N}._-]+/gu, '_') || session.sessionId;
+  const name = () => session.name.replace(/[^\p{L}\p{N}._-]+/gu, '_') || session.sessionId;
   return h('section', { class: 'card', 'aria-labelledby': 'files-title' },
     h('div', { class: 'card-head' }, h('h2', { id: 'files-title' }, 'Downloads')),
     h('ul', { class: 'downloads plain' },
@@ -48,12 +48,10 @@ export function filesCard(api, session, recording) {
       }),
       row('Track for a map', 'GeoJSON, up to 2,000 points', async () => {
         const track = await api.get(`/sessions/${session.sessionId}/track`);
-        saveBlob(new Blob([JSON.stringify(track)], { type: 'application/geo+json' }), `${name}.geojson`);
+        saveBlob(new Blob([JSON.stringify(track)], { type: 'application/geo+json' }), `${name()}.geojson`);
       }),
       row('Track in full', 'GeoJSON, every fix', async () => {
-        const held = recording();
-        if (!held) throw new Error('The fixes are still being read. Try again in a moment.');
-        saveBlob(await held.geojson(), `${name}-full.geojson`);
+        saveBlob(await (await recording()).geojson(), `${name()}-full.geojson`);
       })),
     told);
 }

@@ -4,7 +4,8 @@
 import { project, stretch, unproject } from '../data/geometry.js';
 import { h, iconButton, setText } from '../dom.js';
 import { distance, FOOT_M, MILE_M, number, speedUnit, speedValue, units } from '../format.js';
-import { BINS, colour, darkScheme, speedColour, speedColours } from './colours.js';
+import { colour, darkScheme, speedColour } from './colours.js';
+import { strokeLines, strokeSpeeds } from './strokes.js';
 import { Tiles } from './tiles.js';
 import { lapRange } from './view.js';
 
@@ -162,15 +163,15 @@ export class TrackMap {
     this.tiles?.paint(context, this.frame, this.view.held.origin);
     const { all, part, laps } = this.lines;
     if (laps.length) {
-      if (all) this.#stroke(context, all, colour('--track-rest'), 2);
+      if (all) strokeLines(context, this.frame, all, colour('--track-rest'), 2);
       laps.forEach((lap, k) => {
-        this.#stroke(context, lap, colour('--surface'), 5.5);
-        this.#stroke(context, lap, colour(k === 0 ? '--lap-a' : '--lap-b'), 3);
+        strokeLines(context, this.frame, lap, colour('--surface'), 5.5);
+        strokeLines(context, this.frame, lap, colour(k === 0 ? '--lap-a' : '--lap-b'), 3);
       });
     } else {
       const coloured = this.view.whole ? all : part;
-      if (all && !this.view.whole) this.#stroke(context, all, colour('--track-rest'), 2);
-      if (coloured) this.#speeds(context, coloured);
+      if (all && !this.view.whole) strokeLines(context, this.frame, all, colour('--track-rest'), 2);
+      if (coloured) strokeSpeeds(context, this.frame, coloured, this.view.held);
     }
     this.#mark();
   }
@@ -185,57 +186,6 @@ export class TrackMap {
   #point({ offsetX, offsetY }) {
     const { frame } = this;
     return { x: frame.x + (offsetX - frame.width / 2) * frame.metresPerPixel, y: frame.y - (offsetY - frame.height / 2) * frame.metresPerPixel };
-  }
-
-  /** @param {CanvasRenderingContext2D} context @param {Outline} lines @param {string} style @param {number} width */
-  #stroke(context, lines, style, width) {
-    const { frame } = this;
-    const path = new Path2D();
-    const [ax, bx] = [1 / frame.metresPerPixel, frame.width / 2 - frame.x / frame.metresPerPixel];
-    const [ay, by] = [-1 / frame.metresPerPixel, frame.height / 2 + frame.y / frame.metresPerPixel];
-    let pen = false;
-    for (let i = 0; i < lines.x.length; i += 1) {
-      if (lines.x[i] !== lines.x[i]) pen = false;
-      else if (pen) path.lineTo(lines.x[i] * ax + bx, lines.y[i] * ay + by);
-      else {
-        path.moveTo(lines.x[i] * ax + bx, lines.y[i] * ay + by);
-        pen = true;
-      }
-    }
-    context.strokeStyle = style;
-    context.lineWidth = width;
-    context.stroke(path);
-  }
-
-  /** Each piece in the colour of its speed, by colours: a canvas is slow at changing them. @param {CanvasRenderingContext2D} context @param {Outline} lines */
-  #speeds(context, lines) {
-    const { low, high } = this.view.held;
-    this.#stroke(context, lines, colour('--track-edge'), 4.5);
-    if (!(high > low)) {
-      this.#stroke(context, lines, speedColour(0.6), 3);
-      return;
-    }
-    const { frame } = this;
-    const [ax, bx] = [1 / frame.metresPerPixel, frame.width / 2 - frame.x / frame.metresPerPixel];
-    const [ay, by] = [-1 / frame.metresPerPixel, frame.height / 2 + frame.y / frame.metresPerPixel];
-    const paths = Array.from({ length: BINS }, () => new Path2D());
-    let before = -1;
-    for (let i = 1; i < lines.x.length; i += 1) {
-      const [from, to] = [lines.x[i - 1], lines.x[i]];
-      if (from !== from || to !== to || lines.speed[i] !== lines.speed[i]) {
-        before = -1;
-        continue;
-      }
-      const bin = Math.min(BINS - 1, Math.max(0, Math.floor(((lines.speed[i] - low) / (high - low)) * BINS)));
-      if (bin !== before) paths[bin].moveTo(from * ax + bx, lines.y[i - 1] * ay + by);
-      paths[bin].lineTo(to * ax + bx, lines.y[i] * ay + by);
-      before = bin;
-    }
-    context.lineWidth = 3;
-    speedColours().forEach((style, bin) => {
-      context.strokeStyle = style;
-      context.stroke(paths[bin]);
-    });
   }
 
   /** What moves, on a canvas of its own: line for laps, cursor, places of two laps. */

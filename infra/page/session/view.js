@@ -130,6 +130,13 @@ export class View extends EventTarget {
     this.#tell('cursor');
   }
 
+  clearLaps() {
+    this.laps = [];
+    this.pair = [];
+    this.#tell('laps');
+    this.#tell('cursor');
+  }
+
   /** @param {Place[]} places */
   showPair(places) {
     this.pair = places;

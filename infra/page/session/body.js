@@ -1,0 +1,143 @@
+// @ts-check
+/** What a session that is ready holds: map, charts, laps, quality, downloads. Reads its recording, one file at a time. */
+
+import { Recording } from '../data/recording.js';
+import { announce, fill, h } from '../dom.js';
+import { charts, offeredChannels } from './charts.js';
+import { compareCard } from './compare.js';
+import { filesCard } from './files.js';
+import { gateControl } from './gate.js';
+import { lapsCard } from './laps.js';
+import { TrackMap } from './map.js';
+import { qualityCard } from './quality.js';
+import { View } from './view.js';
+
+/**
+ * @typedef {import('../types.js').SessionDetail} SessionDetail
+ * @typedef {import('../types.js').Dataset} Dataset
+ * @typedef {import('../types.js').Lap} Lap
+ * @typedef {import('../types.js').TrackFeature} TrackFeature
+ * @typedef {import('./page.js').Context} Context
+ */
+
+/**
+ * Fills the body of the page.
+ * @param {HTMLElement} place @param {Context} context @param {SessionDetail} session @param {TrackFeature[]} features
+ * @param {Lap[]} laps @param {(session?: SessionDetail) => void} follow
+ */
+export function sessionBody(place, context, session, features, laps, follow) {
+  const { api, config } = context;
+  const uploadIds = [...new Set(session.datasets.filter(({ stream }) => stream === 'gnss_pvt').map(({ uploadId }) => uploadId))];
+  let uploadId = uploadIds[0];
+  const looks = h('div', { class: 'looks' });
+  const lapsPlace = h('div', { class: 'stack' });
+  /** Ends what belongs to the file that is shown. */
+  let shown = new AbortController();
+  context.signal.addEventListener('abort', () => shown.abort());
+  /** @type {{view: View, map: TrackMap} | null} */
+  let current = null;
+  /** The recording once it holds every fix. @type {Promise<Recording>} */
+  let full = refused('This session holds no positions.');
+
+  /** Signed addresses of the file's streams. */
+  async function addresses() {
+    const { datasets } = await api.get(`/sessions/${session.sessionId}/datasets`);
+    return Object.fromEntries(datasets
+      .filter((/** @type {Dataset} */ one) => one.uploadId === uploadId)
+      .map((/** @type {Dataset} */ one) => [one.stream, { url: one.download?.url, byteSize: one.byteSize }]));
+  }
+
+  /** First the thinned track, then every fix. */
+  async function look() {
+    shown.abort();
+    shown = new AbortController();
+    const { signal } = shown;
+    const recording = new Recording(addresses);
+    signal.addEventListener('abort', () => recording.end());
+    const own = features.filter(({ properties }) => uploadIds.length < 2 || properties.uploadId === uploadId);
+    const first = own.length ? recording.coarse(own) : recording.full();
+    const every = first.then((held) => (own.length ? recording.full() : held));
+    full = every.then(() => recording, () => refused('The fixes could not be read. Try again later.'));
+    full.catch(() => undefined);
+    const again = h('button', { type: 'button', onclick: look }, 'Try again');
+    try {
+      const held = await first;
+      if (signal.aborted) return;
+      const view = new View(recording, held);
+      const offered = offeredChannels(session.datasets.filter((one) => one.uploadId === uploadId));
+      if (offered.some(({ id }) => id.channel === 'altitude_m')) view.channels.push({ stream: 'gnss_pvt', channel: 'altitude_m' });
+      const map = new TrackMap(view, { tiles: config.tiles, gate: session.gate, signal });
+      current = { view, map };
+      const gate = gateControl(view, map, async (line) => {
+        const { data } = await api.call('PUT', `/sessions/${session.sessionId}/gate`, { body: line });
+        map.showGate(data.gate);
+        follow(data);
+      });
+      const loading = h('p', { class: 'muted loading', role: 'status' }, 'Reading every fix');
+      fill(looks,
+        h('section', { class: 'card map-card', 'aria-label': 'Map' }, map.element, gate),
+        h('section', { class: 'card chart-card', 'aria-label': 'Charts' }, charts(view, offered, signal), loading));
+      showLaps(laps);
+      every.then((all) => {
+        if (signal.aborted) return;
+        view.replace(all);
+        loading.remove();
+        // For whoever measures how soon all is there.
+        performance.mark('every-fix-read');
+      }, () => !signal.aborted && fill(loading, 'Not every fix could be read; a thinned track is shown. ', again));
+    } catch {
+      if (!signal.aborted) fill(looks, h('div', { class: 'card notice bad', role: 'alert' }, h('p', {}, 'The recording could not be read.'), again));
+    }
+  }
+
+  /** @param {Lap[]} found */
+  function showLaps(found) {
+    if (!current) return;
+    const { view } = current;
+    const toLooks = () => looks.scrollIntoView({ block: 'start', behavior: matchMedia('(prefers-reduced-motion: reduce)').matches ? 'auto' : 'smooth' });
+    fill(lapsPlace,
+      found.length ? lapsCard(found, view, session.summary, { signal: shown.signal, shown: toLooks }) : noLaps(),
+      compareCard(view, shown.signal));
+  }
+
+  fill(place,
+    uploadIds.length > 1 && fileChoice(session, uploadIds, (chosen) => {
+      uploadId = chosen;
+      look();
+    }),
+    looks, lapsPlace,
+    h('div', { class: 'two' }, qualityCard(session), filesCard(api, session, () => full)));
+  if (uploadIds.length) look();
+  else fill(looks, h('p', { class: 'card notice' }, 'This session holds no positions.'));
+
+  return {
+    /** Laps at another line; map and charts stay as they are. @param {SessionDetail} now @param {Lap[]} found */
+    foundAgain(now, found) {
+      Object.assign(session, now);
+      laps = found;
+      current?.map.showGate(now.gate);
+      current?.view.clearLaps();
+      showLaps(found);
+      announce(found.length === 1 ? '1 lap was found' : `${found.length} laps were found`);
+    },
+    end: () => shown.abort(),
+  };
+}
+
+/** @param {string} message @returns {Promise<never>} */
+function refused(message) {
+  const refusal = Promise.reject(new Error(message));
+  refusal.catch(() => undefined);
+  return refusal;
+}
+
+const noLaps = () => h('section', { class: 'card', 'aria-labelledby': 'laps-title' },
+  h('div', { class: 'card-head' }, h('h2', { id: 'laps-title' }, 'Laps')),
+  h('p', { class: 'muted no-laps' }, 'No laps were found. Set a start/finish line on the map to look for them there.'));
+
+/** @param {SessionDetail} session @param {string[]} uploadIds @param {(id: string) => void} choose */
+function fileChoice(session, uploadIds, choose) {
+  const select = h('select', { id: 'file', onchange: () => choose(select.value) },
+    ...uploadIds.map((id) => h('option', { value: id }, session.files.find((file) => file.uploadId === id)?.fileName ?? id)));
+  return h('div', { class: 'field inline' }, h('label', { for: 'file' }, 'File'), select);
+}
