@@ -55,9 +55,11 @@ def open_window(browser: Browser, stack: Stack, owner: str, request: pytest.Fixt
     opened: list[Window] = []
     with ExitStack() as open_ones:
 
-        def another(*, real: bool = False, token: str | None = None, **look: Any) -> Window:
-            token = token or stack.token(owner)
-            configuration = None if real else {"api": stack.api_url, "token": token}
+        def another(
+            *, real: bool = False, token: str = "", configuration: dict[str, Any] | None = None, **look: Any
+        ) -> Window:
+            if not real and configuration is None:
+                configuration = {"api": stack.api_url, "token": token or stack.token(owner)}
             opened.append(open_ones.enter_context(window(browser, stack.page_url, configuration=configuration, **look)))
             return opened[-1]
 

@@ -108,7 +108,9 @@ class Window:
         """How many pixels of a canvas are drawn on."""
         drawn: int = self.page.locator(selector).first.evaluate(
             """(canvas) => {
-              const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+              const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d');
+              copy.drawImage(canvas, 0, 0);
+              const {data} = copy.getImageData(0, 0, canvas.width, canvas.height);
               let count = 0;
               for (let i = 3; i < data.length; i += 4) count += data[i] > 0;
               return count;
