@@ -350,3 +350,41 @@ def test_a_coordinate_beyond_every_number_decides_nothing(cell: bytes) -> None:
     )
     assert table["latitude_deg"].to_pylist()[-1] == 52.0000009
     assert findings.rows_read == 13
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ('"lat,lon"', '"{0:.5f},{1:.5f}"'),
+        ("latLng", '"({0:.5f}, {1:.5f})"'),
+        ("lonlat", '"[{1:.5f}, {0:.5f}]"'),
+        ("geometry", "POINT({1:.5f} {0:.5f})"),
+        ("wkt", '"SRID=4326;Point Z ({1:.5f} {0:.5f} 34.5)"'),
+        ("lat long", "{0:.5f} {1:.5f}"),
+    ],
+)
+def test_positions_that_stand_in_one_cell(name: str, cell: str) -> None:
+    lines = [f"2024-06-15T10:00:{n:02}Z,{cell.format(52 + n / 1e4, 13.5 - n)},{n}" for n in range(20)]
+    lines[7] = "2024-06-15T10:00:07Z,somewhere,7"
+    table, findings = read((f"time,{name},speed\n" + "\n".join(lines) + "\n").encode())
+    kept = [n for n in range(20) if n != 7]
+    assert table["latitude_deg"].drop_null().to_pylist() == [pytest.approx(52 + n / 1e4) for n in kept]
+    assert table["longitude_deg"].drop_null().to_pylist() == [pytest.approx(13.5 - n) for n in kept]
+    assert table["speed_mps"].to_pylist() == list(range(20))
+    assert findings.bad_cells["latitude_deg"].first_rows == [9]
+    assert any("one cell" in sentence for sentence in findings.inferred)
+    assert not any("text are not kept" in sentence for sentence in findings.inferred)
+    assert READER.recognise((f"time,{name},speed\n" + "\n".join(lines) + "\n").encode(), Origin())
+
+
+@pytest.mark.parametrize(("first", "second"), [(52.1, 113.5), (-113.5, 52.1)])
+def test_numbers_beyond_90_tell_which_of_a_pair_is_the_longitude(first: float, second: float) -> None:
+    rows = "".join(f'2024-06-15T10:00:{n:02}Z,"{first},{second}"\n' for n in range(5))
+    table, _ = read(f"time,coordinates\n{rows}".encode())
+    assert {abs(first), abs(second)} == {table["latitude_deg"][0].as_py(), abs(table["longitude_deg"][0].as_py())}
+    assert table["latitude_deg"][0].as_py() == 52.1
+
+
+def test_a_pair_that_does_not_tell_its_order_is_no_position() -> None:
+    rows = "".join(f'2024-06-15T10:00:{n:02}Z,"52.1,13.5"\n' for n in range(5))
+    assert code_of(f"time,coordinates\n{rows}".encode()).code is Code.CSV_NO_POSITION_COLUMNS

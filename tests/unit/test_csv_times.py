@@ -69,6 +69,42 @@ def test_forms_of_time(header: str, cells: str, first: str, basis: TimeBasis) ->
     assert findings.time_basis is basis
 
 
+@pytest.mark.parametrize("delimiter", [",", ";"])
+@pytest.mark.parametrize(("name", "digits"), [("Date", 6), ("timestamp", 10), ("time", 10)])
+def test_day_numbers_of_a_spreadsheet(name: str, digits: int, delimiter: str) -> None:
+    days = [45458 + (36_000 + second) / 86_400 for second in range(12)]
+    rows = "".join(f"{day:.{digits}f},52.{n:04d},13.5\n" for n, day in enumerate(days))
+    text = f"{name},lat,lon\n{rows}"
+    if delimiter == ";":
+        text = text.replace(",", ";").replace(".", ",")
+    table, findings = read(text)
+    seconds = [
+        t.timestamp() - datetime(2024, 6, 15, 10, tzinfo=UTC).timestamp() for t in table["timestamp"].to_pylist()
+    ]
+    assert seconds == [pytest.approx(n, abs=0.05 if digits == 6 else 1e-6) for n in range(12)]
+    assert findings.time_basis is LOCAL
+    assert any("day numbers" in sentence for sentence in findings.inferred)
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("Date", ["45458.1", "45458.2", "45458.3"]),
+        ("time", ["45458.427083", "45458.427095", "45458.427106"]),
+        ("time (s)", ["45458.4270833333", "45458.4270949074", "45458.4271064815"]),
+        ("Date", ["45458.500000", "45459.500000", "45460.500000"]),
+    ],
+    ids=["few digits", "no date in the name", "with a unit", "a row a day"],
+)
+def test_numbers_that_may_be_anything_are_no_day_numbers(name: str, cells: list[str]) -> None:
+    try:
+        _, findings = read(f"{name},lat,lon\n" + "".join(f"{cell},52.1,13.5\n" for cell in cells))
+    except TelemetryError as error:
+        assert error.code in (Code.NO_TIME_DATA, Code.CSV_NO_TIME_COLUMN)
+    else:
+        assert not any("day numbers" in sentence for sentence in findings.inferred)
+
+
 def test_a_time_of_day_takes_the_date_from_the_header_and_passes_midnight() -> None:
     rows = "23:59:59.5,1,2\n00:00:00.5,1,2\n23:59:59.9,1,2\n00:00:01,1,2\n"
     table, findings = read(f"# Date: 15/06/2024\nTime,Latitude,Longitude\n{rows}")

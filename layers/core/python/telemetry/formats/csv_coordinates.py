@@ -27,6 +27,18 @@ _PARTS = (
 )
 
 
+_DEGREES = r"[+-]?\d{1,3}(?:\.\d*)?"
+_PAIR = rf"^[\[(]?\s*(?P<a>{_DEGREES})\s*[,; ]\s*(?P<b>{_DEGREES})\s*[\])]?$"
+"""`52.1, 4.5`, also in brackets."""
+_POINT = (
+    r"^(?i:SRID=4326;)?\s*(?i:POINT)\s*(?i:Z|M|ZM)?"
+    rf"\s*\(\s*(?P<a>{_DEGREES})\s+(?P<b>{_DEGREES})(?:\s+[+-]?[\d.]+)*\s*\)$"
+)
+"""Well-known text (OGC Simple Features, part 1, section 7): x, which is the longitude, stands first."""
+_LATITUDE_FIRST = frozenset({"lat lon", "lat lng", "lat long", "latlon", "latlng", "latlong", "latitude longitude"})
+_LONGITUDE_FIRST = frozenset({"lon lat", "lng lat", "long lat", "lonlat", "lnglat", "longlat", "longitude latitude"})
+
+
 class Form(Enum):
     """How coordinates are written; the value is for people."""
 
@@ -34,6 +46,7 @@ class Form(Enum):
     SCALED = "integers"
     DEGREES_MINUTES = "degrees and minutes (ddmm.mmmm)"
     TEXT = "degrees with letters or signs"
+    PAIR = "both in one cell"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +57,7 @@ class Coordinate:
     ----------
     hemisphere : column that holds N, S, E or W, None where there is none.
     scale : degrees per unit of SCALED.
+    pattern : of a cell that holds both (PAIR), with the groups `a` and `b`; `part` is this one's.
     """
 
     index: int
@@ -52,11 +66,13 @@ class Coordinate:
     hemisphere: int | None = None
     lettered: bool = False
     decimal_comma: bool = False
+    pattern: str = ""
+    part: str = ""
 
     @property
     def types(self) -> dict[int, pa.DataType]:
         """Types that the parser may read straight from the text."""
-        plain = self.form is not Form.TEXT and not self.lettered
+        plain = self.form not in (Form.TEXT, Form.PAIR) and not self.lettered
         types: dict[int, pa.DataType] = {self.index: pa.float64() if plain else pa.string()}
         if self.hemisphere is not None:
             types[self.hemisphere] = pa.string()
@@ -80,6 +96,10 @@ class Coordinate:
         return values, unreadable
 
     def _from_text(self, cells: pa.StringArray) -> tuple[pa.DoubleArray, pa.BooleanArray]:
+        if self.form is Form.PAIR:
+            trimmed = blank_to_null(cells)
+            part = pc.struct_field(pc.extract_regex(trimmed, pattern=self.pattern), self.part)
+            return part.cast(pa.float64()), pc.and_(pc.is_valid(trimmed), pc.is_null(part))
         if self.form is not Form.TEXT and not self.lettered:
             return parse_float(cells, decimal_comma=self.decimal_comma)
         trimmed = blank_to_null(cells)
@@ -119,6 +139,36 @@ def find_coordinates(layout: Layout, latitude: int, longitude: int) -> tuple[Coo
         text = f"1/{lead.scale:.0f} degrees" if lead.form is Form.SCALED else lead.form.value
         inferred.append(f"Coordinates were read as {text}.")
     return found[0], found[1], inferred
+
+
+def find_pair(layout: Layout) -> tuple[Coordinate, Coordinate, str] | None:
+    """Latitude and longitude that stand in one cell, and a sentence that says so.
+
+    None where there is no such column, or only one that does not tell which of the two stands first: its name does, or
+    numbers beyond 90°, or the form of well-known text.
+    """
+    for index, name in enumerate(layout.header):
+        cells = layout.column(index)
+        for pattern in (_PAIR, _POINT):
+            matches = [match for cell in cells if (match := re.match(pattern, cell))]
+            if not matches or 10 * len(matches) < 9 * len(cells):
+                continue
+            first = "longitude" if pattern is _POINT else _first_of_pair(key_of(name), matches)
+            if first:
+                parts = "ab" if first == "latitude" else "ba"
+                latitude, longitude = (Coordinate(index, Form.PAIR, pattern=pattern, part=part) for part in parts)
+                return latitude, longitude, f"Positions stand in one cell of {name!r}, the {first} first."
+    return None
+
+
+def _first_of_pair(key: str, matches: list[re.Match[str]]) -> str:
+    """`latitude` or `longitude`; empty where neither name nor numbers tell."""
+    beyond = [any(abs(float(match[part])) > 90 for match in matches) for part in "ab"]
+    if beyond == [False, True] or (key in _LATITUDE_FIRST and not beyond[0]):
+        return "latitude"
+    if beyond == [True, False] or (key in _LONGITUDE_FIRST and not beyond[1]):
+        return "longitude"
+    return ""
 
 
 def _find(layout: Layout, index: int, letters: str) -> Coordinate:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.csv_columns import Column, Columns, count_essential, find_positions, map_columns
-from telemetry.formats.csv_coordinates import Coordinate, find_coordinates
+from telemetry.formats.csv_coordinates import Coordinate, find_coordinates, find_pair
 from telemetry.formats.csv_dialect import Layout, find_layout
 from telemetry.formats.csv_dialects import GENERIC, Program, find_program
 from telemetry.formats.csv_time_columns import find_times
@@ -70,7 +70,10 @@ def make_plan(head: bytes, origin: Origin, table: tuple[str, Layout] | None = No
     encoding, layout = table
     program = find_program(layout)
     north, east = find_positions(layout, program.aliases)
-    if north is None or east is None:
+    pair = find_pair(layout) if north is None or east is None or north == east else None
+    if pair is not None:
+        north = east = pair[0].index
+    elif north is None or east is None:
         raise TelemetryError(Code.CSV_NO_POSITION_COLUMNS, _described_columns(layout))
     hints = TimeHints(
         keys=program.time_keys,
@@ -86,11 +89,11 @@ def make_plan(head: bytes, origin: Origin, table: tuple[str, Layout] | None = No
     if {north, east} & set(times.indices):
         # A damaged header that names time and place in one cell: the column cannot be both.
         raise TelemetryError(Code.CSV_NO_POSITION_COLUMNS, _described_columns(layout))
-    latitude, longitude, inferred = find_coordinates(layout, north, east)
+    latitude, longitude, inferred = find_coordinates(layout, north, east) if pair is None else (*pair[:2], [pair[2]])
     hemispheres = [c.hemisphere for c in (latitude, longitude) if c.hemisphere is not None]
     columns = map_columns(
         layout,
-        taken=(*times.indices, *hemispheres),
+        taken=(*times.indices, *hemispheres, *(() if pair is None else (north,))),
         aliases=program.aliases,
         units=program.units,
         own_names=program.own_names(layout),

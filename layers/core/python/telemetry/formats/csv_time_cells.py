@@ -14,6 +14,8 @@ from telemetry.formats.iso8601 import parse_iso8601
 from telemetry.streams.channels import TIMESTAMP
 
 GPS_EPOCH = datetime(1980, 1, 6, tzinfo=UTC)
+DAY_NUMBER_OF_EPOCH = 25_569.0
+"""The day number of 1970-01-01."""
 WEEK_US = 7 * 86_400_000_000
 GPS_LEAP_SECONDS = (
     (date(1981, 7, 1), 1), (date(1982, 7, 1), 2), (date(1983, 7, 1), 3), (date(1985, 7, 1), 4),
@@ -149,6 +151,15 @@ def parts_to_times(parts: list[pa.DoubleArray]) -> pa.TimestampArray:
     sound = pc.and_(pc.greater_equal(seconds, 0), pc.less(seconds, 61_000_000))
     whole = parse_iso8601(minutes).times.cast(pa.int64())
     return pc.add(whole, pc.if_else(sound, seconds, None)).cast(TIMESTAMP)
+
+
+def day_numbers_to_times(days: pa.DoubleArray) -> pa.TimestampArray:
+    """Days since 1899-12-30, as spreadsheets count them, to the millisecond: their cells hold no more.
+
+    Source: ECMA-376, part 1, section 18.17.4.1 (the 1900 date base; from March 1900 on).
+    """
+    milliseconds = pc.multiply(pc.subtract(days, DAY_NUMBER_OF_EPOCH), 86_400_000.0)
+    return pc.multiply(to_microseconds(milliseconds), 1000).cast(TIMESTAMP)
 
 
 def gps_week_to_times(weeks: pa.DoubleArray, of_week_us: pa.Int64Array) -> pa.TimestampArray:

@@ -1,6 +1,7 @@
 """Which columns of a text table tell time, and in which form: decided from their names and the first rows. Pure."""
 
 import re
+from itertools import pairwise
 
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.csv_columns import key_of, unit_suffix
@@ -47,6 +48,10 @@ _SCALES = {
     "ns": 1e-3, "nsec": 1e-3, "nanos": 1e-3, "nanoseconds": 1e-3,
     "min": 6e7, "mins": 6e7, "minutes": 6e7, "h": 3.6e9, "hours": 3.6e9,
 }  # fmt: skip
+_DATE_WORDS = frozenset({"date", "datetime", "datum", "fecha", "timestamp"})
+_DAY_NUMBERS = (29_221, 73_051)
+"""Of 1980-01-01 and 2100-01-01."""
+_DAYS_PER_MINUTE = 1.01 / 1440
 _PARTS = ("year", "month", "day", "hour", "minute", "second")
 _FRACTIONS = {
     "millisecond": 1e3,
@@ -105,13 +110,13 @@ def _chosen(found: list[TimeColumn], layout: Layout, origin: Origin, hints: Time
     if hints.gps_time:
         inferred.append("The file's clock is GPS time: its leap seconds were taken off.")
     for column in found:
-        if column.form in (Form.ISO, Form.DATE_TIME, Form.DATE_OUTPUT, Form.COMPACT):
-            if column.form is Form.DATE_TIME:
-                inferred.append(f"Dates were read as {column.order.value}.")
+        if column.form in (Form.DAY_NUMBER, Form.ISO, Form.DATE_TIME, Form.DATE_OUTPUT, Form.COMPACT):
+            inferred += _sentences(column)
             return TimeColumns(
                 [column],
                 basis=TimeBasis.GNSS_UTC if offset is not None else basis(column),
                 inferred=inferred,
+                decimal_comma=comma,
                 offset=offset,
                 gps_time=hints.gps_time,
             )
@@ -161,6 +166,15 @@ def _chosen(found: list[TimeColumn], layout: Layout, origin: Origin, hints: Time
             decimal_comma=comma,
         )
     return _unreadable(layout)
+
+
+def _sentences(column: TimeColumn) -> list[str]:
+    """What was inferred of a column that tells date and time at once."""
+    if column.form is Form.DATE_TIME:
+        return [f"Dates were read as {column.order.value}."]
+    if column.form is Form.DAY_NUMBER:
+        return ["Times were read as a spreadsheet's day numbers, of the date base 1900."]
+    return []
 
 
 def _unreadable(layout: Layout) -> TimeColumns | None:
@@ -267,6 +281,8 @@ def _classified_number(
     words = set(key.split())
     values = sorted(float(c.replace(",", ".")) for c in cells if _NUMBER.match(c))
     middle = abs(values[len(values) // 2])
+    if not unit and not _SCALES.keys() & words and _are_day_numbers(cells, dated=bool(words & _DATE_WORDS)):
+        return TimeColumn(index, Form.DAY_NUMBER, key, says_utc=says_utc)
     if words & {"date", "datum", "fecha", "data", "day", "d"} and len(str(int(middle))) in (5, 6, 8):
         order = known_order or hinted_order(unit) or order_of(cells)
         if order is not None:
@@ -284,3 +300,21 @@ def _classified_number(
         return None
     scale = _SCALES.get(unit) or next((_SCALES[w] for w in reversed(key.split()) if w in _SCALES), 1e6)
     return TimeColumn(index, Form.ELAPSED, key, scale=scale)
+
+
+def _are_day_numbers(cells: list[str], *, dated: bool) -> bool:
+    """Days since 1899-12-30, as a spreadsheet keeps times: rows a minute apart at the most, of days since 1980.
+
+    Read as seconds these would be more than a thousand rows a second; where no date is in the name, only as many digits
+    as no clock gives make it sure.
+    """
+    plain = [cell.replace(",", ".") for cell in cells if _NUMBER.match(cell)]
+    numbers = [float(cell) for cell in plain]
+    steps = sorted(b - a for a, b in pairwise(numbers) if b != a)
+    digits = sorted(len(cell.partition(".")[2]) for cell in plain)
+    return (
+        len(steps) > 1
+        and all(_DAY_NUMBERS[0] <= number < _DAY_NUMBERS[1] for number in numbers)
+        and 0 < steps[len(steps) // 2] <= _DAYS_PER_MINUTE
+        and digits[len(digits) // 2] >= (5 if dated else 9)
+    )

@@ -17,6 +17,7 @@ from telemetry.formats.csv_time_cells import (
     compact_to_iso,
     date_output_to_iso,
     date_time_to_iso,
+    day_numbers_to_times,
     gps_to_utc,
     gps_week_to_times,
     joined,
@@ -44,6 +45,7 @@ class Form(Enum):
     DATE = "date"
     TIME_OF_DAY = "time of day"
     ELAPSED = "elapsed"
+    DAY_NUMBER = "day number"
     PARTS = "year, month, day, hour, minute, second"
     GPS_WEEK = "GPS week and time of week"
 
@@ -122,7 +124,7 @@ class TimeColumns:
                 types[column.index] = TIMESTAMP
             elif column.form is Form.EPOCH and column.scale < 1.0:
                 types[column.index] = pa.int64()
-            elif column.form in (Form.EPOCH, Form.ELAPSED, Form.PARTS, Form.GPS_WEEK):
+            elif column.form in (Form.EPOCH, Form.ELAPSED, Form.DAY_NUMBER, Form.PARTS, Form.GPS_WEEK):
                 types[column.index] = pa.float64()
             else:
                 types[column.index] = pa.string()
@@ -150,7 +152,7 @@ class TimeColumns:
         cells = columns[first.index]
         if first.form is Form.ISO:
             times = self._iso(cells)
-        elif first.form in (Form.EPOCH, Form.ELAPSED):
+        elif first.form in (Form.EPOCH, Form.ELAPSED, Form.DAY_NUMBER):
             times = self._counted(cells, first)
         elif first.form is Form.PARTS:
             times = self._of_parts(columns)
@@ -191,6 +193,8 @@ class TimeColumns:
         return parsed.times
 
     def _counted(self, cells: pa.Array, column: TimeColumn) -> pa.TimestampArray:
+        if column.form is Form.DAY_NUMBER:
+            return day_numbers_to_times(self._floats(cells))
         if pa.types.is_string(cells.type) and column.scale < 1.0:
             trimmed = pc.utf8_trim_whitespace(cells)
             whole = pc.match_substring_regex(trimmed, r"^-?\d{1,18}$|^1\d{18}$")
