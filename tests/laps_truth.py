@@ -79,9 +79,9 @@ class Truth:
 
     drive: Drive
 
-    def _segments(self) -> Iterator[tuple[int, int]]:
+    def _segments(self, end_s: float) -> Iterator[tuple[int, int]]:
         drive = self.drive
-        end = round((drive.end() - drive.recipe.start).total_seconds() * 1e6)
+        end = round(end_s * 1e6)
         began, lap = -drive.first_elapsed_us, drive.first_lap
         while began <= end:
             duration = drive.times.duration_us(lap)
@@ -89,8 +89,9 @@ class Truth:
             began += duration
             lap += 1
 
-    def crossings(self, line: Line) -> list[float]:
-        """Seconds from the first fix at which the car passes the line in its direction."""
+    def crossings(self, line: Line, end_s: float) -> list[float]:
+        """Seconds from the first fix at which the car passes the line in its direction, until a time that may lie
+        behind the last fix."""
         table, base_us = self.drive.table, self.drive.table.duration_s * 1e6
         frame = line.frame
         along, across = frame.along_across(pa.array(table.latitude_deg), pa.array(table.longitude_deg))
@@ -105,12 +106,11 @@ class Truth:
         # The line through the origin itself is passed where one lap ends and the next begins.
         if not places:
             places = [0.0]
-        end = (self.drive.end() - self.drive.recipe.start).total_seconds()
         found = []
-        for began, duration in self._segments():
+        for began, duration in self._segments(end_s):
             for place in places:
                 moment = (began + _moment(place, duration, base_us)) / 1e6
-                if 0 <= moment <= end:
+                if 0 <= moment <= end_s:
                     found.append(moment)
         return found
 

@@ -101,7 +101,7 @@ def _first_step_m(motion: Motion) -> float:
 def _moving_over(
     motion: Motion, times: pa.Array, at: pa.Array, along_across: tuple[pa.Array, pa.Array]
 ) -> list[Crossing]:
-    before, after = around(motion.time_s, times, 1.0)
+    before, after = around(motion.time_s, times, 1.0, motion.gap_s)
     dt = pc.max_element_wise(span(motion.time_s, before, after), 1e-3)
     dg, dl = (span(places, before, after) for places in along_across)
     speed = pc.divide(pc.sqrt(pc.add(pc.multiply(dg, dg), pc.multiply(dl, dl))), dt)

@@ -74,7 +74,9 @@ def _straightest(circuit: Circuit, parts: int) -> list[Node]:
     nodes = circuit.nodes
     count = len(nodes)
     bends = {
-        nodes[i].row: sum(abs(turn(nodes[(i + k + 1) % count].course_rad - nodes[(i + k) % count].course_rad)) for k in _NEAR)
+        nodes[i].row: sum(
+            abs(turn(nodes[(i + k + 1) % count].course_rad - nodes[(i + k) % count].course_rad)) for k in _NEAR
+        )
         for i in range(count)
     }
     edges = [index * count // parts for index in range(parts + 1)]

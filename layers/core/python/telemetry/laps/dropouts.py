@@ -11,11 +11,10 @@ import pyarrow.compute as pc
 from telemetry.laps.crossings import Crossing, Line, find_crossings
 from telemetry.laps.motion import Frame, Motion, difference
 
-LEAST_GAP_S = 1.5
 _MOST_GAPS = 300
 _LONGEST_SHARE = 0.8
 """Of a lap: the longest gap in which one passage, and not two, can be told."""
-_LAPS_AROUND = 8
+_LAPS_AROUND = 16
 _FASTEST_MPS = 100.0
 _EDGE_HALF_WIDTH_M = 25.0
 _EDGE_S = 1.0
@@ -54,7 +53,7 @@ class Bridged:
 def gaps_of(motion: Motion) -> list[Gap]:
     """Drop-outs long enough to hide what happens at a line."""
     steps = difference(motion.time_s)
-    rows = pc.indices_nonzero(pc.greater(steps, max(LEAST_GAP_S, 3.5 * motion.period_s)))
+    rows = pc.indices_nonzero(pc.greater(steps, motion.gap_s))
     begin = motion.time_s.take(rows).to_pylist()
     end = motion.time_s.take(pc.add(rows, pa.scalar(1, pa.uint64()))).to_pylist()
     return [Gap(a, b) for a, b in zip(begin, end, strict=True)]

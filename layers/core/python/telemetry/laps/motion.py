@@ -14,6 +14,8 @@ COLUMNS = ("timestamp", "latitude_deg", "longitude_deg", "speed_mps", "horizonta
 """Columns of `gnss_pvt` that lap detection needs."""
 
 COARSE_S = 0.5
+LEAST_GAP_S = 1.5
+"""Shorter than that no time without a fix is a drop-out."""
 MOVING_MPS = 1.0
 """Slower than this over two seconds is standing: noise and drift of a parked receiver stay below it."""
 
@@ -108,6 +110,11 @@ class Motion:
     def period_s(self) -> float:
         """The usual time between fixes."""
         return median(difference(self.time_s)) or 1.0
+
+    @property
+    def gap_s(self) -> float:
+        """From how long on a time without a fix is a drop-out."""
+        return max(LEAST_GAP_S, 3.5 * self.period_s)
 
     @cached_property
     def distance_m(self) -> pa.DoubleArray:
@@ -213,7 +220,7 @@ def coarse_course(motion: Motion) -> Coarse:
     origin = Frame(motion.latitude_deg[0].as_py(), motion.longitude_deg[0].as_py(), 0.0)
     y_m, x_m = origin.along_across(motion.latitude_deg.take(row), motion.longitude_deg.take(row))
     reach = 1.0 + 1e-6
-    before, after = around(time_s, time_s, reach)
+    before, after = around(time_s, time_s, reach, motion.gap_s)
     dx, dy = span(x_m, before, after), span(y_m, before, after)
     dt = pc.max_element_wise(span(time_s, before, after), 1e-3)
     speed = pc.divide(pc.sqrt(pc.add(pc.multiply(dx, dx), pc.multiply(dy, dy))), dt)
@@ -249,12 +256,25 @@ def median(values: pa.Array) -> float | None:
     return found
 
 
-def around(times: pa.Array, moments: pa.Array, reach_s: float) -> tuple[pa.Array, pa.Array]:
-    """Rows of the fixes just outside `reach_s` before and after each moment, as far as there are any."""
-    before = pc.subtract(pc.search_sorted(times, pc.subtract(moments, reach_s), side="right").cast(pa.int64()), 1)
-    after = pc.search_sorted(times, pc.add(moments, reach_s)).cast(pa.int64())
+def around(times: pa.Array, moments: pa.Array, reach_s: float, gap_s: float) -> tuple[pa.Array, pa.Array]:
+    """Rows of the fixes just outside `reach_s` before and after each moment, as far as there are any; instead of one
+    beyond a gap of `gap_s` the fix on this side of it, if that leaves two fixes to compare."""
     # Fixes exactly at the reach count as reached: one period further would blur the course.
-    return pc.max_element_wise(before, 0), pc.min_element_wise(after, len(times) - 1)
+    before = pc.subtract(pc.search_sorted(times, pc.subtract(moments, reach_s), side="right").cast(pa.int64()), 1)
+    before = pc.max_element_wise(before, 0)
+    after = pc.search_sorted(times, pc.add(moments, reach_s)).cast(pa.int64())
+    after = pc.min_element_wise(after, len(times) - 1)
+    far_before = pc.greater(pc.subtract(moments, times.take(before)), reach_s + gap_s)
+    far_after = pc.greater(pc.subtract(times.take(after), moments), reach_s + gap_s)
+    if not pc.any(pc.or_(far_before, far_after)).as_py():
+        return before, after
+    next_row, previous = pc.add(before, 1), pc.subtract(after, 1)
+    far_before = pc.and_(far_before, pc.less_equal(times.take(next_row), moments))
+    far_after = pc.and_(far_after, pc.greater_equal(times.take(previous), moments))
+    begin = pc.if_else(far_before, next_row, before)
+    end = pc.if_else(far_after, previous, after)
+    two = pc.less(begin, end)
+    return pc.if_else(two, begin, before), pc.if_else(two, end, after)
 
 
 def span(values: pa.Array, begin: pa.Array, end: pa.Array) -> pa.Array:
