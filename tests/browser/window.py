@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Browser, BrowserContext, CDPSession, ConsoleMessage, Page, Playwright
 
 MISSING = "no Chromium: install Debian's package chromium, or name one by CHROMIUM=/path/to/chromium"
+# Chromium gives up its requests when an interface comes or goes, for example Docker's bridge: no matter of the page.
+_NETWORK_CHANGED = "net::ERR_NETWORK_CHANGED"
 # The page is handed a token of the test's own owner, so that no test sees another's recordings. Not by Playwright's
 # interception, which would answer preflights in the server's place.
 _CONFIGURATION = """(text) => {
@@ -84,8 +86,12 @@ class Window:
     expected: list[str] = field(default_factory=list)
 
     def open(self, path: str = "") -> Page:
-        """Goes to the page, or to one of its hash routes."""
-        self.page.goto(self.address + path)
+        """Goes to the page, or to one of its hash routes; again when the machine's network changed meanwhile."""
+        for _ in range(3):
+            known = len(self.complaints)
+            self.page.goto(self.address + path)
+            if not any(_NETWORK_CHANGED in line for line in self.complaints[known:]):
+                break
         return self.page
 
     def expect_complaint(self, pattern: str) -> None:
@@ -94,7 +100,8 @@ class Window:
 
     def unexpected(self) -> list[str]:
         """Errors on the console, exceptions that nobody caught, violations of the policy."""
-        return [line for line in self.complaints if not any(re.search(pattern, line) for pattern in self.expected)]
+        expected = [_NETWORK_CHANGED, *self.expected]
+        return [line for line in self.complaints if not any(re.search(pattern, line) for pattern in expected)]
 
     def drop(self, *files: Path) -> None:
         """Drops files from the desktop onto the middle of the page."""
