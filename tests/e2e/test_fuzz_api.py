@@ -1,5 +1,7 @@
 """The short form of `make fuzz`: calls made up from the description, one after another, find no difference."""
 
+import re
+
 import httpx
 
 from infra.local.client.requests import API_PREFIX
@@ -8,9 +10,14 @@ from tests.fuzz_api import fuzz
 
 
 def test_the_service_is_as_its_description_says(stack: Stack) -> None:
-    done = fuzz(stack, examples=8, seconds=25, seed=1)
-    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
-    assert "Tested: 17" in done.stdout
+    runs = fuzz(stack, examples=8, seconds=30, seed=1, sessions=3)
+    for done in runs:
+        assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+    single, following = runs
+    assert "Tested: 17" in single.stdout
+    covered = re.search(r"API Links: +(\d+) covered", following.stdout)
+    assert covered is not None, following.stdout
+    assert int(covered[1]) > 0
 
 
 def test_the_description_is_served_beside_the_api(stack: Stack) -> None:
