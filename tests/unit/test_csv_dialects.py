@@ -91,6 +91,10 @@ ARTEMIS = """rtcDate,rtcTime,gps_Date,gps_Time,gps_Lat,gps_Long,gps_Alt,gps_AltM
 TRACCAR = """id,deviceId,protocol,serverTime,deviceTime,fixTime,valid,latitude,longitude,altitude,speed
 1,7,osmand,2024-06-15T10:00:05.000+00:00,2024-06-15T10:00:01.000+00:00,2024-06-15T10:00:00.000+00:00,true,52.1,13.2,9,36
 """
+FLIGHTRADAR = """Timestamp,UTC,Callsign,Position,Altitude,Speed,Direction
+1718445600,2024-06-15T10:00:00Z,TST1,"52.1,13.2",1000,36,84
+1718445630,2024-06-15T10:00:30Z,TST1,"52.2,13.3",1100,36,84
+"""
 FORCES = "acceleration_x_mps2"
 
 
@@ -126,6 +130,7 @@ def racechrono_3(laps: str) -> str:
         (COLUMBUS, "Columbus logger CSV", "2009-02-04 06:38:21", 10.0),
         (MTK, "MTK logger CSV", "2005-05-01 10:12:47", 10.0),
         (ARTEMIS, "OpenLog Artemis CSV", "2024-06-15 10:00:00.200000", 10.0),
+        (FLIGHTRADAR, "Flightradar24 CSV", "2024-06-15 10:00:00", 18.52),
         (TRACCAR, "Traccar CSV", "2024-06-15 10:00:00", 18.52),
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 30 else "",
@@ -196,6 +201,12 @@ def test_gps_time_loses_its_leap_seconds_and_says_so() -> None:
     _, findings, _, _ = read(OBS)
     assert any("GPS time" in sentence for sentence in findings.inferred)
     assert findings.time_basis is TimeBasis.GNSS_UTC
+
+
+def test_flightradar_has_its_positions_in_one_cell() -> None:
+    table, _, _, _ = read(FLIGHTRADAR)
+    assert (table["latitude_deg"][1].as_py(), table["longitude_deg"][1].as_py()) == (52.2, 13.3)
+    assert table["altitude_m"][0].as_py() == pytest.approx(304.8)
 
 
 def test_artemis_gives_the_numbers_of_its_receiver() -> None:

@@ -141,11 +141,12 @@ def find_coordinates(layout: Layout, latitude: int, longitude: int) -> tuple[Coo
     return found[0], found[1], inferred
 
 
-def find_pair(layout: Layout) -> tuple[Coordinate, Coordinate, str] | None:
+def find_pair(layout: Layout, named: int | None = None) -> tuple[Coordinate, Coordinate, str] | None:
     """Latitude and longitude that stand in one cell, and a sentence that says so.
 
     None where there is no such column, or only one that does not tell which of the two stands first: its name does, or
-    numbers beyond 90°, or the form of well-known text.
+    numbers beyond 90°, or the form of well-known text. In the column `named`, which is known to hold both, the latitude
+    does where nothing tells otherwise.
     """
     for index, name in enumerate(layout.header):
         cells = layout.column(index)
@@ -154,7 +155,8 @@ def find_pair(layout: Layout) -> tuple[Coordinate, Coordinate, str] | None:
             if not matches or 10 * len(matches) < 9 * len(cells):
                 continue
             first = "longitude" if pattern is _POINT else _first_of_pair(key_of(name), matches)
-            if first:
+            if first or index == named:
+                first = first or "latitude"
                 parts = "ab" if first == "latitude" else "ba"
                 latitude, longitude = (Coordinate(index, Form.PAIR, pattern=pattern, part=part) for part in parts)
                 return latitude, longitude, f"Positions stand in one cell of {name!r}, the {first} first."

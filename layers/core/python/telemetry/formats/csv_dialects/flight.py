@@ -1,11 +1,13 @@
-"""Avionics and flight loggers: Garmin G1000/G3X, ForeFlight, FlySight.
+"""Avionics, flight loggers and trackers: Garmin G1000/G3X, ForeFlight, FlySight, Flightradar24.
 
 Sources: Garmin G1000 data log (`#airframe_info`, feet and knots, local time with `UTCOfst`); ForeFlight track log
-export (feet and knots); FlySight user manual (units row, UTC).
+export (feet and knots); FlySight user manual (units row, UTC); Flightradar24's CSV export (`Position` holds latitude
+and longitude, feet and knots).
 """
 
 import re
 
+from telemetry.formats.csv_columns import LATITUDE, LONGITUDE
 from telemetry.formats.csv_dialect import Layout
 from telemetry.formats.csv_dialects.program import Program, has_columns, preamble_says
 from telemetry.formats.reader import FileDevice
@@ -53,5 +55,12 @@ PROGRAMS = (
         aliases={"altitude_m": ("hmsl",)},
         utc=True,
         device=lambda layout: FileDevice(manufacturer="FlySight"),
+    ),
+    Program(
+        title="Flightradar24 CSV",
+        matches=has_columns("Timestamp", "UTC", "Callsign", "Position"),
+        aliases={LATITUDE: ("position",), LONGITUDE: ("position",)},
+        units={"speed_mps": "kt", "altitude_m": "ft"},
+        time_keys=("timestamp",),
     ),
 )
