@@ -233,7 +233,23 @@ def test_functions_stay_within_the_databases_connections() -> None:
     at_once += 2  # janitor, migrate
     connections = MEMORY_GIB[parameter("DatabaseInstanceClass")] * 2**30 // 9_531_392
     assert at_once <= 0.8 * connections
+    readme = (ROOT / "infra" / "README.md").read_text()
+    assert f"| {at_once} at once:" in readme
+    assert f"`{parameter('DatabaseInstanceClass')}` takes {connections} " in readme
+    reserved = at_once + functions()["DocsFunction"]["ReservedConcurrentExecutions"]["Fn::If"][1]
+    assert f"; {reserved} are reserved here" in readme
     assert parameter("WorkerReservedConcurrency") >= parameter("WorkerConcurrency") + 2
+
+
+def test_the_readme_names_settings_that_there_are() -> None:
+    text = (ROOT / "infra" / "README.md").read_text()
+    named = set(re.findall(r"[ `(]([A-Z][a-z]+(?:[A-Z][a-z]+)+)=", text))
+    _, scale = text.split("| limit | comes at | moved by |")
+    table, _ = scale.split("\n\n", 1)
+    rows = [row.split("|") for row in table.splitlines() if row]
+    named |= {name for row in rows for name in re.findall(r"`([A-Z][a-z]\w+)`", row[3])}
+    assert len(named) > 15
+    assert named <= set(root()["Parameters"]), named - set(root()["Parameters"])
 
 
 def test_the_newest_migration_is_deployed() -> None:
