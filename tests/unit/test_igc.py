@@ -76,6 +76,14 @@ def test_broken_records_are_counted_with_their_lines() -> None:
     assert (findings.rejected["malformed_row"].count, findings.rejected["malformed_row"].first_rows) == (2, [3, 5])
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-8-sig"])
+def test_text_editors_save_other_encodings(encoding: str) -> None:
+    data = (HEAD + fix("100000") + fix("100001")).encode(encoding)
+    assert READER.recognise(data, Origin())
+    [batch] = READER.read(io.BytesIO(data), Origin(), Findings())
+    assert batch.num_rows == 2
+
+
 def test_recognition() -> None:
     assert READER.recognise((HEAD + fix("101112")).encode(), Origin())
     assert READER.recognise(b"A,B,C\n1,2,3\n", Origin()) is None

@@ -53,6 +53,15 @@ def test_decimal_degrees_are_told_by_their_magnitude_and_are_positive_east() -> 
     assert any("decimal degrees" in sentence for sentence in findings.inferred)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-8-sig"])
+def test_text_editors_save_other_encodings(encoding: str) -> None:
+    data = vbo(ROW * 3).decode("latin-1").encode(encoding)
+    assert READER.recognise(data, Origin())
+    table, findings = read(data)
+    assert table["latitude_deg"].to_pylist() == [pytest.approx(52.8217666, abs=1e-6)] * 3
+    assert findings.rejected == {}
+
+
 def test_midnight_is_crossed() -> None:
     rows = ROW.replace("100000.50", "235959.90") + ROW.replace("100000.50", "000000.00")
     assert [t.day for t in read(vbo(rows))[0]["timestamp"].to_pylist()] == [15, 16]

@@ -70,9 +70,8 @@ def make_plan(head: bytes, origin: Origin, table: tuple[str, Layout] | None = No
     encoding, layout = table
     program = find_program(layout)
     north, east = find_positions(layout, program.aliases)
-    pair = (
-        find_pair(layout, north if north == east else None) if north is None or north == east or east is None else None
-    )
+    in_one_cell = north is None or east is None or north == east
+    pair = find_pair(layout, north if north == east else None) if in_one_cell else None
     if pair is not None:
         north = east = pair[0].index
     elif north is None or east is None:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from telemetry.formats.cells import parse_float
 from telemetry.formats.dates import find_date
 from telemetry.formats.day_clock import DayClock, epoch_us
-from telemetry.formats.line_blocks import Block, LineBlocks, read_head
+from telemetry.formats.line_blocks import Block, LineBlocks, decode_head, detect_encoding, read_head
 from telemetry.formats.reader import ByteSource, FileDevice, Findings, Origin, Recognition, TimeBasis
 from telemetry.streams.channels import CHANNELS, FIX_TYPE, TIMESTAMP, channel_field
 
@@ -45,7 +45,7 @@ class IgcReader:
     def recognise(self, head: bytes, origin: Origin) -> Recognition | None:
         """By an A record on the first line, or by H and B records together."""
         del origin
-        text = head[:65_536].decode("latin-1").lstrip("\ufeffï»¿ \r\n")
+        text = decode_head(head, _encoding(head)).lstrip("\ufeffï»¿ \r\n")
         lines = text.splitlines()
         header = any(_DATE.match(line) for line in lines)
         fixes = sum(1 for line in lines if re.match(_B_RECORD, line))
@@ -60,11 +60,17 @@ class IgcReader:
         """See `Reader.read`. `source_row` is the line number."""
         findings.format, findings.dialect = self.name, "IGC"
         flight = _Flight(origin, findings)
-        # The specification allows ASCII; pilots' names come in any encoding and are not read.
-        for block in LineBlocks(source, read_head(source), "latin-1"):
+        head = read_head(source)
+        for block in LineBlocks(source, head, _encoding(head)):
             batch = flight.take(block.without_nul())
             if batch is not None:
                 yield batch
+
+
+def _encoding(head: bytes) -> str:
+    """The specification allows ASCII; pilots' names come in any encoding and are not read."""
+    encoding = detect_encoding(head)
+    return encoding if encoding.startswith("utf-16") else "latin-1"
 
 
 @dataclass(frozen=True, slots=True)

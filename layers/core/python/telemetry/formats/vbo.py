@@ -60,10 +60,11 @@ class VboReader:
     def recognise(self, head: bytes, origin: Origin) -> Recognition | None:
         """By the sections `[column names]` and `[data]`, or `File created on` above a `[header]`."""
         del origin
-        lowered = head[:65_536].lower()
-        if b"[column names]" not in lowered or not (b"[data]" in lowered or b"file created on" in lowered):
+        text = decode_head(head, detect_encoding(head))
+        lowered = text.lower()
+        if "[column names]" not in lowered or not ("[data]" in lowered or "file created on" in lowered):
             return None
-        header = parse_header(decode_head(head, detect_encoding(head)))
+        header = parse_header(text)
         return Recognition(self.name, 0.98, "Racelogic VBO" if header is None else _describe(header))
 
     def read(self, source: ByteSource, origin: Origin, findings: Findings) -> Iterator[pa.RecordBatch]:
