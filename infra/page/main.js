@@ -29,9 +29,8 @@ try {
   const config = await loadConfig();
   const signIn = new SignIn(config);
   const api = new Api(config.api, signIn);
-  let trouble = '';
   await signIn.complete().catch((error) => {
-    trouble = `The sign-in did not work: ${error.message}`;
+    signIn.trouble = `The sign-in did not work: ${error.message}`;
   });
   uploads = new Uploads(api);
   acceptDrops(() => (signIn.signedIn ? uploads : null), () => {
@@ -47,7 +46,7 @@ try {
     fill(tools, ...toolbar(signIn));
     if (!signIn.signedIn) {
       title('Sign in');
-      fill(main, welcome(signIn, trouble));
+      fill(main, welcome(signIn));
       return;
     }
     const now = route();
@@ -91,7 +90,9 @@ try {
 
 /** @param {string} text */
 function title(text) {
-  document.title = `${text} · Telemetry`;
+  const whole = `${text} · Telemetry`;
+  if (document.title === whole) return;
+  document.title = whole;
   announce(text);
 }
 
@@ -109,9 +110,9 @@ function toolbar(signIn) {
   ];
 }
 
-/** @param {SignIn} signIn @param {string} trouble */
-function welcome(signIn, trouble) {
-  const alert = trouble && h('p', { class: 'notice bad', role: 'alert' }, trouble);
+/** @param {SignIn} signIn */
+function welcome(signIn) {
+  const alert = signIn.trouble && h('p', { class: 'notice bad', role: 'alert' }, signIn.trouble);
   if (signIn.way === 'oidc') {
     const place = h('div', {});
     return h('section', { class: 'card welcome' },

@@ -19,6 +19,10 @@ export class SignIn extends EventTarget {
   constructor(config) {
     super();
     this.config = config;
+    /** Why the viewer must sign in again; empty at first. */
+    this.trouble = '';
+    /** @type {Promise<boolean> | null} */
+    this.refreshing = null;
     /** @type {Tokens | null} */
     this.tokens = config.token ? { accessToken: config.token, expiresAt: Infinity } : kept();
   }
@@ -40,10 +44,11 @@ export class SignIn extends EventTarget {
 
   /** The service refused the token for good. */
   lost() {
-    if (this.way !== 'given') this.signOut();
+    if (this.way !== 'given' && this.signedIn) this.signOut('The service does not accept this sign-in, or it is over. Sign in again.');
   }
 
-  signOut() {
+  signOut(trouble = '') {
+    this.trouble = trouble;
     this.tokens = null;
     sessionStorage.removeItem(KEY);
     this.dispatchEvent(new Event('change'));
@@ -93,8 +98,15 @@ export class SignIn extends EventTarget {
     this.#keep(tokensOf(found));
   }
 
-  /** @returns {Promise<boolean>} whether there is a new token */
-  async refresh() {
+  /** Calls at the same time share one refresh: a refresh token may be good for one only. @returns {Promise<boolean>} whether there is a new token */
+  refresh() {
+    this.refreshing ??= this.#refresh().finally(() => {
+      this.refreshing = null;
+    });
+    return this.refreshing;
+  }
+
+  async #refresh() {
     const refreshToken = this.tokens?.refreshToken;
     if (!refreshToken) return false;
     try {
@@ -120,9 +132,12 @@ export class SignIn extends EventTarget {
 
   /** @param {Tokens} tokens */
   #keep(tokens) {
+    const first = !this.signedIn;
+    this.trouble = '';
     this.tokens = tokens;
     sessionStorage.setItem(KEY, JSON.stringify({ ...tokens, expiresAt: Math.min(tokens.expiresAt, Number.MAX_SAFE_INTEGER) }));
-    this.dispatchEvent(new Event('change'));
+    // A fresh token changes nothing that is to be seen.
+    if (first) this.dispatchEvent(new Event('change'));
   }
 }
 

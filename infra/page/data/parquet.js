@@ -7,7 +7,9 @@ import { parquetMetadataAsync, parquetRead } from '../vendor/hyparquet/src/index
 const ATTEMPTS = 3;
 
 /** The signed address is no longer good. */
-export class AddressExpired extends Error {}
+export class AddressExpired extends Error {
+  name = 'AddressExpired';
+}
 
 export class ParquetColumns {
   /** @param {string} url @param {number} byteSize */

@@ -13,11 +13,14 @@
  * @typedef {Record<string, {url: string, byteSize: number}>} Wanted
  */
 
+/** A worker for one recording; started early, it is ready when the recording is. */
+export const dataWorker = () => new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+
 export class Recording {
-  /** @param {() => Promise<Wanted>} addresses gives signed addresses of the recording's files */
-  constructor(addresses) {
+  /** @param {() => Promise<Wanted>} addresses gives signed addresses of the recording's files @param {Worker} worker */
+  constructor(addresses, worker) {
     this.addresses = addresses;
-    this.worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+    this.worker = worker;
     /** @type {Map<number, {resolve: (answer: any) => void, reject: (error: Error) => void, message: any}>} */
     this.open = new Map();
     this.count = 0;

@@ -5,8 +5,10 @@
 import { distances, period, project, SEGMENT_START, speeds, SPIKE } from './geometry.js';
 import { fullTrack } from './geojson.js';
 import { outline } from './outline.js';
-import { AddressExpired, ParquetColumns } from './parquet.js';
 import { hasValues, interpolate, lowerBound, quantiles, thin } from './series.js';
+
+/** Only once every fix is wanted: the first picture need not wait for it. */
+const parquet = () => import('./parquet.js');
 
 const TRACK = 'gnss_pvt';
 const SHARES = 800;
@@ -24,7 +26,7 @@ const SHARES = 800;
 let track = null;
 /** @type {import('./geometry.js').Origin | null} */
 let origin = null;
-/** @type {Map<string, ParquetColumns>} */
+/** @type {Map<string, import('./parquet.js').ParquetColumns>} */
 const files = new Map();
 /** @type {Map<string, Promise<Stream>>} */
 const streams = new Map();
@@ -130,7 +132,8 @@ const answers = {
   },
 
   /** Fresh signed addresses. */
-  addresses({ wanted }) {
+  async addresses({ wanted }) {
+    const { ParquetColumns } = await parquet();
     for (const [name, { url, byteSize }] of Object.entries(wanted)) files.set(name, new ParquetColumns(url, byteSize));
   },
 
@@ -230,6 +233,6 @@ self.addEventListener('message', async ({ data }) => {
     const answer = await answers[ask](rest);
     self.postMessage({ call, answer });
   } catch (error) {
-    self.postMessage({ call, failure: String(error), expired: error instanceof AddressExpired });
+    self.postMessage({ call, failure: String(error), expired: error instanceof Error && error.name === 'AddressExpired' });
   }
 });

@@ -1,7 +1,7 @@
 // @ts-check
 /** What a session that is ready holds: map, charts, laps, quality, downloads. Reads its recording, one file at a time. */
 
-import { Recording } from '../data/recording.js';
+import { dataWorker, Recording } from '../data/recording.js';
 import { announce, fill, h } from '../dom.js';
 import { charts, offeredChannels } from './charts.js';
 import { compareCard } from './compare.js';
@@ -22,11 +22,16 @@ import { View } from './view.js';
 
 /**
  * Fills the body of the page.
- * @param {HTMLElement} place @param {Context} context @param {SessionDetail} session @param {TrackFeature[]} features
- * @param {Lap[]} laps @param {(session?: SessionDetail) => void} follow
+ * @param {HTMLElement} place @param {Context} context @param {SessionDetail} session
+ * @param {{track: {features: TrackFeature[]}, laps: Promise<{laps: Lap[]}>, worker: Worker}} given `worker` serves the first recording
+ * @param {(session?: SessionDetail) => void} follow
  */
-export function sessionBody(place, context, session, features, laps, follow) {
+export function sessionBody(place, context, session, given, follow) {
   const { api, config } = context;
+  const { features } = given.track;
+  let { laps } = given;
+  /** @type {Worker | null} */
+  let worker = given.worker;
   const uploadIds = [...new Set(session.datasets.filter(({ stream }) => stream === 'gnss_pvt').map(({ uploadId }) => uploadId))];
   let uploadId = uploadIds[0];
   const looks = h('div', { class: 'looks' });
@@ -52,7 +57,8 @@ export function sessionBody(place, context, session, features, laps, follow) {
     shown.abort();
     shown = new AbortController();
     const { signal } = shown;
-    const recording = new Recording(addresses);
+    const recording = new Recording(addresses, worker ?? dataWorker());
+    worker = null;
     signal.addEventListener('abort', () => recording.end());
     const own = features.filter(({ properties }) => uploadIds.length < 2 || properties.uploadId === uploadId);
     const first = own.length ? recording.coarse(own) : recording.full();
@@ -77,7 +83,7 @@ export function sessionBody(place, context, session, features, laps, follow) {
       fill(looks,
         h('section', { class: 'card map-card', 'aria-label': 'Map' }, map.element, gate),
         h('section', { class: 'card chart-card', 'aria-label': 'Charts' }, charts(view, offered, signal), loading));
-      showLaps(laps);
+      laps.then(({ laps: found }) => !signal.aborted && showLaps(found), () => !signal.aborted && fill(lapsPlace, trouble('The laps could not be read. Load the page again.')));
       every.then((all) => {
         if (signal.aborted) return;
         view.replace(all);
@@ -86,7 +92,7 @@ export function sessionBody(place, context, session, features, laps, follow) {
         performance.mark('every-fix-read');
       }, () => !signal.aborted && fill(loading, 'Not every fix could be read; a thinned track is shown. ', again));
     } catch {
-      if (!signal.aborted) fill(looks, h('div', { class: 'card notice bad', role: 'alert' }, h('p', {}, 'The recording could not be read.'), again));
+      if (!signal.aborted) fill(looks, trouble('The recording could not be read.', again));
     }
   }
 
@@ -114,7 +120,7 @@ export function sessionBody(place, context, session, features, laps, follow) {
     /** Laps at another line; map and charts stay as they are. @param {SessionDetail} now @param {Lap[]} found */
     foundAgain(now, found) {
       Object.assign(session, now);
-      laps = found;
+      laps = Promise.resolve({ laps: found });
       current?.map.showGate(now.gate);
       current?.view.clearLaps();
       showLaps(found);
@@ -130,6 +136,9 @@ function refused(message) {
   refusal.catch(() => undefined);
   return refusal;
 }
+
+/** @param {string} words @param {HTMLElement} [action] */
+const trouble = (words, action) => h('div', { class: 'card notice bad', role: 'alert' }, h('p', {}, words), action);
 
 const noLaps = () => h('section', { class: 'card', 'aria-labelledby': 'laps-title' },
   h('div', { class: 'card-head' }, h('h2', { id: 'laps-title' }, 'Laps')),

@@ -143,12 +143,13 @@ function toolbar(view, offered, signal) {
 /** One channel: its name, its value at the cursor, its line. @param {View} view @param {ChannelId} id @param {string} unit @param {AbortSignal} signal */
 function channelChart(view, id, unit, signal) {
   const { label, unit: shownUnit, factor, digits } = shown(id.stream, id.channel, unit);
+  const derived = id.channel === 'speed_mps' && !view.held.speedGiven;
   const value = h('span', { class: 'reading' });
   const summary = h('span', { class: 'muted stats' });
   const plot = h('div', { class: 'plot', 'aria-hidden': 'true' });
   const remove = h('button', { type: 'button', class: 'icon-button small', 'aria-label': `Remove ${label}`, title: 'Remove', onclick: () => view.draw(view.channels.filter((other) => key(other) !== key(id))) }, icon('close'));
   const element = h('figure', { class: 'chart', 'aria-label': label },
-    h('figcaption', {}, h('span', { class: 'chart-name' }, label), value, summary, remove), plot);
+    h('figcaption', {}, h('span', { class: 'chart-name' }, label), value, summary, derived && h('span', { class: 'muted' }, 'from positions'), remove), plot);
   const ending = new AbortController();
   signal.addEventListener('abort', () => ending.abort());
   /** @type {Chart | null} */

@@ -1,6 +1,7 @@
 // @ts-check
 /** Two laps over their distance: both speeds, and how the second gains and loses on the first. */
 
+import { lowerBound } from '../data/series.js';
 import { h, setText } from '../dom.js';
 import { delta, distance, lapTime, number, speedUnit, speedValue } from '../format.js';
 import { Chart } from './chart.js';
@@ -91,5 +92,11 @@ const least = Math.min(...found.delta);
   }
 
   view.on(['laps', 'held'], () => changed(), signal);
+  // The place in the recording, when it lies in one of the laps, is also a place in both.
+  view.on(['cursor'], () => {
+    const time = view.cursor?.time ?? NaN;
+    const course = compared?.courses.find((one) => time >= one.time[0] && time <= one.time[one.time.length - 1]);
+    if (compared && course) moved(compared.distance[lowerBound(course.time, time)]);
+  }, signal);
   return element;
 }

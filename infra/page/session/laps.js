@@ -27,6 +27,7 @@ export function lapsCard(laps, view, summary, { signal, shown }) {
   const best = bestOf(laps);
   const sectors = Math.max(0, ...laps.map((lap) => lap.sectorsMs.length));
   const bestSectors = Array.from({ length: sectors }, (_, k) => Math.min(...laps.map((lap) => (lap.kind === 'timed' ? (lap.sectorsMs[k] ?? Infinity) : Infinity))));
+  const topSpeeds = laps.some((lap) => lap.maxSpeedMps !== null);
   let fastestFirst = false;
   let count = PAGE;
   const body = h('tbody', {});
@@ -41,7 +42,7 @@ export function lapsCard(laps, view, summary, { signal, shown }) {
       h('th', { scope: 'col', class: 'number' }, 'To best'),
       ...bestSectors.map((_, k) => h('th', { scope: 'col', class: 'number wide' }, `Sector ${k + 1}`)),
       h('th', { scope: 'col', class: 'number wide' }, 'Distance'),
-      h('th', { scope: 'col', class: 'number wide' }, 'Top speed'),
+      topSpeeds && h('th', { scope: 'col', class: 'number wide' }, 'Top speed'),
       h('th', { scope: 'col', class: 'wide' }, 'Began'),
       h('th', { scope: 'col' }, 'Compare'))),
     body);
@@ -63,7 +64,7 @@ export function lapsCard(laps, view, summary, { signal, shown }) {
         return h('td', { class: `number wide${time !== null && time === fastest ? ' best-sector' : ''}` }, lapTime(time));
       }),
       h('td', { class: 'number wide' }, distance(lap.distanceM)),
-      h('td', { class: 'number wide' }, speed(lap.maxSpeedMps)),
+      topSpeeds && h('td', { class: 'number wide' }, speed(lap.maxSpeedMps)),
       h('td', { class: 'wide' }, h('time', { datetime: lap.startTimeUtc, title: utc(lap.startTimeUtc) }, clock(lap.startTimeUtc))),
       h('td', { class: 'compare' }, lap.kind === 'timed' || lap.distanceM ? box : null));
   };

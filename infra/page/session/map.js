@@ -58,7 +58,7 @@ export class TrackMap {
     darkScheme.addEventListener('change', () => this.#restyle(), { signal });
     view.on(['held'], () => (this.fitted ? this.fit() : this.#settle()), signal);
     view.on(['window', 'laps'], () => this.#settle(), signal);
-    view.on(['cursor'], () => this.#mark(), signal);
+    view.on(['cursor', 'pair'], () => this.#mark(), signal);
     this.#listen();
     this.#restyle();
   }

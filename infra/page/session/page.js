@@ -2,6 +2,7 @@
 /** The view of one session: follows it, and shows what there is to be shown of it. */
 
 import { ApiError } from '../api.js';
+import { dataWorker } from '../data/recording.js';
 import { fill, h } from '../dom.js';
 import { homeLink } from '../router.js';
 import { sessionBody } from './body.js';
@@ -25,11 +26,18 @@ export function sessionPage(context) {
   let shown = null;
   let searching = false;
 
-  // Both begin before anything is known of the session: the first picture waits for the slower of the two alone.
-  const ask = () => Promise.all([api.get(`/sessions/${id}/track`, signal), api.get(`/sessions/${id}/laps`, signal)]);
+  const ask = () => {
+    const asked = { track: api.get(`/sessions/${id}/track`, signal), laps: api.get(`/sessions/${id}/laps`, signal) };
+    asked.track.catch(() => undefined);
+    asked.laps.catch(() => undefined);
+    return asked;
+  };
+  // These begin before anything is known of the session, so that the first picture waits for the slowest of them alone.
   /** @type {ReturnType<typeof ask> | null} */
   let early = ask();
-  early.catch(() => undefined);
+  /** @type {Worker | null} */
+  let worker = dataWorker();
+  signal.addEventListener('abort', () => worker?.terminate());
 
   /** @param {SessionDetail} session */
   async function show(session) {
@@ -42,12 +50,15 @@ export function sessionPage(context) {
       early = null;
       fill(body);
     } else if (!shown) {
-      let [track, { laps }] = await (early ?? ask());
+      let answers = early ?? ask();
       // It may have become ready between two answers.
-      if (early && !track.features.length) [track, { laps }] = await ask();
-      shown = sessionBody(body, context, session, track.features, laps, follow);
+      if (early && !(await answers.track).features.length) answers = ask();
+      const track = await answers.track;
+      shown = sessionBody(body, context, session, { track, laps: answers.laps, worker: worker ?? dataWorker() }, follow);
+      // It ends with the recording it holds.
+      worker = null;
     } else if (searching && !inWork(session)) {
-      shown.foundAgain(session, (await api.get(`/sessions/${id}/laps`, signal)).laps);
+      shown.foundAgain(session, (await ask().laps).laps);
     }
     searching = inWork(session);
     body.setAttribute('aria-busy', 'false');

@@ -54,7 +54,7 @@ export function facts({ rowCount, quality }) {
     if (quality[name]) found.push(['notice', counted(quality[name], one, many)]);
   }
   const kinds = Object.entries(quality.fixTypes ?? {}).filter(([kind]) => kind !== 'unknown');
-  if (kinds.length) found.push(['good', `Fixes: ${kinds.map(([kind, share]) => `${plain(kind)} ${number(100 * share, 1)} %`).join(', ')}`]);
+  if (kinds.length) found.push(['good', `Fixes: ${kinds.map(([kind, share]) => `${/^\d/.test(kind) ? kind.toUpperCase() : plain(kind)} ${number(100 * share, 1)} %`).join(', ')}`]);
   if (quality.timeBasis) found.push([quality.timeBasis === 'gnss_utc' ? 'good' : 'notice', CLOCKS[quality.timeBasis] ?? plain(quality.timeBasis)]);
   for (const sentence of quality.inferred ?? []) found.push(['notice', sentenceOf(sentence)]);
   for (const damage of [quality.damage, quality.archiveDamage]) {

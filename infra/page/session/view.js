@@ -1,6 +1,6 @@
 // @ts-check
 /** What charts, map and laps look at together: the part of the recording in view, the cursor, the channels, two laps.
- *  Events: `window`, `cursor`, `channels`, `axis`, `laps`, `held`. */
+ *  Events: `window`, `cursor`, `pair`, `channels`, `axis`, `laps`, `held`. */
 
 
 /**
@@ -124,23 +124,25 @@ export class View extends EventTarget {
   /** At most two laps are laid over one another; the one chosen first goes. @param {Lap} lap @param {boolean} chosen */
   compare(lap, chosen) {
     const others = this.laps.filter((other) => other.lapNumber !== lap.lapNumber);
-    this.laps = chosen ? [...others.slice(-1), lap] : others;
-    this.pair = [];
-    this.#tell('laps');
-    this.#tell('cursor');
+    this.#choose(chosen ? [...others.slice(-1), lap] : others);
   }
 
   clearLaps() {
-    this.laps = [];
+    this.#choose([]);
+  }
+
+  /** @param {Lap[]} laps */
+  #choose(laps) {
+    this.laps = laps;
     this.pair = [];
     this.#tell('laps');
-    this.#tell('cursor');
+    this.#tell('pair');
   }
 
   /** @param {Place[]} places */
   showPair(places) {
     this.pair = places;
-    this.#tell('cursor');
+    this.#tell('pair');
   }
 
   /** @param {string} event */

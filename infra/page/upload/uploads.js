@@ -76,8 +76,9 @@ export class Uploads extends EventTarget {
     this.hashing = Promise.resolve();
   }
 
+  /** Are there bytes that would not get there if the page were left now? */
   get busy() {
-    return this.items.some((item) => !item.settled);
+    return this.items.some((item) => !item.settled && item.stage !== 'processing');
   }
 
   /** @param {Iterable<File>} files */
