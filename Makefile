@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test faults bench fuzz lint format build invoke validate lock openapi vendor page clean
+.PHONY: help setup demo up test faults bench fuzz lint format build invoke validate lock openapi vendor page screenshots clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -52,6 +52,9 @@ openapi: $(VENV)/.ready ## write infra/openapi.json and the page of /docs anew f
 
 vendor: $(VENV)/.ready ## write the page's libraries anew from npm, as pinned (NAME=uplot VERSION=… pins another version)
 	@$(BIN)/python -m infra.web.vendored $(NAME) $(VERSION)
+
+screenshots: setup ## take the README's pictures of the page anew (needs Chromium)
+	@PYTHONPATH=layers/core/python $(BIN)/python -m tests.browser.screenshots
 
 page: $(VENV)/.ready ## put the page into a deployed stack: STACK=telemetry-prod
 	@$(BIN)/python -m infra.web.publish $(STACK)
