@@ -3,12 +3,13 @@
 import hashlib
 from pathlib import Path
 
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from infra.local.client import Client
 from infra.local.stack import Stack
 from telemetry.api import models
 from tests.browser.conftest import OpenWindow
+from tests.browser.window import window
 
 SAMPLE = Path(__file__).parents[2] / "fixtures/telemetry/sample_track.gpx"
 
@@ -52,6 +53,26 @@ def test_parquet_is_read_by_ranges(open_window: OpenWindow, client: Client) -> N
     )
     assert answer[:3] == [206, "PAR1", f"bytes 0-3/{dataset.byte_size}"]
     assert answer[3]
+
+
+def test_objects_in_a_local_directory(browser: Browser, tmp_path: Path) -> None:
+    """The other storage backend: no second origin, the same page."""
+    with (
+        Stack(directory=tmp_path / "stack", purpose="tests", backend="local") as local,
+        window(browser, local.page_url.replace("127.0.0.1", "localhost")) as opened,
+    ):
+        page = opened.open()
+        opened.drop(SAMPLE)
+        line = page.get_by_role("listitem", name=SAMPLE.name)
+        expect(line).to_contain_text("Ready: 600 points", timeout=30_000)
+        # Opened by the other name of this machine, the page is of another origin than the addresses of objects.
+        assert opened.sent("OPTIONS", local.page_url.rstrip("/"))
+        assert opened.sent("PUT", local.page_url.rstrip("/"))
+        line.get_by_role("link", name="Open").click()
+        expect(page.get_by_role("img", name="Map of the track")).to_be_visible()
+        expect(page.get_by_text("Reading every fix")).to_have_count(0)
+        expect(page.get_by_text("a thinned track is shown")).to_have_count(0)
+        assert opened.unexpected() == []
 
 
 def test_the_page_is_served_with_its_configuration(open_window: OpenWindow, stack: Stack) -> None:

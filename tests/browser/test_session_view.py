@@ -11,13 +11,15 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from infra.local.client import Client
+from infra.local.page_files import PAGE
 from infra.local.stack import Stack
 from telemetry.api import models
 from tests.browser.conftest import OpenWindow
 from tests.browser.drives import laps
-from tests.browser.window import Window
+from tests.browser.window import Request, Window, wait_until
 
 DRIVER = f"driver-{uuid4()}"
+ICON = PAGE / "icon.svg"
 MAP = ".map-stage canvas >> nth=0"
 MARKS = ".map-stage canvas >> nth=1"
 
@@ -189,6 +191,26 @@ def test_the_first_picture_needs_no_parquet(
     assert one.ink(MAP) > 1000
     assert one.ink(".chart .plot canvas") > 1000
     expect(page.get_by_role("table", name="Laps")).to_be_visible()
+
+
+def test_a_map_beneath_is_fetched_only_when_it_is_wanted(
+    open_window: OpenWindow, stack: Stack, session: models.SessionDetail
+) -> None:
+    tiles = {"url": f"{stack.page_url}tiles/{{z}}/{{x}}/{{y}}.png", "attribution": "© map makers"}
+    one = open_window(configuration={"api": stack.api_url, "token": stack.token(DRIVER), "tiles": tiles})
+    one.page.route("**/tiles/**", lambda route: route.fulfill(path=ICON, content_type="image/svg+xml"))
+    page = one.open(f"#/sessions/{session.session_id}")
+    expect(page.get_by_text("Reading every fix")).to_have_count(0)
+    assert [asked.path for asked in one.requests if "/tiles/" in asked.path] == []
+    page.get_by_label("Map beneath").check()
+    wait_until(lambda: any(re.match(r"/tiles/\d+/\d+/\d+\.png", asked.path) for asked in told(one)))
+    expect(page.get_by_text("© map makers")).to_be_visible()
+
+
+def told(one: Window) -> list[Request]:
+    """The requests so far, after what the browser had to tell meanwhile."""
+    one.page.evaluate("0")
+    return one.requests
 
 
 def test_quality_as_plain_facts(opened: Window) -> None:
