@@ -125,6 +125,33 @@ def test_the_service_may_finalise_by_itself(stack: Stack, tmp_path: Path) -> Non
     assert "By itself" in terminal.run("sessions")[0]
 
 
+def test_several_files_make_one_session(stack: Stack, tmp_path: Path) -> None:
+    terminal = Terminal(stack.api_url, stack.token("joining-user"), tmp_path)
+    files = [_sample("sample_gnss_10hz.csv", tmp_path / "1.csv"), _sample("sample_track.gpx", tmp_path / "2.gpx")]
+    out, _ = terminal.run("upload", "--session", "Both of them", "--wait", *files)
+    lines = out.splitlines()
+    assert [line.split("  ")[:2] for line in lines] == [["1.csv", "sent"], ["2.gpx", "sent"], ["Both of them", "ready"]]
+    (session_id,) = {line.partition("session ")[2].split()[0] for line in lines}
+    detail = json.loads(terminal.run("show", session_id, "--json")[0])
+    assert sorted(file["fileName"] for file in detail["files"]) == ["1.csv", "2.gpx"]
+    assert detail["name"] == "Both of them"
+    assert "2 files" in terminal.run("plot", session_id)[0]
+
+    again, _ = terminal.run("upload", "--session", "Both of them", "--wait", "--json", *files)
+    assert {told["sessionId"] for told in json.loads(again)} == {session_id}
+    twin = _sample("sample_track.gpx", tmp_path / "3.gpx", b"\n\n\n")
+    same = _sample("sample_track.gpx", tmp_path / "4.gpx", b"\n\n\n")
+    out, err = terminal.run("upload", "--session", "More", files[0], twin, same, code=Exit.FAILED)
+    assert "holds the same bytes as 3.gpx" in err
+    assert "There is no session yet" in err
+    out, _ = terminal.run("upload", "--session", "More", "--wait", "--json", files[0], twin)
+    *each, whole = json.loads(out)
+    assert whole["session"]["name"] == "More"
+    assert whole["sessionId"] != session_id
+    assert [told["file"] for told in each] == [str(files[0]), str(twin)]
+    terminal.run("upload", "--session", "x", "--finalise-on-receipt", *files, code=Exit.USAGE)
+
+
 class _Cut(httpx.HTTPTransport):
     """Sends half of every PUT to the real store, and lets the connection go."""
 

@@ -8,11 +8,12 @@ with Client(url, token) as client:
 from infra.local.client.api import FINAL, Client
 from infra.local.client.errors import BrokenOff, ClientError, Interrupted, ServiceError, StillProcessing, Unreachable
 from infra.local.client.steps import Phase, Progress, Step
-from infra.local.client.upload import Delivered, Sent
+from infra.local.client.upload import Brought, Delivered, Sent
 
 __all__ = [
     "FINAL",
     "BrokenOff",
+    "Brought",
     "Client",
     "ClientError",
     "Delivered",

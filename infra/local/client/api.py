@@ -15,7 +15,7 @@ from infra.local.client import download, remembered
 from infra.local.client.errors import Interrupted, StillProcessing, Unreachable
 from infra.local.client.requests import Answer, Requests
 from infra.local.client.steps import Phase, Progress, Step, unheard
-from infra.local.client.upload import Delivered, Sent, Uploader
+from infra.local.client.upload import Brought, Delivered, Sent, Uploader
 from telemetry.api import models
 
 FINAL = frozenset({"ready", "failed", "cancelled"})
@@ -181,6 +181,25 @@ class Client:
     ) -> Delivered:
         """As `send`, but the service finalises by itself once it has the bytes: see `wait_for_session`."""
         return self._uploader.send(file, progress, name=name, finalise_on_receipt=True, again=again)
+
+    def bring(self, file: Path, progress: Progress = unheard, *, again: bool = True) -> Brought:
+        """Uploads a file that is to be joined with others in one session. What broke off before goes on.
+
+        Parameters
+        ----------
+        again : also when the same bytes made a session that is ready or at work; else the upload given back has that
+            session, and nothing was sent.
+        """
+        return self._uploader.bring(file, progress, again=again)
+
+    def join(self, brought: Sequence[Brought], *, name: str | None = None) -> UUID:
+        """Makes one session of several files; gives its id. Doing it again gives the same session.
+
+        Parameters
+        ----------
+        name : of the session; by default the first file's.
+        """
+        return self._uploader.join(brought, name)
 
     def wait(self, session_id: UUID, progress: Progress = unheard, *, seconds: float = 900) -> models.SessionDetail:
         """Asks for the session until it is ready, failed or cancelled; raises StillProcessing after `seconds`.

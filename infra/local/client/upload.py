@@ -3,10 +3,10 @@
 import hashlib
 import mimetypes
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from typing import Protocol
 from uuid import UUID
 
@@ -32,6 +32,7 @@ _TYPES = {
     ".gz": "application/gzip",
     ".zip": "application/zip",
 }
+_JOINED = "joined"
 _STORE_CODE = re.compile(r"<Code>([A-Za-z]{1,80})</Code>")
 _OTHER_BYTES = ("BadDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch", "IncompleteBody")
 _AGAIN = (403, 408, 409, 429)  # 403: the address has expired; 409: another PUT is at it
@@ -64,6 +65,13 @@ class Sent(Delivered):
 
 
 @dataclass(frozen=True, slots=True)
+class Brought(Delivered):
+    """An upload whose bytes the store has, to be joined with others in one session; `content` tells its bytes."""
+
+    content: "Fingerprint" = field(kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
 class Fingerprint:
     """What tells a file's content."""
 
@@ -78,7 +86,9 @@ class Api(parts.Api, Protocol):
     def create_upload(self, request: models.UploadRequest) -> models.CreatedUpload: ...
     def upload(self, upload_id: UUID) -> models.Upload: ...
     def abandon_upload(self, upload_id: UUID) -> None: ...
-    def finalise(self, upload_id: UUID, *, name: str | None = None) -> models.Finalised: ...
+    def finalise(
+        self, upload_id: UUID, *, artifact_ids: Sequence[UUID] = (), name: str | None = None
+    ) -> models.Finalised: ...
     def session(self, session_id: UUID) -> models.SessionDetail: ...
 
 
@@ -90,6 +100,7 @@ class Uploader:
     requests: Requests
     remembered: Remembered
     _turns: dict[str, Lock] = field(default_factory=dict)
+    _room: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(parts.AT_ONCE))
 
     def send(
         self, file: Path, progress: Progress, *, name: str | None, finalise_on_receipt: bool, again: bool
@@ -113,6 +124,48 @@ class Uploader:
         # Name and finalising are settled when an upload is announced, where the service does the rest by itself.
         variant = f"on receipt: {name or ''}" if finalise_on_receipt else ""
         key = (content.sha256, content.byte_size, variant)
+        sent = self._bring(
+            file, content, progress, key, name=name, finalise_on_receipt=finalise_on_receipt, again=again
+        )
+        if sent.session_id is not None:
+            return sent
+        session_id: UUID | None = None
+        # The store tells the service of a whole file at once, of parts never.
+        if content.byte_size > PARTS_FROM or not finalise_on_receipt:
+            progress(Step(Phase.FINALISE))
+            session_id = self.api.finalise(sent.upload_id, name=name).session_id
+        self.remembered.forget(*key)
+        return replace(sent, session_id=session_id)
+
+    def bring(self, file: Path, progress: Progress, *, again: bool) -> Brought:
+        """See `Client.bring`."""
+        content = fingerprint(file, progress, lambda: self.requests.pause(0))
+        with self._turns.setdefault(content.sha256, Lock()):
+            key = (content.sha256, content.byte_size, _JOINED)
+            sent = self._bring(file, content, progress, key, name=None, finalise_on_receipt=False, again=again)
+        return Brought(sent.upload_id, sent.session_id, sent.duplicate, sent.resumed, sent.url, content=content)
+
+    def join(self, brought: Sequence[Brought], name: str | None) -> UUID:
+        """See `Client.join`."""
+        first, *others = (sent.upload_id for sent in brought)
+        session_id = self.api.finalise(first, artifact_ids=others, name=name).session_id
+        for sent in brought:
+            self.remembered.forget(sent.content.sha256, sent.content.byte_size, _JOINED)
+        return session_id
+
+    def _bring(
+        self,
+        file: Path,
+        content: Fingerprint,
+        progress: Progress,
+        key: tuple[str, int, str],
+        *,
+        name: str | None,
+        finalise_on_receipt: bool,
+        again: bool,
+    ) -> Delivered:
+        """Announces the file, or goes on with the upload that was begun, and sends its bytes. The upload that is given
+        back has a session when it was finalised before, or when its bytes made one."""
         upload_id, signed, sent = self._begun(key)
         if sent is not None:
             return sent
@@ -134,8 +187,7 @@ class Uploader:
                 return Delivered(upload_id, created.duplicate_of, duplicate=True)
             self.remembered.keep(upload_id, *key)
         url: str | None = None
-        in_parts = content.byte_size > PARTS_FROM
-        if signed is not None and in_parts:
+        if signed is not None and content.byte_size > PARTS_FROM:
             parts.send_parts(
                 self.api,
                 self.requests,
@@ -144,16 +196,11 @@ class Uploader:
                 byte_size=content.byte_size,
                 sha256=content.sha256,
                 progress=progress,
+                room=self._room,
             )
         elif signed is not None:
             url = self._put(upload_id, signed, file, content, progress)
-        session_id: UUID | None = None
-        # Parts become a file only when they are finalised.
-        if in_parts or not finalise_on_receipt:
-            progress(Step(Phase.FINALISE))
-            session_id = self.api.finalise(upload_id, name=name).session_id
-        self.remembered.forget(*key)
-        return Delivered(upload_id, session_id, resumed=resumed, url=url)
+        return Delivered(upload_id, None, resumed=resumed, url=url)
 
     def _begun(self, key: tuple[str, int, str]) -> tuple[UUID | None, models.SignedRequest | None, Delivered | None]:
         """The upload that was begun for these bytes and where to go on with it, or what it has become."""

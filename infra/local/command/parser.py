@@ -65,7 +65,9 @@ def parser() -> argparse.ArgumentParser:
 
     upload = verb("upload", "send recordings; what broke off before goes on", wait, json)
     upload.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    upload.add_argument("--name", help="name of the session (one FILE); by default the file's")
+    session = upload.add_mutually_exclusive_group()
+    session.add_argument("--name", help="name of the session (one FILE); by default the file's")
+    session.add_argument("--session", metavar="NAME", help="make one session of all FILEs, and call it so")
     upload.add_argument("--jobs", type=_jobs, default=4, metavar="N", help=f"files at a time, 1 to {MOST_JOBS} (4)")
     upload.add_argument("--again", action="store_true", help="also files whose bytes made a session before")
     upload.add_argument(

@@ -50,7 +50,8 @@ def plot(desk: Desk, given: argparse.Namespace) -> Exit:
         raise ClientError(f"{output} cannot be written: {error.strerror}.") from None
     laps = f", {len(drive.laps)} laps" if drive.laps else ""
     points = sum(len(trace.time_us) for trace in drive.traces)
-    desk.out.print(f"{output}  {points:,} points{laps}", soft_wrap=True)
+    files = f", {len(drive.traces)} files" if len(drive.traces) > 1 else ""
+    desk.out.print(f"{output}  {points:,} points{laps}{files}", soft_wrap=True)
     return Exit.DONE
 
 

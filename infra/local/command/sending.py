@@ -1,4 +1,7 @@
-"""`telemetry upload`: several files at a time, each with its own bar; one that fails keeps no other back."""
+"""`telemetry upload`: several files at a time, each with its own bar; one that fails keeps no other back.
+
+Each becomes a session of its own, or all together become one.
+"""
 
 import threading
 from collections.abc import Callable
@@ -11,7 +14,17 @@ from uuid import UUID
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from infra.local.client import BrokenOff, Client, ClientError, Delivered, Interrupted, Step, Unreachable
+from infra.local.client import (
+    BrokenOff,
+    Brought,
+    Client,
+    ClientError,
+    Delivered,
+    Interrupted,
+    Phase,
+    Step,
+    Unreachable,
+)
 from infra.local.command.words import plain, printable, size
 from telemetry.api import models
 from telemetry.errors import Code
@@ -32,9 +45,10 @@ class Wish:
 
 @dataclass(slots=True)
 class Result:
-    """What became of one file, as far as it got."""
+    """What became of one file, as far as it got; or of a session of several, called `file`, when `joined`."""
 
     file: Path
+    joined: bool = False
     sent: Delivered | None = None
     session_id: UUID | None = None
     session: models.SessionDetail | None = None
@@ -44,7 +58,7 @@ class Result:
         """For machines."""
         error = self.error
         return {
-            "file": str(self.file),
+            "file": None if self.joined else str(self.file),
             "uploadId": str(self.sent.upload_id) if self.sent else None,
             "sessionId": str(self.session_id) if self.session_id else None,
             "duplicate": bool(self.sent and self.sent.duplicate),
@@ -62,7 +76,65 @@ def send_all(
     When the service cannot be reached, or does not take the token, no further file is begun.
     """
     results = [Result(file) for file in files]
-    give_up = threading.Event()
+    with _bars(console) as progress:
+        crew = _Crew(progress, jobs, stopping)
+        interrupted = crew.each(results, lambda result, show: _send(client, result, wish, show))
+    return results, interrupted
+
+
+def send_joined(
+    client: Client, files: list[Path], wish: Wish, *, jobs: int, stopping: threading.Event, console: Console
+) -> tuple[list[Result], bool]:
+    """Sends every file and makes one session of them all, called `wish.name`; else as `send_all`.
+
+    When a file does not get through there is no session; the others stay, and are gone on with. What the service says
+    of the whole stands in a result of its own, the last.
+    """
+    results = [Result(file) for file in files]
+    whole = Result(Path(wish.name or files[0].name), joined=True)
+
+    def bring(result: Result, show: Callable[[Step], None], *, again: bool = wish.again) -> None:
+        result.sent = client.bring(result.file, show, again=again)
+
+    def join(result: Result, show: Callable[[Step], None]) -> None:
+        show(Step(Phase.FINALISE))
+        made_before = {found.sent.session_id for found in results if found.sent}
+        one_before = len(made_before) == 1 and all(found.sent and found.sent.duplicate for found in results)
+        brought = [found.sent for found in results if isinstance(found.sent, Brought)]
+        result.session_id = made_before.pop() if one_before else client.join(brought, name=wish.name)
+        if wish.wait and result.session_id:
+            result.session = client.wait(result.session_id, show, seconds=wish.seconds)
+
+    with _bars(console) as progress:
+        crew = _Crew(progress, jobs, stopping)
+        interrupted = crew.each(results, bring)
+        _find_twins(results)
+        duplicates = [result for result in results if result.sent and result.sent.duplicate]
+        sessions = {result.sent.session_id for result in duplicates if result.sent}
+        if not interrupted and (len(duplicates) < len(results) or len(sessions) > 1):
+            # Together they make another session than they made apart.
+            interrupted = crew.each(duplicates, lambda result, show: bring(result, show, again=True))
+        if interrupted or any(result.error for result in results):
+            return results, interrupted
+        interrupted = crew.each([whole], join)
+    for result in results:
+        result.session_id = whole.session_id
+    return [*results, whole], interrupted
+
+
+def _find_twins(results: list[Result]) -> None:
+    """The same bytes under two names would be one file of the session."""
+    seen: dict[UUID, Result] = {}
+    for result in results:
+        if result.sent is None or result.sent.duplicate:
+            continue
+        twin = seen.setdefault(result.sent.upload_id, result)
+        if twin is not result:
+            told = f"It holds the same bytes as {twin.file.name}."
+            result.error = ClientError(told, remedy="Name each recording once.", code=Code.DUPLICATE_ARTIFACT)
+
+
+def _bars(console: Console) -> Progress:
     columns = (
         TextColumn("{task.description}", markup=False),
         TextColumn("{task.fields[step]}", markup=False),
@@ -70,15 +142,28 @@ def send_all(
         TextColumn("{task.fields[amount]}", markup=False),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+    return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Crew:
+    """Does something for each of several files, `jobs` at a time."""
+
+    progress: Progress
+    jobs: int
+    stopping: threading.Event
+
+    def each(self, results: list[Result], do: Callable[[Result, Callable[[Step], None]], None]) -> bool:
+        """Calls `do` for each result, which gets the error if there is one; gives whether the user interrupted it."""
+        give_up = threading.Event()
 
         def one(result: Result) -> None:
             if give_up.is_set():
                 result.error = ClientError("Not begun, as the service could not be used.")
                 return
-            bar = _Bar(progress, printable(result.file.name))
+            bar = _Bar(self.progress, printable(result.file.name))
             try:
-                _send(client, result, wish, bar.show)
+                do(result, bar.show)
             except ClientError as error:
                 result.error = error
                 if _pointless(error):
@@ -86,23 +171,21 @@ def send_all(
             finally:
                 bar.remove()
 
-        pool = ThreadPoolExecutor(max_workers=jobs)
+        pool = ThreadPoolExecutor(max_workers=self.jobs)
         futures: list[Future[None]] = [pool.submit(one, result) for result in results]
         try:
             for future in futures:
                 future.result()
-            interrupted = False
         except KeyboardInterrupt:
-            interrupted = True
-            stopping.set()
+            self.stopping.set()
             pool.shutdown(wait=False, cancel_futures=True)
             wait(futures, timeout=_PATIENCE_S)
             for result in results:
                 if result.session_id is None and result.error is None:
                     result.error = Interrupted()
-        else:
-            pool.shutdown()
-    return results, interrupted
+            return True
+        pool.shutdown()
+        return False
 
 
 class _Bar:

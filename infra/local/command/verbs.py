@@ -16,17 +16,28 @@ from infra.local.command import words
 from infra.local.command.desk import Desk, exit_of, failure_of, make_folder
 from infra.local.command.parser import Exit
 from infra.local.command.plotting import plot
-from infra.local.command.sending import Result, Wish, send_all
+from infra.local.command.sending import Result, Wish, send_all, send_joined
 from telemetry.api import models
+from telemetry.api.models.uploads import MOST_ARTIFACTS
 
 
 def upload(desk: Desk, given: argparse.Namespace) -> Exit:
     """Sends files; with --wait, says what became of each."""
     if given.name is not None and len(given.files) > 1:
-        desk.err.print("--name goes with one FILE; several would have the same name.", style="red")
+        desk.err.print(
+            "--name goes with one FILE; several would have the same name. --session makes one session of them.",
+            style="red",
+        )
         return Exit.USAGE
-    wish = Wish(given.wait, given.timeout, given.name, given.finalise_on_receipt, given.again)
-    results, interrupted = send_all(
+    if given.session is not None and given.finalise_on_receipt:
+        desk.err.print("--finalise-on-receipt makes a session of each file; --session makes one of all.", style="red")
+        return Exit.USAGE
+    if given.session is not None and len(given.files) > 1 + MOST_ARTIFACTS:
+        desk.err.print(f"A session takes up to {1 + MOST_ARTIFACTS} files.", style="red")
+        return Exit.USAGE
+    wish = Wish(given.wait, given.timeout, given.session or given.name, given.finalise_on_receipt, given.again)
+    send = send_all if given.session is None else send_joined
+    results, interrupted = send(
         desk.client, given.files, wish, jobs=given.jobs, stopping=desk.stopping, console=desk.err
     )
     if given.json:
@@ -35,6 +46,8 @@ def upload(desk: Desk, given: argparse.Namespace) -> Exit:
     if interrupted:
         desk.err.print("Interrupted. The same command goes on where this one stopped.")
         return Exit.INTERRUPTED
+    if given.session is not None and any(result.error and result.session_id is None for result in results):
+        desk.err.print("There is no session yet. The same command goes on with the files that got through.")
     return max(codes)
 
 
