@@ -377,14 +377,15 @@ def test_positions_that_stand_in_one_cell(name: str, cell: str) -> None:
     assert READER.recognise((f"time,{name},speed\n" + "\n".join(lines) + "\n").encode(), Origin())
 
 
-@pytest.mark.parametrize(("first", "second"), [(52.1, 113.5), (-113.5, 52.1)])
+@pytest.mark.parametrize(("first", "second"), [(52.125, 113.525), (-113.525, 52.125)])
 def test_numbers_beyond_90_tell_which_of_a_pair_is_the_longitude(first: float, second: float) -> None:
     rows = "".join(f'2024-06-15T10:00:{n:02}Z,"{first},{second}"\n' for n in range(5))
     table, _ = read(f"time,coordinates\n{rows}".encode())
     assert {abs(first), abs(second)} == {table["latitude_deg"][0].as_py(), abs(table["longitude_deg"][0].as_py())}
-    assert table["latitude_deg"][0].as_py() == 52.1
+    assert table["latitude_deg"][0].as_py() == 52.125
 
 
-def test_a_pair_that_does_not_tell_its_order_is_no_position() -> None:
-    rows = "".join(f'2024-06-15T10:00:{n:02}Z,"52.1,13.5"\n' for n in range(5))
+@pytest.mark.parametrize("pair", ["52.125,13.525", "100 50", "52.125,190.125"])
+def test_a_pair_that_does_not_tell_its_order_is_no_position(pair: str) -> None:
+    rows = "".join(f'2024-06-15T10:00:{n:02}Z,"{pair}"\n' for n in range(5))
     assert code_of(f"time,coordinates\n{rows}".encode()).code is Code.CSV_NO_POSITION_COLUMNS

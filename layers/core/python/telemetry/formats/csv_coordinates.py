@@ -164,13 +164,16 @@ def find_pair(layout: Layout, named: int | None = None) -> tuple[Coordinate, Coo
 
 
 def _first_of_pair(key: str, matches: list[re.Match[str]]) -> str:
-    """`latitude` or `longitude`; empty where neither name nor numbers tell."""
+    """`latitude` or `longitude`; empty where neither name nor numbers tell: these must be as precise as a fix."""
     beyond = [any(abs(float(match[part])) > 90 for match in matches) for part in "ab"]
-    if beyond == [False, True] or (key in _LATITUDE_FIRST and not beyond[0]):
+    if key in _LATITUDE_FIRST and not beyond[0]:
         return "latitude"
-    if beyond == [True, False] or (key in _LONGITUDE_FIRST and not beyond[1]):
+    if key in _LONGITUDE_FIRST and not beyond[1]:
         return "longitude"
-    return ""
+    precise = sum(all(len(match[part].partition(".")[2]) >= 3 for part in "ab") for match in matches)
+    if 2 * precise < len(matches) or any(abs(float(match[part])) > 180 for match in matches for part in "ab"):
+        return ""
+    return {(False, True): "latitude", (True, False): "longitude"}.get((beyond[0], beyond[1]), "")
 
 
 def _find(layout: Layout, index: int, letters: str) -> Coordinate:
