@@ -339,6 +339,16 @@ def test_any_damage_ends_in_rows_or_a_code(data: st.DataObject) -> None:
     assert findings.rows_read == table.num_rows + sum(t.count for t in findings.rejected.values())
 
 
+@pytest.mark.parametrize("cut", [b"3,T,0", b"3,T,090204,06", b"3,T,090204,063824,31.7N"])
+def test_a_line_cut_off_does_not_decide_what_the_others_mean(cut: bytes) -> None:
+    head = b"INDEX,TAG,DATE,TIME,LATITUDE N/S,LONGITUDE E/W\n"
+    rows = b"1,T,090204,063822,31.769598N,035.208829E\n2,T,090204,063823,31.769621N,035.208773E\n"
+    table, findings = read(head + rows + cut)
+    assert table["latitude_deg"].drop_null().to_pylist()[:2] == [31.769598, 31.769621]
+    assert str(table["timestamp"][0].as_py()) == "2009-02-04 06:38:22+00:00"
+    assert findings.rows_read == 3
+
+
 def test_a_header_is_found_above_cells_of_degrees_alone() -> None:
     assert code_of("lat,lon,desc\n1°14.04′S,5°40.68′W,a\nS1.234°,W5.678°,b\n".encode()).code is Code.CSV_NO_TIME_COLUMN
 

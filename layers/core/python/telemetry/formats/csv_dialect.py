@@ -192,7 +192,12 @@ def _layout(lines: list[str], delimiter: str, header_index: int) -> Layout:
 
 
 def _sample(lines: list[str], delimiter: str) -> list[tuple[str, ...]]:
-    """The first rows, and some from where a column fills that was blank in these: receivers start without a fix."""
+    """The first rows, and some from where a column fills that was blank in these: receivers start without a fix.
+
+    A last line that ends too soon was cut off: it shall not decide what the others mean.
+    """
+    if lines and lines[-1].strip() and lines[-1].count(delimiter) < lines[0].count(delimiter):
+        lines = lines[:-1]
     rows = (
         tuple(split(line, delimiter))
         for line in _logical_lines(lines)
