@@ -14,9 +14,11 @@ const MOST_PASSES = 3;
  * Fixes `begin` … `end` as lines. Where a place has been drawn several times already, further passes are left out.
  * @param {{x: Float64Array, y: Float64Array, speed: Float32Array | Float64Array, breaks: Uint8Array}} track `breaks` is 1 where
  *   no line leads to a fix
- * @param {number} begin @param {number} end @param {View} view @returns {Outline}
+ * @param {number} begin @param {number} end @param {View} view
+ * @param {boolean} dotted draws each fix by itself
+ * @returns {Outline}
  */
-export function outline(track, begin, end, view) {
+export function outline(track, begin, end, view, dotted) {
   const { x, y, speed, breaks } = track;
   const scale = 1 / view.metresPerPixel;
   // Half a view more on every side, so that a small move shows no bare edge.
@@ -55,7 +57,7 @@ export function outline(track, begin, end, view) {
   for (let i = begin; i < end; i += 1) {
     const px = (x[i] - left) * scale;
     const py = (top - y[i]) * scale;
-    const broken = breaks[i] === 1 || i === begin;
+    const broken = dotted || breaks[i] === 1 || i === begin;
     if (!broken && Math.abs(px - lastX) + Math.abs(py - lastY) < NEAREST_PX) {
       waiting = i;
       continue;
@@ -68,7 +70,12 @@ export function outline(track, begin, end, view) {
       if (!full) passes[cell] += 1;
     }
     if (broken) lift();
-    if (!broken && (inside || lastInside) && !(full && lastFull)) {
+    if (dotted) {
+      // A line to itself is a dot.
+      put(i);
+      put(i);
+      pen = true;
+    } else if (!broken && (inside || lastInside) && !(full && lastFull)) {
       if (!pen) put(waiting >= 0 ? waiting : i - 1);
       put(i);
       pen = true;

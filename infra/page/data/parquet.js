@@ -28,26 +28,22 @@ export class ParquetColumns {
     return this.opened;
   }
 
-  /** @returns {Promise<string[]>} */
-  async names() {
-    const metadata = await this.#metadata();
-    return metadata.schema.slice(1).map((/** @type {{name: string}} */ element) => element.name);
-  }
-
   /**
    * Columns as numbers: NaN where there is no value, times in milliseconds.
    * @param {string[]} columns
+   * @param {{beginning?: boolean}} [options] `beginning` reads the first row group alone
    * @returns {Promise<Record<string, Float64Array>>}
    */
-  async read(columns) {
+  async read(columns, { beginning = false } = {}) {
     const metadata = await this.#metadata();
-    const rows = Number(metadata.num_rows);
+    const rows = Number(beginning ? metadata.row_groups[0].num_rows : metadata.num_rows);
     /** @type {Record<string, Float64Array>} */
     const values = Object.fromEntries(columns.map((name) => [name, new Float64Array(rows).fill(NaN)]));
     await parquetRead({
       file: this.file,
       metadata,
       columns,
+      rowEnd: rows,
       compressors: { ZSTD: (input, length) => decompress(input, new Uint8Array(length)) },
       // Milliseconds with their fraction: a Date for each row would be slow and lose it.
       parsers: { timestampFromMicroseconds: (micros) => (micros === undefined ? NaN : Number(micros) / 1000) },

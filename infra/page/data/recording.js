@@ -4,7 +4,7 @@
 /**
  * @typedef {import('./geometry.js').Origin} Origin
  * @typedef {{left: number, right: number, bottom: number, top: number}} Box metres
- * @typedef {{origin: Origin, box: Box, from: number, to: number, length: number, low: number, high: number, speedGiven: boolean}} Held
+ * @typedef {{origin: Origin, box: Box, from: number, to: number, length: number, low: number, high: number, speedGiven: boolean, sparse: boolean}} Held `sparse` when lines between the fixes would cut the corners
  * @typedef {{stream: string, channel: string}} ChannelId
  * @typedef {'time' | 'distance'} Axis
  * @typedef {{time: number, x: number, y: number, distance: number, speed: number, course: number, readings: (number | null)[]}} Place
@@ -67,8 +67,8 @@ export class Recording {
     return this.renewing;
   }
 
-  /** @param {import('../types.js').TrackFeature[]} features @returns {Promise<Held>} */
-  coarse(features) {
+  /** A thinned track of a recording that is `length` metres long, where that is known. @param {import('../types.js').TrackFeature[]} features @param {number} length @returns {Promise<Held>} */
+  coarse(features, length) {
     const count = features.reduce((sum, feature) => sum + feature.geometry.coordinates.length, 0);
     const [time, latitude, longitude, speed] = Array.from({ length: 4 }, () => new Float64Array(count));
     const breaks = new Uint8Array(count);
@@ -82,7 +82,12 @@ export class Recording {
         i += 1;
       });
     }
-    return this.#ask('coarse', { time, latitude, longitude, speed, breaks });
+    return this.#ask('coarse', { time, latitude, longitude, speed, breaks, length });
+  }
+
+  /** Lets the map show the beginning in full while the rest is being read. */
+  async sketch() {
+    await this.#ask('sketch', { wanted: await this.addresses() });
   }
 
   /** Reads every fix. @returns {Promise<Held>} */

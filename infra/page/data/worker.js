@@ -12,12 +12,14 @@ const parquet = () => import('./parquet.js');
 
 const TRACK = 'gnss_pvt';
 const SHARES = 800;
+/** A thinned track shorter than this share of the whole has lost its shape. */
+const SHAPE_KEPT = 0.93;
 
 /**
  * @typedef {Float32Array | Float64Array} Numbers
  * @typedef {{time: Float64Array, along: Float64Array, period: number, channels: Map<string, Promise<Numbers>>}} Stream
  * @typedef {Stream & {latitude: Float64Array, longitude: Float64Array, x: Float64Array, y: Float64Array, speed: Numbers,
- *   breaks: Uint8Array}} Track
+ *   speedGiven: boolean, breaks: Uint8Array}} Track
  * @typedef {'time' | 'distance'} Axis
  * @typedef {{stream: string, channel: string}} ChannelId
  */
@@ -26,6 +28,10 @@ const SHARES = 800;
 let track = null;
 /** @type {import('./geometry.js').Origin | null} */
 let origin = null;
+/** Are the fixes so few that lines between them would cut the corners? */
+let sparse = false;
+/** @type {Track | null} */
+let sketch = null;
 /** @type {Map<string, import('./parquet.js').ParquetColumns>} */
 const files = new Map();
 /** @type {Map<string, Promise<Stream>>} */
@@ -34,27 +40,44 @@ const streams = new Map();
 /**
  * @param {Float64Array} time @param {Float64Array} latitude @param {Float64Array} longitude
  * @param {Float64Array} speed @param {Uint32Array | null} flags @param {Uint8Array | null} breaks
+ * @returns {Track}
  */
-function hold(time, latitude, longitude, speed, flags, breaks) {
+function trackOf(time, latitude, longitude, speed, flags, breaks) {
   origin ??= { latitude: latitude[0] ?? 0, longitude: longitude[0] ?? 0 };
   const along = distances(time, latitude, longitude, flags);
-  const given = hasValues(speed);
-  const every = period(time);
-  const shown = given ? speed : speeds(time, along);
+  const speedGiven = hasValues(speed);
+  const shown = speedGiven ? speed : speeds(time, along);
   const cut = breaks ?? new Uint8Array(time.length);
   if (flags) {
     for (let i = 0; i < flags.length; i += 1) {
       if (flags[i] & (SPIKE | SEGMENT_START) || (i > 0 && flags[i - 1] & SPIKE)) cut[i] = 1;
     }
   }
-  track = {
-    time, latitude, longitude, along, speed: shown, breaks: cut, period: every,
+  return {
+    time, latitude, longitude, along, speed: shown, speedGiven, breaks: cut, period: period(time),
     ...project(origin, latitude, longitude),
     channels: new Map([['speed_mps', Promise.resolve(shown)]]),
   };
-  streams.set(TRACK, Promise.resolve(track));
-  const [low, high] = quantiles(shown, [0.01, 0.99]);
-  return { origin, box: box(track), from: time[0], to: time[time.length - 1], length: along[along.length - 1], low, high, speedGiven: given };
+}
+
+/** Takes a track as the recording, and tells the page of it. @param {Track} taken @param {number} [length] metres of the whole */
+function hold(taken, length = 0) {
+  const { time, along, speed, speedGiven } = taken;
+  track = taken;
+  sketch = null;
+  sparse = along[along.length - 1] < SHAPE_KEPT * length;
+  streams.clear();
+  streams.set(TRACK, Promise.resolve(taken));
+  const [low, high] = quantiles(speed, [0.01, 0.99]);
+  return { origin, box: box(taken), from: time[0], to: time[time.length - 1], length: along[along.length - 1], low, high, speedGiven, sparse };
+}
+
+/** @param {{beginning?: boolean}} [options] */
+async function readTrack(options) {
+  const file = files.get(TRACK);
+  if (!file) throw new Error('no positions');
+  const columns = await file.read(['timestamp', 'latitude_deg', 'longitude_deg', 'speed_mps', 'flags'], options);
+  return trackOf(columns.timestamp, columns.latitude_deg, columns.longitude_deg, columns.speed_mps, Uint32Array.from(columns.flags), null);
 }
 
 /** @param {Track} held */
@@ -113,22 +136,20 @@ const positions = (of, axis) => (axis === 'time' ? of.time : of.along);
 /** @type {Record<string, (ask: any) => any>} */
 const answers = {
   /** The thinned track, for the first picture. */
-  coarse({ time, latitude, longitude, speed, breaks }) {
-    return hold(time, latitude, longitude, speed, null, breaks);
+  coarse({ time, latitude, longitude, speed, breaks, length }) {
+    return hold(trackOf(time, latitude, longitude, speed, null, breaks), length);
+  },
+
+  /** The beginning of the recording in full, for a map that the thinned track is too sparse for. */
+  async sketch({ wanted }) {
+    await answers.addresses({ wanted });
+    sketch = await readTrack({ beginning: true });
   },
 
   /** All fixes. `wanted` maps streams to {url, byteSize}. */
   async open({ wanted }) {
     await answers.addresses({ wanted });
-    const file = files.get(TRACK);
-    if (!file) throw new Error('no positions');
-    const names = ['timestamp', 'latitude_deg', 'longitude_deg', 'speed_mps', 'flags'];
-    const columns = await file.read(names);
-    streams.clear();
-    return hold(
-      columns.timestamp, columns.latitude_deg, columns.longitude_deg, columns.speed_mps,
-      Uint32Array.from(columns.flags), null,
-    );
+    return hold(await readTrack());
   },
 
   /** Fresh signed addresses. */
@@ -147,8 +168,9 @@ const answers = {
 
   /** The lines of the fixes between two times, for a map's view. */
   outline({ from, to, view }) {
+    if (sketch) return outline(sketch, 0, sketch.time.length, view, false);
     const of = held();
-    return outline(of, lowerBound(of.time, from), Math.min(of.time.length, lowerBound(of.time, to) + 1), view);
+    return outline(of, lowerBound(of.time, from), Math.min(of.time.length, lowerBound(of.time, to) + 1), view, sparse);
   },
 
   /** Where the recording is at a time or a distance, and the values of some channels there. */

@@ -10,7 +10,7 @@ import { gateControl } from './gate.js';
 import { lapsCard } from './laps.js';
 import { TrackMap } from './map.js';
 import { qualityCard } from './quality.js';
-import { View } from './view.js';
+import { lapRange, View } from './view.js';
 
 /**
  * @typedef {import('../types.js').SessionDetail} SessionDetail
@@ -60,9 +60,14 @@ export function sessionBody(place, context, session, given, follow) {
     const recording = new Recording(addresses, worker ?? dataWorker());
     worker = null;
     signal.addEventListener('abort', () => recording.end());
+    const track = session.datasets.find((one) => one.stream === 'gnss_pvt' && one.uploadId === uploadId);
     const own = features.filter(({ properties }) => uploadIds.length < 2 || properties.uploadId === uploadId);
-    const first = own.length ? recording.coarse(own) : recording.full();
-    const every = first.then((held) => (own.length ? recording.full() : held));
+    const first = own.length ? recording.coarse(own, track?.quality.distanceM ?? 0) : recording.full();
+    const every = first.then(async (held) => {
+      if (!own.length) return held;
+      if (held.sparse) await recording.sketch().then(() => current?.view.redraw(), () => undefined);
+      return recording.full();
+    });
     full = every.then(() => recording, () => refused('The fixes could not be read. Try again later.'));
     full.catch(() => undefined);
     const again = h('button', { type: 'button', onclick: look }, 'Try again');
@@ -100,9 +105,14 @@ export function sessionBody(place, context, session, given, follow) {
   function showLaps(found) {
     if (!current) return;
     const { view } = current;
+    // A lap does not say which file it is of; its time does.
+    const here = uploadIds.length < 2 ? found : found.filter((lap) => {
+      const { from, to } = lapRange(lap);
+      return from >= view.held.from - 1 && to <= view.held.to + 1;
+    });
     const toLooks = () => looks.scrollIntoView({ block: 'start', behavior: matchMedia('(prefers-reduced-motion: reduce)').matches ? 'auto' : 'smooth' });
     fill(lapsPlace,
-      found.length ? lapsCard(found, view, session.summary, { signal: shown.signal, shown: toLooks }) : noLaps(),
+      here.length ? lapsCard(here, view, session.summary, { signal: shown.signal, shown: toLooks }) : noLaps(),
       compareCard(view, shown.signal));
   }
 

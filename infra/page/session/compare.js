@@ -64,7 +64,7 @@ export function compareCard(view, signal) {
     if (own !== turn) return;
     compared = found;
     length = found.courses[0].length;
-    const gap = found.delta[found.delta.length - 1];
+    const gap = second.durationMs - first.durationMs;
 const least = Math.min(...found.delta);
     const most = Math.max(...found.delta);
     setText(result, `Lap ${second.lapNumber} took ${seconds(gap)} ${gap < 0 ? 'less' : 'more'} than lap ${first.lapNumber}. On the way it was between ${delta(least)} and ${delta(most)} s of it.`);

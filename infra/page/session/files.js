@@ -38,8 +38,8 @@ export function filesCard(api, session, recording) {
     h('ul', { class: 'downloads plain' },
       ...session.datasets.map((dataset) => {
         const file = several ? session.files.find(({ uploadId }) => uploadId === dataset.uploadId)?.fileName : '';
-        const note = ['Parquet', `${number(dataset.rowCount)} rows`, size(dataset.byteSize), file].filter(Boolean).join(', ');
-        return row(streamWords(dataset.stream), note, async () => {
+        const note = ['Parquet', `${number(dataset.rowCount)} rows`, size(dataset.byteSize)].join(', ');
+        return row([streamWords(dataset.stream), file].filter(Boolean).join(' of '), note, async () => {
           const { datasets } = await api.get(`/sessions/${session.sessionId}/datasets`);
           const fresh = datasets.find((/** @type {import('../types.js').Dataset} */ one) => one.datasetId === dataset.datasetId);
           if (!fresh?.download) throw new Error('This file is not there any more. Load the page again.');

@@ -56,8 +56,12 @@ export class TrackMap {
     resize.observe(this.stage);
     signal.addEventListener('abort', () => resize.disconnect());
     darkScheme.addEventListener('change', () => this.#restyle(), { signal });
-    view.on(['held'], () => (this.fitted ? this.fit() : this.#settle()), signal);
-    view.on(['window', 'laps'], () => this.#settle(), signal);
+    view.on(['held'], () => {
+      this.#restyle();
+      if (this.fitted) this.fit();
+      else this.#settle();
+    }, signal);
+    view.on(['window', 'laps', 'lines'], () => this.#settle(), signal);
     view.on(['cursor', 'pair'], () => this.#mark(), signal);
     this.#listen();
     this.#restyle();

@@ -3,8 +3,9 @@
 
 import { ApiError } from '../api.js';
 import { dataWorker } from '../data/recording.js';
-import { fill, h } from '../dom.js';
+import { announce, fill, h } from '../dom.js';
 import { homeLink } from '../router.js';
+import { STATUS, stepWords } from '../words.js';
 import { sessionBody } from './body.js';
 import { header } from './header.js';
 import { progressOf } from './progress.js';
@@ -25,6 +26,8 @@ export function sessionPage(context) {
   /** @type {ReturnType<typeof sessionBody> | null} */
   let shown = null;
   let searching = false;
+  let headed = '';
+  let step = '';
 
   const ask = () => {
     const asked = { track: api.get(`/sessions/${id}/track`, signal), laps: api.get(`/sessions/${id}/laps`, signal) };
@@ -42,8 +45,14 @@ export function sessionPage(context) {
   /** @param {SessionDetail} session */
   async function show(session) {
     context.title(session.name);
-    header(head, session, context, follow);
+    // Drawn anew only when it changes: a button that has the focus keeps it.
+    const heading = JSON.stringify([session.name, session.status, session.summary]);
+    if (heading !== headed) header(head, session, context, follow);
+    headed = heading;
     fill(progress, ...progressOf(session, context, follow));
+    const words = session.status === 'processing' ? stepWords(session.progress?.job ?? '') : STATUS[session.status];
+    if (step && words !== step) announce(words);
+    step = words;
     if (session.status !== 'ready') {
       shown?.end();
       shown = null;

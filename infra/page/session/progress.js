@@ -55,7 +55,7 @@ function stepsCard({ progress }) {
   const waits = progress?.nextRetryAt && Date.parse(progress.nextRetryAt) > Date.now() ? `, again at ${clock(progress.nextRetryAt)}` : '';
   const attempt = progress && progress.attempt > 1 ? `, attempt ${progress.attempt} of ${progress.maxAttempts}` : '';
   return h('section', { class: 'card', 'aria-label': 'Progress' },
-    h('p', { role: 'status' }, progress ? `${stepWords(progress.job)}${attempt}${waits}` : 'Waiting to be processed'),
+    h('p', {}, progress ? `${stepWords(progress.job)}${attempt}${waits}` : 'Waiting to be processed'),
     h('ol', { class: 'steps', 'aria-label': 'Steps' }, ...STEPS.map(([, words], k) =>
       h('li', { class: k < at ? 'step-done' : k === at ? 'step-now' : '', 'aria-current': k === at ? 'step' : false }, words))));
 }

@@ -1,6 +1,6 @@
 // @ts-check
 /** What charts, map and laps look at together: the part of the recording in view, the cursor, the channels, two laps.
- *  Events: `window`, `cursor`, `pair`, `channels`, `axis`, `laps`, `held`. */
+ *  Events: `window`, `cursor`, `pair`, `lines`, `channels`, `axis`, `laps`, `held`. */
 
 
 /**
@@ -53,6 +53,11 @@ export class View extends EventTarget {
     this.#tell('held');
     this.#tell('window');
     if (this.cursor) this.moveTo('time', this.cursor.time);
+  }
+
+  /** The map has better lines to draw. */
+  redraw() {
+    this.#tell('lines');
   }
 
   /** @param {Axis} axis */
@@ -156,6 +161,12 @@ export class View extends EventTarget {
   }
 }
 
+/** Milliseconds with their fraction: a Date has none. @param {string} iso */
+function milliseconds(iso) {
+  const finer = /\.\d{3}(\d+)/.exec(iso)?.[1] ?? '';
+  return Date.parse(iso) + Number(`0.${finer || 0}`);
+}
+
 /** @param {Lap} lap @returns {Range} */
-export const lapRange = (lap) => ({ from: Date.parse(lap.startTimeUtc), to: Date.parse(lap.endTimeUtc) });
+export const lapRange = (lap) => ({ from: milliseconds(lap.startTimeUtc), to: milliseconds(lap.endTimeUtc) });
 
