@@ -2,16 +2,17 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from urllib.parse import unquote, urlsplit
 
-from infra.local.process import LOOPBACK
 from infra.local.stack import Stack
 
 HERE = "env.json"
 IN_CONTAINERS = "container-env.json"
 # What containers call this machine where they see its loopback, as Docker Desktop's do.
 _MACHINE = "host.docker.internal"
+_LOOPBACK = re.compile(r"(?:^|(?<=[/@]))(?:127\.0\.0\.1|localhost)(?=[:/]|$)")  # a whole host, alone or in a URL
 
 
 @contextlib.contextmanager
@@ -48,4 +49,4 @@ def variables(stack: Stack) -> dict[str, str]:
 
 def in_containers(here: dict[str, str]) -> dict[str, str]:
     """The same where addresses of the loopback are this machine's name instead."""
-    return {name: value.replace(LOOPBACK, _MACHINE) for name, value in here.items()}
+    return {name: _LOOPBACK.sub(_MACHINE, value) for name, value in here.items()}

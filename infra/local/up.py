@@ -83,6 +83,8 @@ def _introduce(console: Console, stack: Stack, token: str, seconds: float) -> No
     files = f"{function_variables.HERE} for `make invoke`, {function_variables.IN_CONTAINERS} for `sam local`"
     objects = stack.files if stack.backend == "local" else stack.s3_url
     kept = "kept for the next start" if stack.backend == "local" else "empty again at the next start"
+    if stack.host != LOOPBACK:
+        console.print(f"Whoever reaches {stack.host} may read and write its objects: everybody knows their password.")
     console.print(
         f"""Up after {seconds:.1f} s. Ctrl-C ends it.
 
