@@ -58,7 +58,8 @@ def rename_session(session_id: str) -> Response[str]:
 @api.delete(f"{PREFIX}/sessions/<session_id>", summary="Delete a session for good", tags=["Sessions"])
 def delete_session(session_id: str) -> Response[str]:
     """204; from then on 404."""
-    session_changes.delete_session(services, api.owner, path_id(session_id))
+    owner, _ = api.owner, api.query(models.NoQuery)
+    session_changes.delete_session(services, owner, path_id(session_id))
     return api.answer(204)
 
 

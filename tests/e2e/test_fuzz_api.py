@@ -30,5 +30,7 @@ def test_the_description_is_served_beside_the_api(stack: Stack) -> None:
         assert "<h1>" in page.text
         wrong = client.put(f"{API_PREFIX}/sessions")
         assert (wrong.status_code, wrong.json()["code"]) == (405, "METHOD_NOT_ALLOWED")
+        head = client.head(f"{API_PREFIX}/sessions")
+        assert (head.status_code, head.headers["allow"], head.content) == (405, "GET", b"")
         nowhere = client.get("/nowhere")
         assert (nowhere.status_code, nowhere.headers["content-type"]) == (404, "application/problem+json")

@@ -23,7 +23,7 @@ OPEN_ROUTES = {
     "GET /docs": "the same for people",
     **{
         f"{method} /{{proxy+}}": "answers 404 or 405, and touches no data"
-        for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+        for method in ("HEAD", "GET", "POST", "PUT", "PATCH", "DELETE")
     },
 }
 # Wildcards in policies, by a piece of the statement's JSON, each with its reason.

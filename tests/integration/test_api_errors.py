@@ -265,10 +265,37 @@ def test_too_many_files_for_one_session(api: ApiClient) -> None:
     assert_problem(answer, 422, "REQUEST_INVALID")
 
 
-def test_unknown_query_parameters_are_refused(api: ApiClient) -> None:
-    for name in HTTP_EVENTS:
-        if load_event(name)["requestContext"]["http"]["method"] == "GET":
-            assert_problem(api.call(name, query={"colour": "red"}), 422, "REQUEST_INVALID")
+@pytest.mark.parametrize("name", HTTP_EVENTS)
+def test_unknown_query_parameters_are_refused(api: ApiClient, name: str) -> None:
+    answer = api.call(name, query={"colour": "red"})
+    assert_problem(answer, 422, "REQUEST_INVALID")
+    assert [wrong["field"] for wrong in answer.json["errors"]] == ["colour"]
+
+
+def test_what_is_wrong_with_a_body_is_said_in_the_words_of_the_api(api: ApiClient) -> None:
+    def told(body: str) -> str:
+        answer = api.call("uploads_create", body=body)
+        assert_problem(answer, 422, "REQUEST_INVALID")
+        return str(answer.json["detail"])
+
+    assert "the body is missing" in told("  ")
+    assert "body: Input should be an object." in told("[]")
+    assert "UploadRequest" not in told("[]")
+    whole = load_event("uploads_create")["body"]
+    twice = whole.replace("{", '{"byteSize": 1, ', 1)
+    assert "byteSize: Given twice" in told(twice)
+    assert "field\\ud800" not in told('{"field\\ud800": 1}')
+    wrong = api.call("sessions_list", query={"cursor": "abc"})
+    assert wrong.json["errors"] == [{"field": "cursor", "message": "Give `nextCursor` of a page, unchanged"}]
+    wrong = api.call("sessions_list", query={"from": "0.5"})
+    assert wrong.json["errors"] == [{"field": "from", "message": "a time is written as 2026-05-16T09:30:00Z"}]
+
+
+@pytest.mark.parametrize("name", ["uploads_create", "uploads_finalise"])
+def test_names_that_are_no_text_can_still_be_told(api: ApiClient, name: str) -> None:
+    answer = api.call(name, body='{"\\ud800": 1}')
+    assert_problem(answer, 422, "REQUEST_INVALID")
+    answer.text.encode("utf-8")
 
 
 # Failures of our own

@@ -128,6 +128,7 @@ def test_a_line_that_nobody_passes_gives_no_laps_and_no_error(api: ApiClient) ->
     "changed",
     [
         {"latitude1Deg": 91},
+        {"latitude1Deg": str(LINE["latitude1Deg"])},
         {"longitude2Deg": None},
         {"latitude2Deg": LINE["latitude1Deg"], "longitude2Deg": LINE["longitude1Deg"]},
         {"latitude2Deg": LINE["latitude1Deg"] + 0.1},
@@ -146,6 +147,7 @@ def test_another_owners_session_and_one_at_work_are_refused(api: ApiClient) -> N
     session_id = api.session_of(CSV)
     answer = api.call("sessions_gate", session_id, body=LINE)
     assert (answer.status, answer.json["code"]) == (409, "SESSION_NOT_READY")
+    assert int(answer.headers["Retry-After"]) > 0
     api.house.drain()
     stranger = api.as_owner("owner-2").call("sessions_gate", session_id, body=LINE)
     assert (stranger.status, stranger.json["code"]) == (404, "NOT_FOUND")

@@ -5,7 +5,7 @@ import binascii
 from datetime import datetime
 from uuid import UUID
 
-from telemetry.errors import Code, TelemetryError
+from telemetry.api.problems import RequestInvalid
 from telemetry.sessions import Position
 
 
@@ -20,7 +20,7 @@ def decode(cursor: str) -> Position:
 
     Raises
     ------
-    TelemetryError : REQUEST_INVALID.
+    RequestInvalid : it is not one.
     """
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
@@ -29,5 +29,5 @@ def decode(cursor: str) -> Position:
     except (binascii.Error, ValueError):
         position = None
     if position is None or position.created_at.tzinfo is None:
-        raise TelemetryError(Code.REQUEST_INVALID, "cursor: give `nextCursor` of a page, unchanged")
+        raise RequestInvalid([{"field": "cursor", "message": "Give `nextCursor` of a page, unchanged"}])
     return position

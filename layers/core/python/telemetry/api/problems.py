@@ -10,6 +10,7 @@ CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER_S = {
     Code.UPLOAD_NOT_RECEIVED: 2,
     Code.TOO_MANY_UPLOADS: 60,
+    Code.SESSION_NOT_READY: 2,
     Code.STORAGE_UNAVAILABLE: 5,
     Code.DATABASE_UNAVAILABLE: 5,
 }

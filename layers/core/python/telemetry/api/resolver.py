@@ -25,7 +25,7 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEventV2
 from pydantic import ValidationError
 
-from telemetry.api.models import Model
+from telemetry.api.models import Model, NoQuery
 from telemetry.api.owner import owner_of
 from telemetry.api.problems import CONTENT_TYPE, RequestInvalid, problem
 from telemetry.domain.owner import Owner
@@ -101,17 +101,23 @@ class Api(APIGatewayHttpResolver):
         )
 
     def body(self, model: type[AnyModel], *, optional: bool = False) -> AnyModel:
-        """The JSON body as a model. With `optional`, no body counts as an empty object.
+        """The JSON body as a model. With `optional`, no body counts as an empty object. A call with a body takes no
+        query.
 
         Raises
         ------
         TelemetryError : REQUEST_INVALID naming each wrong field, REQUEST_TOO_LARGE.
         """
+        self.query(NoQuery)
         raw = self._raw_body()
-        if optional and not raw.strip():
-            return model()
+        if not raw.strip():
+            if optional:
+                return model()
+            raise TelemetryError(Code.REQUEST_INVALID, "the body is missing; it is a JSON object")
         try:
-            value = json.loads(raw, parse_constant=_refuse_constant)
+            value = json.loads(raw, parse_constant=_refuse_constant, object_pairs_hook=_object)
+        except _TwiceError as error:
+            raise RequestInvalid([{"field": str(error), "message": "Given twice"}]) from None
         except (ValueError, RecursionError) as error:
             where = f" at line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
             raise TelemetryError(Code.REQUEST_INVALID, f"the body is not valid JSON{where}") from None
@@ -212,10 +218,30 @@ def _validated(model: type[AnyModel], value: Any) -> AnyModel:
     except ValidationError as error:
         raise RequestInvalid(
             [
-                {"field": ".".join(map(str, wrong["loc"])) or "body", "message": wrong["msg"]}
+                {"field": ".".join(map(str, wrong["loc"])) or "body", "message": _said(wrong["type"], wrong["msg"])}
                 for wrong in error.errors(include_url=False, include_context=False, include_input=False)[:20]
             ]
         ) from None
+
+
+def _said(kind: str, message: str) -> str:
+    """What pydantic says, without its own words for our models."""
+    if kind in ("model_type", "model_attributes_type"):
+        return "Input should be an object"
+    return message.removeprefix("Value error, ")
+
+
+class _TwiceError(ValueError):
+    """An object has a name twice; which of the values counts would be anybody's guess (RFC 8259, section 4)."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _TwiceError(name)
+        found[name] = value
+    return found
 
 
 def _refuse_constant(name: str) -> None:

@@ -18,10 +18,10 @@ _SHORTEST_LINE_M, _LONGEST_LINE_M = 1, 1000
 class Line(Model):
     """A line across the track, between two points."""
 
-    latitude_1_deg: Annotated[float, Field(alias="latitude1Deg", ge=-90, le=90, examples=[52.0711])]
-    longitude_1_deg: Annotated[float, Field(alias="longitude1Deg", ge=-180, le=180, examples=[-1.0171])]
-    latitude_2_deg: Annotated[float, Field(alias="latitude2Deg", ge=-90, le=90, examples=[52.0713])]
-    longitude_2_deg: Annotated[float, Field(alias="longitude2Deg", ge=-180, le=180, examples=[-1.0167])]
+    latitude_1_deg: Annotated[float, Field(strict=True, alias="latitude1Deg", ge=-90, le=90, examples=[52.0711])]
+    longitude_1_deg: Annotated[float, Field(strict=True, alias="longitude1Deg", ge=-180, le=180, examples=[-1.0171])]
+    latitude_2_deg: Annotated[float, Field(strict=True, alias="latitude2Deg", ge=-90, le=90, examples=[52.0713])]
+    longitude_2_deg: Annotated[float, Field(strict=True, alias="longitude2Deg", ge=-180, le=180, examples=[-1.0167])]
 
     @model_validator(mode="after")
     def _across_a_track(self) -> Self:
