@@ -59,8 +59,8 @@ try {
       const known = new Map();
       uploads.addEventListener('changed', (event) => {
         const item = /** @type {CustomEvent} */ (event).detail;
-        if (item.sessionId && known.get(item.id) !== item.stage) {
-          known.set(item.id, item.stage);
+        if (item.sessionId && known.get(item) !== item.stage) {
+          known.set(item, item.stage);
           list.refresh();
         }
       }, { signal: leaving.signal });

@@ -26,6 +26,8 @@ export function sessionPage(context) {
   /** @type {ReturnType<typeof sessionBody> | null} */
   let shown = null;
   let searching = false;
+  let following = new AbortController();
+  signal.addEventListener('abort', () => following.abort());
   let headed = '';
   let step = '';
 
@@ -42,8 +44,8 @@ export function sessionPage(context) {
   let worker = dataWorker();
   signal.addEventListener('abort', () => worker?.terminate());
 
-  /** @param {SessionDetail} session */
-  async function show(session) {
+  /** @param {SessionDetail} session @param {AbortSignal} here */
+  async function show(session, here) {
     context.title(session.name);
     // Drawn anew only when it changes: a button that has the focus keeps it.
     const heading = JSON.stringify([session.name, session.status, session.summary]);
@@ -63,23 +65,30 @@ export function sessionPage(context) {
       // It may have become ready between two answers.
       if (early && !(await answers.track).features.length) answers = ask();
       const track = await answers.track;
+      if (here.aborted) return;
       shown = sessionBody(body, context, session, { track, laps: answers.laps, worker: worker ?? dataWorker() }, follow);
       // It ends with the recording it holds.
       worker = null;
     } else if (searching && !inWork(session)) {
-      shown.foundAgain(session, (await ask().laps).laps);
+      const { laps } = await api.get(`/sessions/${id}/laps`, signal);
+      if (!here.aborted) shown?.foundAgain(session, laps);
     }
     searching = inWork(session);
     body.setAttribute('aria-busy', 'false');
   }
 
-  /** Follows the session until nothing more happens to it. @param {SessionDetail} [known] */
+  /** Follows the session until nothing more happens to it, or it is followed anew. @param {SessionDetail} [known] */
   async function follow(known) {
+    following.abort();
+    const own = new AbortController();
+    following = own;
     try {
-      if (known) await show(known);
-      for await (const session of watch(api, id, signal)) await show(session);
+      if (known) await show(known, own.signal);
+      for await (const session of watch(api, id, own.signal)) await show(session, own.signal);
     } catch (error) {
-      if (signal.aborted) return;
+      if (own.signal.aborted) return;
+      headed = '';
+      early = null;
       const gone = error instanceof ApiError && error.status === 404;
       if (gone) context.title('Not found');
       fill(head, h('h1', {}, gone ? 'There is no such session' : 'Session'));

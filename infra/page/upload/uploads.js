@@ -28,7 +28,6 @@ const TYPES = {
 export class UploadItem {
   /** @param {File} file */
   constructor(file) {
-    this.id = crypto.randomUUID();
     this.file = file;
     /** @type {Stage} */
     this.stage = 'waiting';
@@ -55,6 +54,11 @@ export class UploadItem {
   /** Nothing happens any more, unless the viewer does something. */
   get settled() {
     return ['duplicate', 'ready', 'failed', 'cancelled', 'left'].includes(this.stage);
+  }
+
+  /** Nothing more can come of it here. */
+  get finished() {
+    return this.settled && !this.mayGoOn && this.stage !== 'duplicate';
   }
 
   /** It failed on its way here, not in what it holds: sending may be taken up again. */
@@ -133,6 +137,10 @@ export class Uploads extends EventTarget {
   /** From the file to its session. @param {UploadItem} item */
   async #deliver(item) {
     const { signal } = item.stopping;
+    if (item.sessionId) {
+      this.#stage(item, 'processing');
+      return;
+    }
     if (!item.sha256) {
       if (item.file.size === 0) throw new TransferError('The file is empty. Export or copy the recording again.', false);
       // One at a time: a disk reads two files slower than one after the other.

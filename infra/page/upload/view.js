@@ -37,9 +37,9 @@ export function uploadCard(uploads, signal) {
     list.append(made.element);
     list.hidden = false;
   };
-  const clear = h('button', { type: 'button', class: 'link', onclick: () => [...uploads.items].filter((item) => item.settled).forEach((item) => uploads.remove(item)) }, 'Clear the finished ones');
+  const clear = h('button', { type: 'button', class: 'link', onclick: () => [...uploads.items].filter((item) => item.finished).forEach((item) => uploads.remove(item)) }, 'Clear the finished ones');
   const clearable = () => {
-    clear.hidden = uploads.items.filter((item) => item.settled).length < 2;
+    clear.hidden = uploads.items.filter((item) => item.finished).length < 2;
   };
   list.hidden = true;
   uploads.items.forEach(add);
@@ -69,7 +69,7 @@ export function uploadCard(uploads, signal) {
         {},
         h('h2', { id: 'upload-title' }, 'Upload recordings'),
         h('p', { id: 'files-hint', class: 'muted' },
-          'Drop files anywhere on this page. CSV, GPX, TCX, FIT, NMEA, UBX, VBO, KML or IGC, also zipped.'),
+          h('span', { class: 'with-mouse' }, 'Drop files anywhere on this page. '), 'CSV, GPX, TCX, FIT, NMEA, UBX, VBO, KML or IGC, also zipped.'),
       ),
       h('div', { class: 'file-choice' }, input, h('label', { for: 'files', class: 'button primary' }, 'Choose recordings')),
     ),
