@@ -104,7 +104,7 @@ def delete_session(services: Services, owner: Owner, session_id: UUID) -> None:
 
     Raises
     ------
-    TelemetryError : NOT_FOUND; SESSION_STATE_CONFLICT when others start its processing again and again.
+    TelemetryError : NOT_FOUND; DATABASE_UNAVAILABLE, also when others start its processing again and again.
     """
     paths = _delete_rows(services.database.of_owner(owner.user_id), owner, session_id)
     stores: dict[str, FileStore] = {"raw": services.raw, "canonical": services.canonical}
@@ -130,7 +130,7 @@ def _delete_rows(database: OwnersRows, owner: Owner, session_id: UUID) -> list[R
                 return paths
         except _Overtaken:
             continue
-    raise TelemetryError(Code.SESSION_STATE_CONFLICT, "its processing is being started by others")
+    raise TelemetryError(Code.DATABASE_UNAVAILABLE, "others start its processing again and again")
 
 
 def _lock_all(transaction: Transaction, owner: Owner, session_id: UUID) -> None:
