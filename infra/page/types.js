@@ -24,8 +24,8 @@
  * @typedef {{lapNumber: number, kind: 'out' | 'timed' | 'in', startTimeUtc: string, endTimeUtc: string,
  *   durationMs: number, durationUncertaintyMs: number | null, distanceM: number | null, maxSpeedMps: number | null,
  *   source: 'file' | 'detected', sectorsMs: (number | null)[]}} Lap
- * @typedef {{geometry: {coordinates: [number, number][]},
- *   properties: {uploadId: string, coordinateProperties: {times: string[], speedsMps: (number | null)[]}}}} TrackFeature
+ * @typedef {{geometry: {type: 'LineString' | 'MultiLineString', coordinates: any[]},
+ *   properties: {uploadId: string, coordinateProperties: {times: any[], speedsMps: any[]}}}} TrackFeature
  * @typedef {{features: TrackFeature[]}} Track
  * @typedef {{deviceId: string, manufacturer: string | null, model: string | null, serialNumber: string | null,
  *   name: string | null}} Device

@@ -69,18 +69,21 @@ export class Recording {
 
   /** A thinned track of a recording that is `length` metres long, where that is known. @param {import('../types.js').TrackFeature[]} features @param {number} length @returns {Promise<Held>} */
   coarse(features, length) {
-    const count = features.reduce((sum, feature) => sum + feature.geometry.coordinates.length, 0);
+    const stretches = features.map(linesOf);
+    const count = stretches.flat().reduce((sum, { positions }) => sum + positions.length, 0);
     const [time, latitude, longitude, speed] = Array.from({ length: 4 }, () => new Float64Array(count));
     const breaks = new Uint8Array(count);
     let i = 0;
-    for (const { geometry, properties } of features) {
+    for (const lines of stretches) {
       breaks[i] = 1;
-      geometry.coordinates.forEach((position, k) => {
-        [longitude[i], latitude[i]] = position;
-        time[i] = Date.parse(properties.coordinateProperties.times[k]);
-        speed[i] = properties.coordinateProperties.speedsMps[k] ?? NaN;
-        i += 1;
-      });
+      for (const { positions, times, speeds } of lines) {
+        positions.forEach((position, k) => {
+          [longitude[i], latitude[i]] = position;
+          time[i] = Date.parse(times[k]);
+          speed[i] = speeds[k] ?? NaN;
+          i += 1;
+        });
+      }
     }
     return this.#ask('coarse', { time, latitude, longitude, speed, breaks, length });
   }
@@ -124,4 +127,12 @@ export class Recording {
   async geojson() {
     return new Blob(await this.#ask('geojson'), { type: 'application/geo+json' });
   }
+}
+
+/** The lines of a stretch: one, or those on either side of the antimeridian. @param {import('../types.js').TrackFeature} feature @returns {{positions: [number, number][], times: string[], speeds: (number | null)[]}[]} */
+function linesOf({ geometry, properties }) {
+  const { times, speedsMps } = properties.coordinateProperties;
+  const several = geometry.type === 'MultiLineString';
+  const [positions, told, speeds] = [geometry.coordinates, times, speedsMps].map((each) => (several ? each : [each]));
+  return positions.map((_, k) => ({ positions: positions[k], times: told[k], speeds: speeds[k] }));
 }
