@@ -128,6 +128,13 @@ def test_every_point_of_a_dated_placemark_counts() -> None:
     assert batch.column("timestamp").to_pylist() == [START + timedelta(seconds=5)] * 2
 
 
+def test_a_time_behind_its_point_counts_too() -> None:
+    stamp = f"<TimeStamp>{when(5)}</TimeStamp>"
+    placemark = PLACEMARK.replace(stamp, "").replace("</Point>", f"</Point>{stamp}")
+    [batch], _ = read(f"{HEAD}{placemark}{PLACEMARK}</kml>".encode())
+    assert batch.column("timestamp").to_pylist() == [START + timedelta(seconds=5)] * 2
+
+
 def test_the_time_of_a_view_is_not_the_time_of_its_placemark() -> None:
     view = "<LookAt><gx:TimeStamp><when>1999-01-01T00:00:00Z</when></gx:TimeStamp></LookAt>"
     [batch], _ = read(f"{HEAD}{PLACEMARK.replace('<Point>', view + '<Point>')}</kml>".encode())

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from telemetry.formats.xml_stream import Name, XmlStream
 
+MAX_POINTS_HELD = 10_000
+"""Points of one placemark that wait for its time, which by the schema stands in front of them."""
 _PLACE = re.compile(r"[-+]?\d[\d.]*\s*,\s*[-+]?\d")
 
 
@@ -89,7 +91,10 @@ class TrackCollector:
         elif local == "when" and self._stamped:
             self._when = text or ""
         elif local == "coordinates" and self._in_point:
-            self._points.append(text or "")
+            if self._when is not None:
+                self.places.append((self._when, text or ""))
+            elif len(self._points) < MAX_POINTS_HELD:
+                self._points.append(text or "")
         elif local == "coordinates" and self._in_line:
             self.line_strings += _PLACE.search(text or "") is not None
         elif local == "TimeStamp":
