@@ -60,6 +60,15 @@ def test_counts_that_do_not_match_are_told() -> None:
     assert findings.rejected["unpaired_point"].count == 1
 
 
+def test_places_that_no_time_precedes_are_given_up_in_bounded_memory() -> None:
+    count = 100_000
+    whens = "".join(map(when, range(count + 2)))
+    batches, findings = read(track("".join(map(coord, range(count))) + whens + coord(count) + coord(count + 1)))
+    assert sum(batch.num_rows for batch in batches) + findings.rejected["unpaired_point"].count == findings.rows_read
+    assert findings.rows_read == count + 2
+    assert [(t - START).total_seconds() for t in batches[-1].column("timestamp").to_pylist()][-1] == count + 1
+
+
 def test_a_time_or_place_that_cannot_be_read_is_null() -> None:
     [batch], _ = read(track("<when>soon</when><gx:coord>8 47</gx:coord>" + when(1) + "<gx:coord></gx:coord>"))
     assert batch.column("timestamp").null_count == 1

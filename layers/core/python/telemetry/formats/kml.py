@@ -22,7 +22,8 @@ BLOCK_BYTES = 1 << 20
 _DAY = r"^\s*\d{4}(-\d\d(-\d\d)?)?Z?\s*$"
 _DATES_ONLY = "times that name only a day, month or year were read as its beginning"
 MAX_PLACES_HELD = 50_000
-"""So many dated placemarks without a track, and the document is taken to have none."""
+"""So many dated placemarks without a track, and the document is taken to have none; so many places of a track without
+times, and they are taken to have none."""
 MAX_ARRAYS = 256
 _CHANNELS = {
     "heartrate": "heart_rate_bpm",
@@ -125,7 +126,7 @@ class _Document:
     times: _Times = field(default_factory=_Times)
     coords: list[str] = field(default_factory=list)
     paired: int = 0
-    """Points of the open track that were given."""
+    """Points of the open track that were given, or given up."""
     sensed: dict[str, int] = field(default_factory=dict)
     """Values of each sensor array of the open track that were given."""
     starting: bool = False
@@ -158,11 +159,15 @@ class _Document:
             self.places.clear()
         self.times.add(self._moments(piece.whens))
         self.coords += piece.coords
-        ready = min(self.times.count - self.paired, len(self.coords))
+        ready = max(0, min(self.times.count - self.paired, len(self.coords)))
         if ready:
             yield self._points(self.times.read(self.paired, ready), self.coords[:ready], " ")
             self.paired += ready
             del self.coords[:ready]
+        if len(self.coords) > MAX_PLACES_HELD:
+            # By the schema the times stand in front.
+            self.paired += len(self.coords)
+            self._give_up()
         for name, values in piece.arrays.items():
             if name in self.sensed or len(self.sensed) < MAX_ARRAYS:
                 done = self.sensed.get(name, 0)
@@ -172,14 +177,19 @@ class _Document:
             self._end_track()
 
     def _end_track(self) -> None:
-        unpaired = self.times.count - self.paired + len(self.coords)
+        self._give_up(max(self.times.count - self.paired, 0))
+        self.times, self.paired, self.sensed = _Times(), 0, {}
+
+    def _give_up(self, times: int = 0) -> None:
+        """Counts places that found no time, and so many times that found no place."""
+        unpaired = times + len(self.coords)
         if unpaired:
             self.findings.rows_read += unpaired
             self.findings.reject("unpaired_point", None, unpaired)
         if self.coords:
             longitude, latitude, _ = _cells(self.coords, " ")
             self.lone_places += pc.sum(pc.and_(pc.is_valid(latitude), pc.is_valid(longitude))).as_py()
-        self.times, self.coords, self.paired, self.sensed = _Times(), [], 0, {}
+        self.coords = []
 
     def _placed(self) -> pa.RecordBatch:
         places, self.places = self.places, []
