@@ -1,5 +1,6 @@
 /**
  * The shapes of the API's answers that the page reads, as types alone. See openapi.json for all of them.
+ * `npx -p typescript tsc -p infra/jsconfig.json` checks the types of all modules.
  *
  * @typedef {'processing' | 'ready' | 'failed' | 'cancelled'} SessionStatus
  * @typedef {{method: string, url: string, headers: Record<string, string>, expiresAt: string}} SignedRequest

@@ -24,6 +24,7 @@ export function fullTrack(track) {
 
 /** A stretch; across the antimeridian it is cut there, and is a list for each of its parts (section 3.1.9). @param {Parameters<typeof fullTrack>[0]} track @param {number} begin @param {number} end */
 function feature(track, begin, end) {
+  /** @type {ReturnType<typeof part>[]} */
   const parts = [];
   let from = begin;
   /** @type {Fix | null} */

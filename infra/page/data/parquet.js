@@ -44,9 +44,10 @@ export class ParquetColumns {
       metadata,
       columns,
       rowEnd: rows,
-      compressors: { ZSTD: (input, length) => decompress(input, new Uint8Array(length)) },
+      compressors: { ZSTD: (/** @type {Uint8Array} */ input, /** @type {number} */ length) => decompress(input, new Uint8Array(length)) },
       // Milliseconds with their fraction: a Date for each row would be slow and lose it.
-      parsers: { timestampFromMicroseconds: (micros) => (micros === undefined ? NaN : Number(micros) / 1000) },
+      parsers: { timestampFromMicroseconds: (/** @type {bigint | undefined} */ micros) => (micros === undefined ? NaN : Number(micros) / 1000) },
+      /** @param {{columnName: string, columnData: ArrayLike<any>, rowStart: number}} chunk */
       onChunk({ columnName, columnData, rowStart }) {
         const into = values[columnName];
         for (let i = 0; i < columnData.length; i += 1) {

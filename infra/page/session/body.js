@@ -20,6 +20,10 @@ import { lapRange, View } from './view.js';
  * @typedef {import('./page.js').Context} Context
  */
 
+/** Some 80 bytes of memory each. A week at 10 Hz has six millions. */
+const MOST_FIXES = 12e6;
+const TOO_LONG = 'This recording has too many fixes for a browser to hold; a thinned track is shown. Download its files to see them all.';
+
 /**
  * Fills the body of the page.
  * @param {HTMLElement} place @param {Context} context @param {SessionDetail} session
@@ -65,10 +69,11 @@ export function sessionBody(place, context, session, given, follow) {
     const first = own.length ? recording.coarse(own, track?.quality.distanceM ?? 0) : recording.full();
     const every = first.then(async (held) => {
       if (!own.length) return held;
+      if ((track?.rowCount ?? 0) > MOST_FIXES) throw new Error(TOO_LONG);
       if (held.sparse) await recording.sketch().then(() => current?.view.redraw(), () => undefined);
       return recording.full();
     });
-    full = every.then(() => recording, () => refused('The fixes could not be read. Try again later.'));
+    full = every.then(() => recording, (error) => refused(error.message === TOO_LONG ? TOO_LONG : 'The fixes could not be read. Try again later.'));
     full.catch(() => undefined);
     const again = h('button', { type: 'button', onclick: look }, 'Try again');
     try {
@@ -95,7 +100,11 @@ export function sessionBody(place, context, session, given, follow) {
         loading.remove();
         // For whoever measures how soon all is there.
         performance.mark('every-fix-read');
-      }, () => !signal.aborted && fill(loading, 'Not every fix could be read; a thinned track is shown. ', again));
+      }, (error) => {
+        if (signal.aborted) return;
+        if (error.message === TOO_LONG) fill(loading, TOO_LONG);
+        else fill(loading, 'Not every fix could be read; a thinned track is shown. ', again);
+      });
     } catch {
       if (!signal.aborted) fill(looks, trouble('The recording could not be read.', again));
     }

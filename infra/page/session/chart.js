@@ -23,7 +23,7 @@ export class Chart {
     this.height = height;
     const drawn = { stroke: () => colour('--muted'), grid: { stroke: () => colour('--grid'), width: 1 }, ticks: { show: false }, font: '12px system-ui, sans-serif' };
     /** @type {any} */
-    this.plot = new uPlot({
+    this.plot = new /** @type {any} */ (uPlot)({
       width: Math.max(200, place.clientWidth),
       height,
       ms: 1,
