@@ -8,65 +8,80 @@ receiver states of its accuracy, where it does, bounds it from above too.
 
 import itertools
 import math
+import statistics
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from telemetry.laps.circuit import Circuit, Node, coarse_motion, line_at, turn
-from telemetry.laps.crossings import lap_crossings
+from telemetry.laps.crossings import Line, lap_crossings
 from telemetry.laps.motion import Motion, difference, median
 from telemetry.laps.passage import measure_passages
 
 _LINES, _FEWER_LINES = 12, 4
 _MANY_LAPS = 50
-_SURE = 1.2
+_SURE = 1.4
+_CLEAR = 1.25
 _NEAR = (-2, -1, 0, 1)
 UNKNOWN_M = 1.0
 """Standard deviation between laps where nothing tells: a usual receiver without correction."""
 _MOST_M = 3.0
+"""Where the receiver states no accuracy: what moves more sideways than that is drivers."""
 
 
 def lap_to_lap_m(motion: Motion, circuit: Circuit | None) -> float:
     """Standard deviation of the slow error's change over one lap, along one axis, in metres."""
     stated = median(motion.accuracy_m) if motion.accuracy_m is not None else None
     # A horizontal accuracy is a radius: √2 of one axis, and √2 again for the difference of two laps.
-    bound = min(_MOST_M, stated) if stated else _MOST_M
+    bound = stated or _MOST_M
     seen = _sideways_m(motion, circuit) if circuit is not None else None
     return min(UNKNOWN_M if seen is None else seen, bound)
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What one line shows: squares of how far passages moved from lap to lap, in m², what white noise adds to each,
+    and the standard deviation of single fixes there."""
+
+    squares: list[float]
+    white: float
+    noise_m: float
+
+
 def _sideways_m(motion: Motion, circuit: Circuit) -> float | None:
     coarse = coarse_motion(motion)
-    squares: list[float] = []
-    gains: list[float] = []
-    noises: list[float] = []
     # A few laps say more when looked at in many places; many laps need few.
     lines = _LINES if motion.coarse.distance_m[-1].as_py() < _MANY_LAPS * circuit.length_m else _FEWER_LINES
-    for node in _straightest(circuit, lines):
-        line = line_at(motion, node.row)
-        found = lap_crossings(coarse, line)
-        if len(found) < 2:
-            continue
-        passages = measure_passages(motion, line.frame, pa.array([one.time_s for one in found]))
-        gaps = difference(pa.array([one.distance_m for one in found]))
-        same = pc.less(pc.abs(pc.subtract(pc.divide(gaps, circuit.length_m), 1.0)), 0.1)
-        # Next to a drop-out the place on the line is a guess.
-        sigma = pc.divide(passages.across_sigma_m, passages.noise_m)
-        sure = pc.less(sigma, _SURE * pc.quantile(sigma, 0.25)[0].as_py())
-        kept = pc.and_(same, pc.and_(sure.slice(1), sure.slice(0, len(sure) - 1)))
-        moved = difference(passages.across_m).filter(kept)
-        squares.extend(value * value for value in moved.to_pylist())
-        gains.append(pc.mean(pc.multiply(sigma, sigma).filter(sure)).as_py())
-        noises.append(passages.noise_m)
+    seen = [_seen(motion, coarse, line_at(motion, node.row), circuit) for node in _straightest(circuit, lines)]
+    # The receiver is as noisy everywhere; where fixes seem noisier, a bend goes on between them unseen.
+    lines_seen = sorted((one for one in seen if one is not None), key=lambda one: one.noise_m)
+    clear = [one for one in lines_seen if one.noise_m < _CLEAR * lines_seen[len(lines_seen) // 3].noise_m]
+    squares = sorted(square for one in clear for square in one.squares)
     if not squares:
         return None
-    squares.sort()
     # A lap through the grass is no error of the receiver: squares beyond three deviations count as three.
     usual = squares[len(squares) // 2] / 0.455
-    mean = sum(min(square, 9 * usual) for square in squares) / len(squares)
-    # The receiver is as noisy everywhere; where fixes seem noisier, a bend goes on between them unseen.
-    noise = sorted(noises)[len(noises) // 4]
-    return math.sqrt(max(mean - 2 * noise**2 * sum(gains) / len(gains), 0.0))
+    mean = statistics.fmean(min(square, 9 * usual) for square in squares)
+    return math.sqrt(max(mean - statistics.fmean(one.white for one in clear), 0.0))
+
+
+def _seen(motion: Motion, coarse: Motion, line: Line, circuit: Circuit) -> _Seen | None:
+    found = lap_crossings(coarse, line)
+    if len(found) < 2:
+        return None
+    passages = measure_passages(motion, line.frame, pa.array([one.time_s for one in found]))
+    gaps = difference(pa.array([one.distance_m for one in found]))
+    same = pc.less(pc.abs(pc.subtract(pc.divide(gaps, circuit.length_m), 1.0)), 0.1)
+    # Next to a drop-out the place on the line is a guess.
+    gain = passages.across_gain
+    sure = pc.less(gain, _SURE * pc.quantile(gain, 0.25)[0].as_py())
+    moved = difference(passages.across_m)
+    moved = moved.filter(pc.and_(same, pc.and_(sure.slice(1), sure.slice(0, len(moved)))))
+    if not len(moved):
+        return None
+    white = 2 * pc.mean(gain.filter(sure)).as_py() * passages.across_noise_m**2
+    return _Seen(pc.multiply(moved, moved).to_pylist(), white, passages.across_noise_m)
 
 
 def _straightest(circuit: Circuit, parts: int) -> list[Node]:

@@ -135,10 +135,7 @@ def _edge(motion: Motion, row: int, reach_s: float) -> Line:
     """The line across the track at a fix, its course from the fixes on the side of `reach_s` alone."""
     moment = motion.time_s[row].as_py() + reach_s
     other = min(pc.search_sorted(motion.time_s, moment).as_py(), len(motion) - 1)
-    if reach_s > 0:
-        other = max(other, min(row + 1, len(motion) - 1))
-    else:
-        other = min(other, max(row - 1, 0))
+    other = max(other, min(row + 1, len(motion) - 1)) if reach_s > 0 else min(other, max(row - 1, 0))
     here = Frame(motion.latitude_deg[row].as_py(), motion.longitude_deg[row].as_py(), 0.0)
     north, east = here.along_across(motion.latitude_deg.slice(other, 1), motion.longitude_deg.slice(other, 1))
     sign = math.copysign(1.0, reach_s)

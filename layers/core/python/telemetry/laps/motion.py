@@ -311,7 +311,7 @@ def _held(table: pa.Table, time_us: pa.Array) -> pa.Array:
     held = pc.less(since, _HELD_PERIODS * fresh_us)
     if table["speed_mps"].null_count < len(table):
         moving = pc.greater(_whole(table["speed_mps"]).slice(1), MOVING_MPS)
-        held = pc.or_(held, pc.fill_null(moving, False))  # noqa: FBT003
+        held = pc.or_(held, pc.fill_null(moving, False))
     return pc.and_(same, held)
 
 

@@ -35,16 +35,17 @@ class Passages:
     time_s : since the first fix.
     sigma_m : standard deviation of the place at that time, from white noise and interpolation.
     speed_mps : across the line, at a right angle.
-    across_m, across_sigma_m : where on the line, to the right of its middle, and its standard deviation.
-    noise_m : standard deviation of single fixes around the fits, the same for all.
+    across_m, across_gain : where on the line, to the right of its middle, and its variance for fixes of variance 1.
+    noise_m, across_noise_m : standard deviation of single fixes around the fits along and across, the same for all.
     """
 
     time_s: pa.Array
     sigma_m: pa.Array
     speed_mps: pa.Array
     across_m: pa.Array
-    across_sigma_m: pa.Array
+    across_gain: pa.Array
     noise_m: float
+    across_noise_m: float
 
     def __len__(self) -> int:
         return len(self.time_s)
@@ -96,6 +97,7 @@ class _View:
     windows: Windows
     time_s: pa.Array
     along: pa.Array
+    across: pa.Array
     sideways: Fit
 
 
@@ -115,6 +117,7 @@ def _passages(motion: Motion, view: _View, moving: _Moving, found: Fit, residual
     inside = pc.subtract(pc.multiply(speed, speed), pc.multiply(pc.multiply(bend, value), 2.0))
     shift = pc.divide(pc.multiply(value, -2.0), pc.add(speed, pc.sqrt(pc.max_element_wise(inside, 0.0))))
     noise = math.sqrt(_variance(windows, found, residual))
+    aside = pc.subtract(view.across, view.sideways.fitted)
     white = pc.multiply(
         pc.multiply(found.gain, _own_variance(windows, found, residual)), _correlated(windows, residual)
     )
@@ -123,8 +126,9 @@ def _passages(motion: Motion, view: _View, moving: _Moving, found: Fit, residual
         sigma_m=pc.sqrt(pc.add(white, _between(motion, view.near_s, speed))),
         speed_mps=pc.max_element_wise(pc.add(speed, pc.multiply(bend, shift)), 0.1),
         across_m=view.sideways.value,
-        across_sigma_m=pc.multiply(pc.sqrt(view.sideways.gain), noise),
+        across_gain=view.sideways.gain,
         noise_m=noise,
+        across_noise_m=math.sqrt(_variance(windows, view.sideways, aside)),
     )
 
 
@@ -142,7 +146,7 @@ def _view(motion: Motion, line: Frame, near_s: pa.Array, reach_s: float) -> _Vie
     windows = Windows.of_rows(begin.to_pylist(), end.to_pylist())
     along, across = line.along_across(motion.latitude_deg.take(windows.row), motion.longitude_deg.take(windows.row))
     time_s = pc.subtract(motion.time_s.take(windows.row), windows.spread(near_s))
-    return _View(near_s, windows, time_s, along, fit(windows, time_s, across, 2))
+    return _View(near_s, windows, time_s, along, across, fit(windows, time_s, across, 2))
 
 
 @dataclass(frozen=True)
