@@ -260,3 +260,8 @@ def test_minutes_count_from_the_start_in_the_header_and_no_lone_letter_is_a_time
         "0,100,52.5,13.5,0\n0.01667,110,52.5,13.5,0\n1.5,120,52.5,13.5,0\n"
     )
     assert [iso(time)[11:] for time in table["timestamp"].to_pylist()] == ["10:00:00", "10:00:01.000200", "10:01:30"]
+
+
+def test_the_meaning_of_a_zone_by_its_name_is_said() -> None:
+    _, findings = read("time,lat,lon\n" + "Sat Jun 15 10:00:00 CST 2024,52.1,13.2\n" * 2)
+    assert any("RFC 5322" in sentence for sentence in findings.inferred)

@@ -104,7 +104,13 @@ def _chosen(found: list[TimeColumn], layout: Layout, origin: Origin, hints: Time
 
     for column in found:
         if column.zoned or column.form is Form.EPOCH:
-            return TimeColumns([column], basis=TimeBasis.GNSS_UTC, decimal_comma=comma, gps_time=hints.gps_time)
+            return TimeColumns(
+                [column],
+                basis=TimeBasis.GNSS_UTC,
+                inferred=_sentences(column),
+                decimal_comma=comma,
+                gps_time=hints.gps_time,
+            )
     offset = _offset_column(layout)
     inferred: list[str] = []
     if hints.gps_time:
@@ -172,6 +178,8 @@ def _sentences(column: TimeColumn) -> list[str]:
     """What was inferred of a column that tells date and time at once."""
     if column.form is Form.DATE_TIME:
         return [f"Dates were read as {column.order.value}."]
+    if column.form is Form.DATE_OUTPUT and column.zoned:
+        return ["The names of time zones were read as RFC 5322 and the tz database have them."]
     if column.form is Form.DAY_NUMBER:
         return ["Times were read as a spreadsheet's day numbers, of the date base 1900."]
     return []

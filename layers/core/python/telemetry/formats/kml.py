@@ -197,7 +197,7 @@ class _Document:
         return self._points(times, [coordinates for _, coordinates in places], ",")
 
     def _moments(self, texts: list[str]) -> pa.Int64Array:
-        """Microseconds UTC, null where unreadable; OGC KML 2.3 section 16.1.1 also allows a day, a month, a year."""
+        """Microseconds UTC, null where unreadable. `kml:when` may be a dateTime, a date, a gYearMonth or a gYear."""
         given = pa.array(texts, pa.string())
         times = parse_iso8601(given).times
         if times.null_count:
