@@ -9,7 +9,12 @@ const TRANSIENT = [408, 429, 500, 502, 503, 504];
 
 /** What went wrong, in words for the viewer. `code` is the service's, or `UNREACHABLE`. */
 export class ApiError extends Error {
-  /** @param {number} status @param {string} code @param {string} message @param {{retryAfterS?: number, requestId?: string}} [more] */
+  /**
+   * @param {number} status
+   * @param {string} code
+   * @param {string} message
+   * @param {{retryAfterS?: number, requestId?: string}} [more]
+   */
   constructor(status, code, message, more = {}) {
     super(message);
     this.status = status;
@@ -52,7 +57,12 @@ export class Api {
     }
   }
 
-  /** @param {string} method @param {string} path @param {{body?: any, etag?: string, signal?: AbortSignal}} options @returns {Promise<Answer>} */
+  /**
+   * @param {string} method
+   * @param {string} path
+   * @param {{body?: any, etag?: string, signal?: AbortSignal}} options
+   * @returns {Promise<Answer>}
+   */
   async #once(method, path, { body, etag, signal }, renewed = false) {
     /** @type {Record<string, string>} */
     const headers = { Authorization: `Bearer ${await this.access.token()}` };
@@ -62,7 +72,11 @@ export class Api {
     let data = null;
     try {
       answer = await fetch(this.base + path, {
-        method, headers, signal, cache: 'no-store', body: body === undefined ? undefined : JSON.stringify(body),
+        method,
+        headers,
+        signal,
+        cache: 'no-store',
+        body: body === undefined ? undefined : JSON.stringify(body),
       });
       const text = await answer.text();
       if (text) data = parsed(text);
@@ -106,7 +120,8 @@ function parsed(text) {
 
 /** @param {Response} answer @param {any} data @param {number} retryAfterS */
 function problem(answer, data, retryAfterS) {
-  const code = data?.code ?? (answer.status === 401 ? 'UNAUTHENTICATED' : answer.status === 403 ? 'FORBIDDEN' : 'ERROR');
+  const code =
+    data?.code ?? (answer.status === 401 ? 'UNAUTHENTICATED' : answer.status === 403 ? 'FORBIDDEN' : 'ERROR');
   const said = data?.detail ?? OWN_WORDS[answer.status] ?? `The service answered ${answer.status}. Try again later.`;
   return new ApiError(answer.status, code, said, { retryAfterS, requestId: data?.requestId });
 }

@@ -114,7 +114,10 @@ export function span(milliseconds) {
     [Math.floor((seconds % 3600) / 60), 'min'],
     [seconds % 60, 's'],
   ].filter(([count]) => Number(count) > 0);
-  return parts.slice(0, 2).map(([count, unit]) => `${count} ${unit}`).join(' ');
+  return parts
+    .slice(0, 2)
+    .map(([count, unit]) => `${count} ${unit}`)
+    .join(' ');
 }
 
 /**

@@ -33,9 +33,12 @@ try {
     signIn.trouble = `The sign-in did not work: ${error.message}`;
   });
   uploads = new Uploads(api);
-  acceptDrops(() => (signIn.signedIn ? uploads : null), () => {
-    if (route().name !== 'home') location.hash = homeLink();
-  });
+  acceptDrops(
+    () => (signIn.signedIn ? uploads : null),
+    () => {
+      if (route().name !== 'home') location.hash = homeLink();
+    },
+  );
   addEventListener('beforeunload', (event) => {
     if (uploads?.busy) event.preventDefault();
   });
@@ -57,14 +60,23 @@ try {
       const list = sessionList(api, now.query, leaving.signal);
       // Also a session that has just begun belongs into the list.
       const known = new Map();
-      uploads.addEventListener('changed', (event) => {
-        const item = /** @type {CustomEvent} */ (event).detail;
-        if (item.sessionId && known.get(item) !== item.stage) {
-          known.set(item, item.stage);
-          list.refresh();
-        }
-      }, { signal: leaving.signal });
-      fill(main, h('h1', { class: 'visually-hidden' }, 'Recordings'), uploadCard(uploads, leaving.signal), list.element);
+      uploads.addEventListener(
+        'changed',
+        (event) => {
+          const item = /** @type {CustomEvent} */ (event).detail;
+          if (item.sessionId && known.get(item) !== item.stage) {
+            known.set(item, item.stage);
+            list.refresh();
+          }
+        },
+        { signal: leaving.signal },
+      );
+      fill(
+        main,
+        h('h1', { class: 'visually-hidden' }, 'Recordings'),
+        uploadCard(uploads, leaving.signal),
+        list.element,
+      );
     }
   };
   let before = route();
@@ -82,10 +94,16 @@ try {
   units.addEventListener('change', show);
   show();
 } catch (error) {
-  fill(main, h('div', { class: 'card notice bad', role: 'alert' },
-    h('h1', {}, 'The page could not start'),
-    h('p', {}, error instanceof Error ? error.message : String(error)),
-    h('button', { type: 'button', onclick: () => location.reload() }, 'Try again')));
+  fill(
+    main,
+    h(
+      'div',
+      { class: 'card notice bad', role: 'alert' },
+      h('h1', {}, 'The page could not start'),
+      h('p', {}, error instanceof Error ? error.message : String(error)),
+      h('button', { type: 'button', onclick: () => location.reload() }, 'Try again'),
+    ),
+  );
 }
 
 /** @param {string} text */
@@ -98,15 +116,22 @@ function title(text) {
 
 /** @param {SignIn} signIn */
 function toolbar(signIn) {
-  const choice = h('select', {
-    id: 'units',
-    'aria-label': 'Units',
-    onchange: () => units.choose(choice.value === 'imperial' ? 'imperial' : 'metric'),
-  }, h('option', { value: 'metric' }, 'km/h, m'), h('option', { value: 'imperial' }, 'mph, ft'));
+  const choice = h(
+    'select',
+    {
+      id: 'units',
+      'aria-label': 'Units',
+      onchange: () => units.choose(choice.value === 'imperial' ? 'imperial' : 'metric'),
+    },
+    h('option', { value: 'metric' }, 'km/h, m'),
+    h('option', { value: 'imperial' }, 'mph, ft'),
+  );
   choice.value = units.system;
   return [
     choice,
-    signIn.signedIn && signIn.way !== 'given' && h('button', { type: 'button', onclick: () => signIn.signOut() }, 'Sign out'),
+    signIn.signedIn &&
+      signIn.way !== 'given' &&
+      h('button', { type: 'button', onclick: () => signIn.signOut() }, 'Sign out'),
   ];
 }
 
@@ -115,28 +140,45 @@ function welcome(signIn) {
   const alert = signIn.trouble && h('p', { class: 'notice bad', role: 'alert' }, signIn.trouble);
   if (signIn.way === 'oidc') {
     const place = h('div', {});
-    return h('section', { class: 'card welcome' },
+    return h(
+      'section',
+      { class: 'card welcome' },
       h('h1', {}, 'Your drives, laps and rides'),
       h('p', {}, 'Sign in to upload recordings and to look at them.'),
-      alert, place,
-      h('button', {
-        type: 'button',
-        class: 'primary',
-        onclick: () => signIn.begin().catch((error) => {
-          fill(place, h('p', { class: 'notice bad', role: 'alert' }, `The sign-in cannot be reached: ${error.message}`));
-        }),
-      }, 'Sign in'));
+      alert,
+      place,
+      h(
+        'button',
+        {
+          type: 'button',
+          class: 'primary',
+          onclick: () =>
+            signIn.begin().catch((error) => {
+              fill(
+                place,
+                h('p', { class: 'notice bad', role: 'alert' }, `The sign-in cannot be reached: ${error.message}`),
+              );
+            }),
+        },
+        'Sign in',
+      ),
+    );
   }
   const field = h('textarea', { id: 'token', rows: 4, required: true, spellcheck: 'false', autocomplete: 'off' });
-  return h('form', {
-    class: 'card welcome',
-    onsubmit: (/** @type {Event} */ event) => {
-      event.preventDefault();
-      signIn.paste(field.value);
+  return h(
+    'form',
+    {
+      class: 'card welcome',
+      onsubmit: (/** @type {Event} */ event) => {
+        event.preventDefault();
+        signIn.paste(field.value);
+      },
     },
-  },
-  h('h1', {}, 'Your drives, laps and rides'), alert,
-  h('label', { for: 'token' }, 'Access token'), field,
-  h('p', { class: 'muted' }, 'It stays in this tab and is sent to the service alone.'),
-  h('button', { type: 'submit', class: 'primary' }, 'Continue'));
+    h('h1', {}, 'Your drives, laps and rides'),
+    alert,
+    h('label', { for: 'token' }, 'Access token'),
+    field,
+    h('p', { class: 'muted' }, 'It stays in this tab and is sent to the service alone.'),
+    h('button', { type: 'submit', class: 'primary' }, 'Continue'),
+  );
 }

@@ -44,7 +44,8 @@ export class SignIn extends EventTarget {
 
   /** The service refused the token for good. */
   lost() {
-    if (this.way !== 'given' && this.signedIn) this.signOut('The service does not accept this sign-in, or it is over. Sign in again.');
+    if (this.way !== 'given' && this.signedIn)
+      this.signOut('The service does not accept this sign-in, or it is over. Sign in again.');
   }
 
   signOut(trouble = '') {
@@ -92,13 +93,22 @@ export class SignIn extends EventTarget {
     const { oauth, server, client, options } = await this.#issuer();
     const parameters = oauth.validateAuthResponse(server, client, address, state);
     const answer = await oauth.authorizationCodeGrantRequest(
-      server, client, oauth.None(), parameters, redirectUri(), verifier, options,
+      server,
+      client,
+      oauth.None(),
+      parameters,
+      redirectUri(),
+      verifier,
+      options,
     );
     const found = await oauth.processAuthorizationCodeResponse(server, client, answer, { expectedNonce: nonce });
     this.#keep(tokensOf(found));
   }
 
-  /** Calls at the same time share one refresh: a refresh token may be good for one only. @returns {Promise<boolean>} whether there is a new token */
+  /**
+   * Calls at the same time share one refresh: a refresh token may be good for one only.
+   * @returns {Promise<boolean>} whether there is a new token
+   */
   refresh() {
     this.refreshing ??= this.#refresh().finally(() => {
       this.refreshing = null;
@@ -135,7 +145,10 @@ export class SignIn extends EventTarget {
     const first = !this.signedIn;
     this.trouble = '';
     this.tokens = tokens;
-    sessionStorage.setItem(KEY, JSON.stringify({ ...tokens, expiresAt: Math.min(tokens.expiresAt, Number.MAX_SAFE_INTEGER) }));
+    sessionStorage.setItem(
+      KEY,
+      JSON.stringify({ ...tokens, expiresAt: Math.min(tokens.expiresAt, Number.MAX_SAFE_INTEGER) }),
+    );
     // A fresh token changes nothing that is to be seen.
     if (first) this.dispatchEvent(new Event('change'));
   }

@@ -12,20 +12,35 @@ export const STEPS = /** @type {const} */ ([
 ]);
 
 /** @param {string} job */
-export const stepWords = (job) => STEPS.find(([name]) => name === job)?.[1] ?? (job === 'discard_raw' ? 'Tidying up' : 'Working');
+export const stepWords = (job) =>
+  STEPS.find(([name]) => name === job)?.[1] ?? (job === 'discard_raw' ? 'Tidying up' : 'Working');
 
 export const STATUS = { processing: 'Processing', ready: 'Ready', failed: 'Failed', cancelled: 'Cancelled' };
 
 /** @type {Record<string, string>} */
 const FORMATS = {
-  csv: 'CSV', gpx: 'GPX', tcx: 'TCX', fit: 'FIT', nmea: 'NMEA 0183', ubx: 'u-blox UBX', vbo: 'Racelogic VBO',
-  kml: 'KML', kmz: 'KMZ', igc: 'IGC',
+  csv: 'CSV',
+  gpx: 'GPX',
+  tcx: 'TCX',
+  fit: 'FIT',
+  nmea: 'NMEA 0183',
+  ubx: 'u-blox UBX',
+  vbo: 'Racelogic VBO',
+  kml: 'KML',
+  kmz: 'KMZ',
+  igc: 'IGC',
 };
 /** @param {string | null} format */
 export const formatWords = (format) => (format ? (FORMATS[format] ?? format.toUpperCase()) : '');
 
 /** @type {Record<string, string>} */
-const STREAMS = { gnss_pvt: 'Position', imu: 'Motion sensors', biometrics: 'Body', vehicle: 'Vehicle and other', lap_delta: 'Lap differences' };
+const STREAMS = {
+  gnss_pvt: 'Position',
+  imu: 'Motion sensors',
+  biometrics: 'Body',
+  vehicle: 'Vehicle and other',
+  lap_delta: 'Lap differences',
+};
 /** @param {string} stream */
 export const streamWords = (stream) => STREAMS[stream] ?? stream;
 
@@ -35,7 +50,11 @@ export const LAP_KINDS = { out: 'Out lap', timed: 'Timed', in: 'In lap' };
  * `noPosition` and `no_position` as words.
  * @param {string} name
  */
-export const plain = (name) => name.replace(/(?<=[a-z0-9])(?=[A-Z])/g, ' ').replaceAll('_', ' ').toLowerCase();
+export const plain = (name) =>
+  name
+    .replace(/(?<=[a-z0-9])(?=[A-Z])/g, ' ')
+    .replaceAll('_', ' ')
+    .toLowerCase();
 
 /**
  * The service's messages set names in backticks; here they stand in quotation marks.
@@ -90,7 +109,13 @@ export function shown(stream, channel, unit = '') {
 
 /** Channels of the position stream that can be drawn, in the order in which they are offered. */
 export const POSITION_CHANNELS = [
-  'speed_mps', 'altitude_m', 'course_deg', 'vertical_speed_mps', 'horizontal_accuracy_m', 'hdop', 'satellites',
+  'speed_mps',
+  'altitude_m',
+  'course_deg',
+  'vertical_speed_mps',
+  'horizontal_accuracy_m',
+  'hdop',
+  'satellites',
 ];
 
 /** @param {import('./types.js').Device} device */

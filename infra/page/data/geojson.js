@@ -22,7 +22,12 @@ export function fullTrack(track) {
   return text.map((piece) => encoder.encode(piece));
 }
 
-/** A stretch; across the antimeridian it is cut there, and is a list for each of its parts (section 3.1.9). @param {Parameters<typeof fullTrack>[0]} track @param {number} begin @param {number} end */
+/**
+ * A stretch; across the antimeridian it is cut there, and is a list for each of its parts (section 3.1.9).
+ * @param {Parameters<typeof fullTrack>[0]} track
+ * @param {number} begin
+ * @param {number} end
+ */
 function feature(track, begin, end) {
   /** @type {ReturnType<typeof part>[]} */
   const parts = [];
@@ -39,13 +44,20 @@ function feature(track, begin, end) {
   const several = parts.length > 1;
   /** @param {'positions' | 'times' | 'speeds'} name */
   const all = (name) => (several ? `[${parts.map((one) => `[${one[name]}]`).join(',')}]` : `[${parts[0][name]}]`);
-  return `{"type":"Feature","geometry":{"type":"${several ? 'MultiLineString' : 'LineString'}","coordinates":${all('positions')}},` +
-    `"properties":{"coordinateProperties":{"times":${all('times')},"speedsMps":${all('speeds')}}}}`;
+  return (
+    `{"type":"Feature","geometry":{"type":"${several ? 'MultiLineString' : 'LineString'}","coordinates":${all('positions')}},` +
+    `"properties":{"coordinateProperties":{"times":${all('times')},"speedsMps":${all('speeds')}}}}`
+  );
 }
 
 /** @typedef {{time: number, longitude: number, latitude: number, speed: number}} Fix */
 
-/** Where the way to fix `i` meets the antimeridian. @param {Parameters<typeof fullTrack>[0]} track @param {number} i @returns {Fix} */
+/**
+ * Where the way to fix `i` meets the antimeridian.
+ * @param {Parameters<typeof fullTrack>[0]} track
+ * @param {number} i
+ * @returns {Fix}
+ */
 function onTheAntimeridian({ time, longitude, latitude, speed }, i) {
   const side = longitude[i - 1] < 0 ? -180 : 180;
   const way = longitude[i] + 2 * side - longitude[i - 1];
@@ -55,14 +67,28 @@ function onTheAntimeridian({ time, longitude, latitude, speed }, i) {
   return { time: between(time), longitude: side, latitude: between(latitude), speed: between(speed) };
 }
 
-/** @param {Parameters<typeof fullTrack>[0]} track @param {number} begin @param {number} end @param {Fix | null} before @param {Fix | null} after */
+/**
+ * @param {Parameters<typeof fullTrack>[0]} track
+ * @param {number} begin
+ * @param {number} end
+ * @param {Fix | null} before
+ * @param {Fix | null} after
+ */
 function part(track, begin, end, before, after) {
   /** @param {(fix: Fix) => string} write */
-  const all = (write) => [
-    ...(before ? [write(before)] : []),
-    joined(begin, end, (i) => write({ time: track.time[i], longitude: track.longitude[i], latitude: track.latitude[i], speed: track.speed[i] })),
-    ...(after ? [write(after)] : []),
-  ].join(',');
+  const all = (write) =>
+    [
+      ...(before ? [write(before)] : []),
+      joined(begin, end, (i) =>
+        write({
+          time: track.time[i],
+          longitude: track.longitude[i],
+          latitude: track.latitude[i],
+          speed: track.speed[i],
+        }),
+      ),
+      ...(after ? [write(after)] : []),
+    ].join(',');
   return {
     positions: all(({ longitude, latitude }) => `[${round(longitude, 1e7)},${round(latitude, 1e7)}]`),
     times: all(({ time }) => `"${new Date(time).toISOString()}"`),

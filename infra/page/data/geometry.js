@@ -15,7 +15,7 @@ const LONGEST_STEP_MS = 60000;
  * Metres between two near positions, by the radii of curvature of WGS 84 at their mean latitude.
  * @param {number} lat1 @param {number} lon1 @param {number} lat2 @param {number} lon2 degrees
  */
-export function stepM(lat1, lon1, lat2, lon2) {
+function stepM(lat1, lon1, lat2, lon2) {
   const latitude = ((lat1 + lat2) / 2) * RADIANS;
   const sine = Math.sin(latitude);
   const root = 1 - ECCENTRICITY_SQUARED * sine * sine;
@@ -39,7 +39,8 @@ export function distances(time, latitude, longitude, flags) {
   const limit = Math.max(LONGEST_STEP_MS, 3 * period(time));
   for (let i = 1; i < time.length; i += 1) {
     const jump = flags !== null && ((flags[i] & (SPIKE | SEGMENT_START)) !== 0 || (flags[i - 1] & SPIKE) !== 0);
-    const step = jump || time[i] - time[i - 1] > limit ? 0 : stepM(latitude[i - 1], longitude[i - 1], latitude[i], longitude[i]);
+    const step =
+      jump || time[i] - time[i - 1] > limit ? 0 : stepM(latitude[i - 1], longitude[i - 1], latitude[i], longitude[i]);
     along[i] = along[i - 1] + step;
   }
   return along;
@@ -88,7 +89,7 @@ export function speeds(time, along) {
 const mercator = (latitude) => Math.log(Math.tan(Math.PI / 4 + (Math.max(-85, Math.min(85, latitude)) * RADIANS) / 2));
 
 /** @param {Origin} origin */
-export const scaleAt = (origin) => SEMI_MAJOR_M * Math.cos(Math.max(-85, Math.min(85, origin.latitude)) * RADIANS);
+const scaleAt = (origin) => SEMI_MAJOR_M * Math.cos(Math.max(-85, Math.min(85, origin.latitude)) * RADIANS);
 
 /**
  * @param {Origin} origin @param {Float64Array} latitude @param {Float64Array} longitude

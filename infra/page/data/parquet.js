@@ -14,7 +14,10 @@ export class AddressExpired extends Error {
 export class ParquetColumns {
   /** @param {string} url @param {number} byteSize */
   constructor(url, byteSize) {
-    this.file = { byteLength: byteSize, slice: (/** @type {number} */ start, /** @type {number} */ end = byteSize) => range(url, start, end) };
+    this.file = {
+      byteLength: byteSize,
+      slice: (/** @type {number} */ start, /** @type {number} */ end = byteSize) => range(url, start, end),
+    };
     /** @type {Promise<any> | null} */
     this.opened = null;
   }
@@ -44,9 +47,15 @@ export class ParquetColumns {
       metadata,
       columns,
       rowEnd: rows,
-      compressors: { ZSTD: (/** @type {Uint8Array} */ input, /** @type {number} */ length) => decompress(input, new Uint8Array(length)) },
+      compressors: {
+        ZSTD: (/** @type {Uint8Array} */ input, /** @type {number} */ length) =>
+          decompress(input, new Uint8Array(length)),
+      },
       // Milliseconds with their fraction: a Date for each row would be slow and lose it.
-      parsers: { timestampFromMicroseconds: (/** @type {bigint | undefined} */ micros) => (micros === undefined ? NaN : Number(micros) / 1000) },
+      parsers: {
+        timestampFromMicroseconds: (/** @type {bigint | undefined} */ micros) =>
+          micros === undefined ? NaN : Number(micros) / 1000,
+      },
       /** @param {{columnName: string, columnData: ArrayLike<any>, rowStart: number}} chunk */
       onChunk({ columnName, columnData, rowStart }) {
         const into = values[columnName];

@@ -67,7 +67,12 @@ export class Recording {
     return this.renewing;
   }
 
-  /** A thinned track of a recording that is `length` metres long, where that is known. @param {import('../types.js').TrackFeature[]} features @param {number} length @returns {Promise<Held>} */
+  /**
+   * A thinned track of a recording that is `length` metres long, where that is known.
+   * @param {import('../types.js').TrackFeature[]} features
+   * @param {number} length
+   * @returns {Promise<Held>}
+   */
   coarse(features, length) {
     const stretches = features.map(linesOf);
     const count = stretches.flat().reduce((sum, { positions }) => sum + positions.length, 0);
@@ -98,12 +103,24 @@ export class Recording {
     return this.#ask('open', { wanted: await this.addresses() });
   }
 
-  /** @param {ChannelId} id @param {Axis} axis @param {number} from @param {number} to @param {number} columns @returns {Promise<import('./series.js').Thinned | null>} */
+  /**
+   * @param {ChannelId} id
+   * @param {Axis} axis
+   * @param {number} from
+   * @param {number} to
+   * @param {number} columns
+   * @returns {Promise<import('./series.js').Thinned | null>}
+   */
   window(id, axis, from, to, columns) {
     return this.#ask('window', { id, axis, from, to, columns });
   }
 
-  /** @param {number} from @param {number} to @param {import('./outline.js').View} view @returns {Promise<import('./outline.js').Outline>} */
+  /**
+   * @param {number} from
+   * @param {number} to
+   * @param {import('./outline.js').View} view
+   * @returns {Promise<import('./outline.js').Outline>}
+   */
   outline(from, to, view) {
     return this.#ask('outline', { from, to, view });
   }
@@ -113,12 +130,23 @@ export class Recording {
     return this.#ask('at', { axis, value, ids });
   }
 
-  /** @param {number} x @param {number} y @param {number} within @param {number} from @param {number} to @returns {Promise<number | null>} */
+  /**
+   * @param {number} x
+   * @param {number} y
+   * @param {number} within
+   * @param {number} from
+   * @param {number} to
+   * @returns {Promise<number | null>}
+   */
   nearest(x, y, within, from, to) {
     return this.#ask('nearest', { x, y, within, from, to });
   }
 
-  /** @param {{from: number, to: number}} first @param {{from: number, to: number}} second @returns {Promise<Comparison>} */
+  /**
+   * @param {{from: number, to: number}} first
+   * @param {{from: number, to: number}} second
+   * @returns {Promise<Comparison>}
+   */
   compare(first, second) {
     return this.#ask('compare', { first, second });
   }
@@ -129,7 +157,11 @@ export class Recording {
   }
 }
 
-/** The lines of a stretch: one, or those on either side of the antimeridian. @param {import('../types.js').TrackFeature} feature @returns {{positions: [number, number][], times: string[], speeds: (number | null)[]}[]} */
+/**
+ * The lines of a stretch: one, or those on either side of the antimeridian.
+ * @param {import('../types.js').TrackFeature} feature
+ * @returns {{positions: [number, number][], times: string[], speeds: (number | null)[]}[]}
+ */
 function linesOf({ geometry, properties }) {
   const { times, speedsMps } = properties.coordinateProperties;
   const several = geometry.type === 'MultiLineString';

@@ -54,13 +54,24 @@ function trackOf(time, latitude, longitude, speed, flags, breaks) {
     }
   }
   return {
-    time, latitude, longitude, along, speed: shown, speedGiven, breaks: cut, period: period(time),
+    time,
+    latitude,
+    longitude,
+    along,
+    speed: shown,
+    speedGiven,
+    breaks: cut,
+    period: period(time),
     ...project(origin, latitude, longitude),
     channels: new Map([['speed_mps', Promise.resolve(shown)]]),
   };
 }
 
-/** Takes a track as the recording, and tells the page of it. @param {Track} taken @param {number} [length] metres of the whole */
+/**
+ * Takes a track as the recording, and tells the page of it.
+ * @param {Track} taken
+ * @param {number} [length] metres of the whole
+ */
 function hold(taken, length = 0) {
   const { time, along, speed, speedGiven } = taken;
   track = taken;
@@ -69,7 +80,17 @@ function hold(taken, length = 0) {
   streams.clear();
   streams.set(TRACK, Promise.resolve(taken));
   const [low, high] = quantiles(speed, [0.01, 0.99]);
-  return { origin, box: box(taken), from: time[0], to: time[time.length - 1], length: along[along.length - 1], low, high, speedGiven, sparse };
+  return {
+    origin,
+    box: box(taken),
+    from: time[0],
+    to: time[time.length - 1],
+    length: along[along.length - 1],
+    low,
+    high,
+    speedGiven,
+    sparse,
+  };
 }
 
 /** @param {{beginning?: boolean}} [options] */
@@ -77,7 +98,14 @@ async function readTrack(options) {
   const file = files.get(TRACK);
   if (!file) throw new Error('no positions');
   const columns = await file.read(['timestamp', 'latitude_deg', 'longitude_deg', 'speed_mps', 'flags'], options);
-  return trackOf(columns.timestamp, columns.latitude_deg, columns.longitude_deg, columns.speed_mps, Uint32Array.from(columns.flags), null);
+  return trackOf(
+    columns.timestamp,
+    columns.latitude_deg,
+    columns.longitude_deg,
+    columns.speed_mps,
+    Uint32Array.from(columns.flags),
+    null,
+  );
 }
 
 /** @param {Track} held */
@@ -176,7 +204,10 @@ const answers = {
   /** Where the recording is at a time or a distance, and the values of some channels there. */
   async at({ axis, value, ids }) {
     const of = held();
-    const time = axis === 'time' ? Math.min(Math.max(value, of.time[0]), of.time[of.time.length - 1]) : interpolate(of.along, of.time, value);
+    const time =
+      axis === 'time'
+        ? Math.min(Math.max(value, of.time[0]), of.time[of.time.length - 1])
+        : interpolate(of.along, of.time, value);
     const readings = await Promise.all(ids.map((/** @type {ChannelId} */ id) => nearest(id, time)));
     return { time, ...place(of, time), readings };
   },
@@ -198,7 +229,10 @@ const answers = {
     const of = held();
     const courses = [first, second].map((lap) => course(of, lap.from, lap.to));
     const distance = Float64Array.from({ length: SHARES + 1 }, (_, k) => (courses[0].length * k) / SHARES);
-    const delta = Float64Array.from(distance, (_, k) => courses[1].time[k] - second.from - (courses[0].time[k] - first.from));
+    const delta = Float64Array.from(
+      distance,
+      (_, k) => courses[1].time[k] - second.from - (courses[0].time[k] - first.from),
+    );
     return { distance, delta, courses };
   },
 
@@ -223,7 +257,10 @@ function place(of, time) {
 function heading(of, time) {
   const along = interpolate(of.time, of.along, time);
   const [before, after] = [along - 5, along + 5].map((metres) => interpolate(of.along, of.time, metres));
-  const ends = [before, after].map((moment) => [interpolate(of.time, of.x, moment), interpolate(of.time, of.y, moment)]);
+  const ends = [before, after].map((moment) => [
+    interpolate(of.time, of.x, moment),
+    interpolate(of.time, of.y, moment),
+  ]);
   return Math.atan2(ends[1][1] - ends[0][1], ends[1][0] - ends[0][0]);
 }
 
@@ -232,7 +269,10 @@ async function nearest(id, time) {
   const found = await values(id);
   if (!found) return null;
   const after = lowerBound(found.of.time, time);
-  const i = after > 0 && (after === found.of.time.length || time - found.of.time[after - 1] < found.of.time[after] - time) ? after - 1 : after;
+  const i =
+    after > 0 && (after === found.of.time.length || time - found.of.time[after - 1] < found.of.time[after] - time)
+      ? after - 1
+      : after;
   const value = found.values[i];
   return value === value && Math.abs(found.of.time[i] - time) <= Math.max(2 * found.of.period, 1000) ? value : null;
 }
@@ -255,6 +295,10 @@ self.addEventListener('message', async ({ data }) => {
     const answer = await answers[ask](rest);
     self.postMessage({ call, answer });
   } catch (error) {
-    self.postMessage({ call, failure: String(error), expired: error instanceof Error && error.name === 'AddressExpired' });
+    self.postMessage({
+      call,
+      failure: String(error),
+      expired: error instanceof Error && error.name === 'AddressExpired',
+    });
   }
 });

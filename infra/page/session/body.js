@@ -1,5 +1,7 @@
 // @ts-check
-/** What a session that is ready holds: map, charts, laps, quality, downloads. Reads its recording, one file at a time. */
+/**
+ * What a session that is ready holds: map, charts, laps, quality, downloads. Reads its recording, one file at a time.
+ */
 
 import { dataWorker, Recording } from '../data/recording.js';
 import { announce, fill, h } from '../dom.js';
@@ -22,7 +24,8 @@ import { lapRange, View } from './view.js';
 
 /** Some 80 bytes of memory each. A week at 10 Hz has six millions. */
 const MOST_FIXES = 12e6;
-const TOO_LONG = 'This recording has too many fixes for a browser to hold; a thinned track is shown. Download its files to see them all.';
+const TOO_LONG =
+  'This recording has too many fixes for a browser to hold; a thinned track is shown. Download its files to see them all.';
 
 /**
  * Fills the body of the page.
@@ -36,7 +39,9 @@ export function sessionBody(place, context, session, given, follow) {
   let { laps } = given;
   /** @type {Worker | null} */
   let worker = given.worker;
-  const uploadIds = [...new Set(session.datasets.filter(({ stream }) => stream === 'gnss_pvt').map(({ uploadId }) => uploadId))];
+  const uploadIds = [
+    ...new Set(session.datasets.filter(({ stream }) => stream === 'gnss_pvt').map(({ uploadId }) => uploadId)),
+  ];
   let uploadId = uploadIds[0];
   const looks = h('div', { class: 'looks' });
   const lapsPlace = h('div', { class: 'stack' });
@@ -51,9 +56,11 @@ export function sessionBody(place, context, session, given, follow) {
   /** Signed addresses of the file's streams. */
   async function addresses() {
     const { datasets } = await api.get(`/sessions/${session.sessionId}/datasets`);
-    return Object.fromEntries(datasets
-      .filter((/** @type {Dataset} */ one) => one.uploadId === uploadId)
-      .map((/** @type {Dataset} */ one) => [one.stream, { url: one.download?.url, byteSize: one.byteSize }]));
+    return Object.fromEntries(
+      datasets
+        .filter((/** @type {Dataset} */ one) => one.uploadId === uploadId)
+        .map((/** @type {Dataset} */ one) => [one.stream, { url: one.download?.url, byteSize: one.byteSize }]),
+    );
   }
 
   /** First the thinned track, then every fix. */
@@ -70,10 +77,17 @@ export function sessionBody(place, context, session, given, follow) {
     const every = first.then(async (held) => {
       if (!own.length) return held;
       if ((track?.rowCount ?? 0) > MOST_FIXES) throw new Error(TOO_LONG);
-      if (held.sparse) await recording.sketch().then(() => current?.view.redraw(), () => undefined);
+      if (held.sparse)
+        await recording.sketch().then(
+          () => current?.view.redraw(),
+          () => undefined,
+        );
       return recording.full();
     });
-    full = every.then(() => recording, (error) => refused(error.message === TOO_LONG ? TOO_LONG : 'The fixes could not be read. Try again later.'));
+    full = every.then(
+      () => recording,
+      (error) => refused(error.message === TOO_LONG ? TOO_LONG : 'The fixes could not be read. Try again later.'),
+    );
     full.catch(() => undefined);
     const again = h('button', { type: 'button', onclick: look }, 'Try again');
     try {
@@ -81,7 +95,8 @@ export function sessionBody(place, context, session, given, follow) {
       if (signal.aborted) return;
       const view = new View(recording, held);
       const offered = offeredChannels(session.datasets.filter((one) => one.uploadId === uploadId));
-      if (offered.some(({ id }) => id.channel === 'altitude_m')) view.channels.push({ stream: 'gnss_pvt', channel: 'altitude_m' });
+      if (offered.some(({ id }) => id.channel === 'altitude_m'))
+        view.channels.push({ stream: 'gnss_pvt', channel: 'altitude_m' });
       const map = new TrackMap(view, { tiles: config.tiles, gate: session.gate, signal });
       current = { view, map };
       const gate = gateControl(view, map, async (line) => {
@@ -90,21 +105,29 @@ export function sessionBody(place, context, session, given, follow) {
         follow(data);
       });
       const loading = h('p', { class: 'muted loading', role: 'status' }, 'Reading every fix');
-      fill(looks,
+      fill(
+        looks,
         h('section', { class: 'card map-card', 'aria-label': 'Map' }, map.element, gate),
-        h('section', { class: 'card chart-card', 'aria-label': 'Charts' }, charts(view, offered, signal), loading));
-      laps.then(({ laps: found }) => !signal.aborted && showLaps(found), () => !signal.aborted && fill(lapsPlace, trouble('The laps could not be read. Load the page again.')));
-      every.then((all) => {
-        if (signal.aborted) return;
-        view.replace(all);
-        loading.remove();
-        // For whoever measures how soon all is there.
-        performance.mark('every-fix-read');
-      }, (error) => {
-        if (signal.aborted) return;
-        if (error.message === TOO_LONG) fill(loading, TOO_LONG);
-        else fill(loading, 'Not every fix could be read; a thinned track is shown. ', again);
-      });
+        h('section', { class: 'card chart-card', 'aria-label': 'Charts' }, charts(view, offered, signal), loading),
+      );
+      laps.then(
+        ({ laps: found }) => !signal.aborted && showLaps(found),
+        () => !signal.aborted && fill(lapsPlace, trouble('The laps could not be read. Load the page again.')),
+      );
+      every.then(
+        (all) => {
+          if (signal.aborted) return;
+          view.replace(all);
+          loading.remove();
+          // For whoever measures how soon all is there.
+          performance.mark('every-fix-read');
+        },
+        (error) => {
+          if (signal.aborted) return;
+          if (error.message === TOO_LONG) fill(loading, TOO_LONG);
+          else fill(loading, 'Not every fix could be read; a thinned track is shown. ', again);
+        },
+      );
     } catch {
       if (!signal.aborted) fill(looks, trouble('The recording could not be read.', again));
     }
@@ -115,23 +138,41 @@ export function sessionBody(place, context, session, given, follow) {
     if (!current) return;
     const { view } = current;
     // A lap does not say which file it is of; its time does.
-    const here = uploadIds.length < 2 ? found : found.filter((lap) => {
-      const { from, to } = lapRange(lap);
-      return from >= view.held.from - 1 && to <= view.held.to + 1;
-    });
-    const toLooks = () => looks.scrollIntoView({ block: 'start', behavior: matchMedia('(prefers-reduced-motion: reduce)').matches ? 'auto' : 'smooth' });
-    fill(lapsPlace,
+    const here =
+      uploadIds.length < 2
+        ? found
+        : found.filter((lap) => {
+            const { from, to } = lapRange(lap);
+            return from >= view.held.from - 1 && to <= view.held.to + 1;
+          });
+    const toLooks = () =>
+      looks.scrollIntoView({
+        block: 'start',
+        behavior: matchMedia('(prefers-reduced-motion: reduce)').matches ? 'auto' : 'smooth',
+      });
+    fill(
+      lapsPlace,
       here.length ? lapsCard(here, view, session.summary, { signal: shown.signal, shown: toLooks }) : noLaps(),
-      compareCard(view, shown.signal));
+      compareCard(view, shown.signal),
+    );
   }
 
-  fill(place,
-    uploadIds.length > 1 && fileChoice(session, uploadIds, (chosen) => {
-      uploadId = chosen;
-      look();
-    }),
-    looks, lapsPlace,
-    h('div', { class: 'two' }, qualityCard(session), filesCard(api, session, () => full)));
+  fill(
+    place,
+    uploadIds.length > 1 &&
+      fileChoice(session, uploadIds, (chosen) => {
+        uploadId = chosen;
+        look();
+      }),
+    looks,
+    lapsPlace,
+    h(
+      'div',
+      { class: 'two' },
+      qualityCard(session),
+      filesCard(api, session, () => full),
+    ),
+  );
   if (uploadIds.length) look();
   else fill(looks, h('p', { class: 'card notice' }, 'This session holds no positions.'));
 
@@ -159,13 +200,26 @@ function refused(message) {
 /** @param {string} words @param {HTMLElement} [action] */
 const trouble = (words, action) => h('div', { class: 'card notice bad', role: 'alert' }, h('p', {}, words), action);
 
-const noLaps = () => h('section', { class: 'card', 'aria-labelledby': 'laps-title' },
-  h('div', { class: 'card-head' }, h('h2', { id: 'laps-title' }, 'Laps')),
-  h('p', { class: 'muted no-laps' }, 'No laps were found. Set a start/finish line on the map to look for them there.'));
+const noLaps = () =>
+  h(
+    'section',
+    { class: 'card', 'aria-labelledby': 'laps-title' },
+    h('div', { class: 'card-head' }, h('h2', { id: 'laps-title' }, 'Laps')),
+    h(
+      'p',
+      { class: 'muted no-laps' },
+      'No laps were found. Set a start/finish line on the map to look for them there.',
+    ),
+  );
 
 /** @param {SessionDetail} session @param {string[]} uploadIds @param {(id: string) => void} choose */
 function fileChoice(session, uploadIds, choose) {
-  const select = h('select', { id: 'file', onchange: () => choose(select.value) },
-    ...uploadIds.map((id) => h('option', { value: id }, session.files.find((file) => file.uploadId === id)?.fileName ?? id)));
+  const select = h(
+    'select',
+    { id: 'file', onchange: () => choose(select.value) },
+    ...uploadIds.map((id) =>
+      h('option', { value: id }, session.files.find((file) => file.uploadId === id)?.fileName ?? id),
+    ),
+  );
   return h('div', { class: 'field inline' }, h('label', { for: 'file' }, 'File'), select);
 }

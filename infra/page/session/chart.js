@@ -21,43 +21,80 @@ export class Chart {
     this.y = { min: 0, max: 1 };
     this.x = { min: 0, max: 1 };
     this.height = height;
-    const drawn = { stroke: () => colour('--muted'), grid: { stroke: () => colour('--grid'), width: 1 }, ticks: { show: false }, font: '12px system-ui, sans-serif' };
+    const drawn = {
+      stroke: () => colour('--muted'),
+      grid: { stroke: () => colour('--grid'), width: 1 },
+      ticks: { show: false },
+      font: '12px system-ui, sans-serif',
+    };
     /** @type {any} */
-    this.plot = new /** @type {any} */ (uPlot)({
-      width: Math.max(200, place.clientWidth),
-      height,
-      ms: 1,
-      legend: { show: false },
-      padding: [8, 10, 0, 0],
-      cursor: {
-        y: false,
-        points: { show: false },
-        drag: { x: true, y: false, setScale: false },
-        bind: { dblclick: () => () => { options.all(); return null; } },
+    this.plot = new /** @type {any} */ (uPlot)(
+      {
+        width: Math.max(200, place.clientWidth),
+        height,
+        ms: 1,
+        legend: { show: false },
+        padding: [8, 10, 0, 0],
+        cursor: {
+          y: false,
+          points: { show: false },
+          drag: { x: true, y: false, setScale: false },
+          bind: {
+            dblclick: () => () => {
+              options.all();
+              return null;
+            },
+          },
+        },
+        select: { show: true, left: 0, top: 0, width: 0, height: 0 },
+        scales: {
+          x: { time: false, auto: false, range: () => [this.x.min, this.x.max] },
+          y: { auto: false, range: () => [this.y.min, this.y.max] },
+        },
+        axes: [
+          {
+            ...drawn,
+            size: 28,
+            space: SPACE_PX,
+            splits: (
+              /** @type {any} */ u,
+              /** @type {number} */ _,
+              /** @type {number} */ min,
+              /** @type {number} */ max,
+            ) => this.#splits(u, min, max),
+            values: (/** @type {any} */ _, /** @type {number[]} */ splits) => this.#words(splits),
+          },
+          {
+            ...drawn,
+            size: 52,
+            space: 34,
+            values: (/** @type {any} */ _, /** @type {number[]} */ splits) => splits.map((value) => number(value, 3)),
+          },
+        ],
+        series: [
+          {},
+          ...options.lines.map((line) => ({
+            stroke: () => colour(line.colour),
+            width: line.width ?? 1.5,
+            spanGaps: false,
+            points: { show: false },
+          })),
+        ],
+        hooks: {
+          setSelect: [
+            (/** @type {any} */ u) => {
+              const { left, width } = u.select;
+              if (width < 4) return;
+              u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+              options.selected(u.posToVal(left, 'x'), u.posToVal(left + width, 'x'));
+            },
+          ],
+          draw: [(/** @type {any} */ u) => options.zero && zeroLine(u)],
+        },
       },
-      select: { show: true, left: 0, top: 0, width: 0, height: 0 },
-      scales: {
-        x: { time: false, auto: false, range: () => [this.x.min, this.x.max] },
-        y: { auto: false, range: () => [this.y.min, this.y.max] },
-      },
-      axes: [
-        { ...drawn, size: 28, space: SPACE_PX, splits: (/** @type {any} */ u, /** @type {number} */ _, /** @type {number} */ min, /** @type {number} */ max) => this.#splits(u, min, max), values: (/** @type {any} */ _, /** @type {number[]} */ splits) => this.#words(splits) },
-        { ...drawn, size: 52, space: 34, values: (/** @type {any} */ _, /** @type {number[]} */ splits) => splits.map((value) => number(value, 3)) },
-      ],
-      series: [
-        {},
-        ...options.lines.map((line) => ({ stroke: () => colour(line.colour), width: line.width ?? 1.5, spanGaps: false, points: { show: false } })),
-      ],
-      hooks: {
-        setSelect: [(/** @type {any} */ u) => {
-          const { left, width } = u.select;
-          if (width < 4) return;
-          u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
-          options.selected(u.posToVal(left, 'x'), u.posToVal(left + width, 'x'));
-        }],
-        draw: [(/** @type {any} */ u) => options.zero && zeroLine(u)],
-      },
-    }, [[], ...options.lines.map(() => [])], place);
+      [[], ...options.lines.map(() => [])],
+      place,
+    );
     this.#pointer();
     const resize = new ResizeObserver(() => {
       if (place.clientWidth > 0) this.plot.setSize({ width: place.clientWidth, height });
@@ -116,7 +153,12 @@ export class Chart {
     });
   }
 
-  /** Round values: of the clock for times, of the unit in use for distances. @param {any} u @param {number} min @param {number} max */
+  /**
+   * Round values: of the clock for times, of the unit in use for distances.
+   * @param {any} u
+   * @param {number} min
+   * @param {number} max
+   */
   #splits(u, min, max) {
     const most = Math.max(2, Math.floor(u.bbox.width / devicePixelRatio / SPACE_PX));
     const time = this.options.axis() === 'time';
@@ -132,7 +174,13 @@ export class Chart {
   #words(splits) {
     if (this.options.axis() === 'distance') return splits.map((value) => distance(value));
     const step = splits.length > 1 ? splits[1] - splits[0] : 1000;
-    return splits.map((value) => (step >= 60000 ? clockShort(value) : step >= 1000 ? clock(value) : `${new Date(value).getSeconds()}.${String(new Date(value).getMilliseconds()).padStart(3, '0').slice(0, 2)} s`));
+    return splits.map((value) =>
+      step >= 60000
+        ? clockShort(value)
+        : step >= 1000
+          ? clock(value)
+          : `${new Date(value).getSeconds()}.${String(new Date(value).getMilliseconds()).padStart(3, '0').slice(0, 2)} s`,
+    );
   }
 }
 

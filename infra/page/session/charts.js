@@ -44,7 +44,13 @@ export function charts(view, offered, signal) {
   const place = h('div', { class: 'charts' });
   const range = h('p', { class: 'range muted' });
   const slider = h('input', {
-    type: 'range', min: 0, max: STEPS, step: 1, value: 0, class: 'cursor-slider', 'aria-label': 'Position in the recording',
+    type: 'range',
+    min: 0,
+    max: STEPS,
+    step: 1,
+    value: 0,
+    class: 'cursor-slider',
+    'aria-label': 'Position in the recording',
     oninput: () => {
       const { from, to } = view.window[view.axis];
       view.moveTo(view.axis, from + (Number(slider.value) / STEPS) * (to - from));
@@ -73,9 +79,12 @@ export function charts(view, offered, signal) {
   const windowed = () => {
     drawn.forEach((one) => one.update());
     const { time, distance: way } = view.window;
-    setText(range, view.axis === 'time'
-      ? `${clock(time.from)} – ${clock(time.to)}, ${span(time.to - time.from)}`
-      : `${distance(way.from)} – ${distance(way.to)}`);
+    setText(
+      range,
+      view.axis === 'time'
+        ? `${clock(time.from)} – ${clock(time.to)}, ${span(time.to - time.from)}`
+        : `${distance(way.from)} – ${distance(way.to)}`,
+    );
   };
   const moved = () => {
     const { cursor } = view;
@@ -84,7 +93,11 @@ export function charts(view, offered, signal) {
     const { from, to } = view.window[view.axis];
     const at = view.axis === 'time' ? cursor.time : cursor.distance;
     slider.value = String(Math.round(((at - from) / (to - from)) * STEPS));
-    const words = [clock(cursor.time), `${elapsed(cursor.time - view.held.from)} after the start`, distance(cursor.distance)];
+    const words = [
+      clock(cursor.time),
+      `${elapsed(cursor.time - view.held.from)} after the start`,
+      distance(cursor.distance),
+    ];
     setText(now, words.join(' · '));
     const readings = view.channels.map((id, k) => drawn.get(key(id))?.words(cursor.readings[k] ?? null) ?? '');
     slider.setAttribute('aria-valuetext', [words[1], ...readings.filter(Boolean)].join(', '));
@@ -93,9 +106,14 @@ export function charts(view, offered, signal) {
   view.on(['window', 'axis', 'held'], windowed, signal);
   view.on(['cursor'], moved, signal);
 
-  const element = h('div', {},
-    toolbar(view, offered, signal), place,
-    h('div', { class: 'cursor-line' }, slider), h('div', { class: 'under-charts' }, now, range));
+  const element = h(
+    'div',
+    {},
+    toolbar(view, offered, signal),
+    place,
+    h('div', { class: 'cursor-line' }, slider),
+    h('div', { class: 'under-charts' }, now, range),
+  );
   // uPlot measures its place, which must be in the page by then.
   requestAnimationFrame(() => {
     redraw();
@@ -109,18 +127,36 @@ export function charts(view, offered, signal) {
 function toolbar(view, offered, signal) {
   /** @param {import('./view.js').Axis} axis @param {string} words */
   const radio = (axis, words) => {
-    const input = h('input', { type: 'radio', name: 'axis', id: `axis-${axis}`, class: 'visually-hidden', checked: view.axis === axis, onchange: () => view.choose(axis) });
+    const input = h('input', {
+      type: 'radio',
+      name: 'axis',
+      id: `axis-${axis}`,
+      class: 'visually-hidden',
+      checked: view.axis === axis,
+      onchange: () => view.choose(axis),
+    });
     return [input, h('label', { for: `axis-${axis}` }, words)];
   };
   const more = h('select', { 'aria-label': 'Add a channel', class: 'add-channel' });
   const options = () => {
     const left = offered.filter(({ id }) => !view.channels.some((other) => key(other) === key(id)));
     const streams = [...new Set(left.map(({ id }) => id.stream))];
-    fill(more, h('option', { value: '' }, 'Add a channel'), ...streams.map((stream) =>
-      h('optgroup', { label: streamWords(stream) }, ...left.filter(({ id }) => id.stream === stream).map(({ id, unit }) => {
-        const { label, unit: shownUnit } = shown(stream, id.channel, unit);
-        return h('option', { value: key(id) }, shownUnit ? `${label} (${shownUnit})` : label);
-      }))));
+    fill(
+      more,
+      h('option', { value: '' }, 'Add a channel'),
+      ...streams.map((stream) =>
+        h(
+          'optgroup',
+          { label: streamWords(stream) },
+          ...left
+            .filter(({ id }) => id.stream === stream)
+            .map(({ id, unit }) => {
+              const { label, unit: shownUnit } = shown(stream, id.channel, unit);
+              return h('option', { value: key(id) }, shownUnit ? `${label} (${shownUnit})` : label);
+            }),
+        ),
+      ),
+    );
     more.hidden = left.length === 0;
   };
   more.addEventListener('change', () => {
@@ -129,27 +165,67 @@ function toolbar(view, offered, signal) {
   });
   view.on(['channels'], options, signal);
   options();
-  return h('div', { class: 'chart-tools' },
-    h('fieldset', { class: 'segmented' }, h('legend', { class: 'visually-hidden' }, 'Over'), ...radio('time', 'Time'), ...radio('distance', 'Distance')),
-    h('div', { class: 'button-group', role: 'group', 'aria-label': 'Zoom the charts' },
+  return h(
+    'div',
+    { class: 'chart-tools' },
+    h(
+      'fieldset',
+      { class: 'segmented' },
+      h('legend', { class: 'visually-hidden' }, 'Over'),
+      ...radio('time', 'Time'),
+      ...radio('distance', 'Distance'),
+    ),
+    h(
+      'div',
+      { class: 'button-group', role: 'group', 'aria-label': 'Zoom the charts' },
       iconButton('minus', 'Zoom out', () => view.zoom(2)),
       iconButton('plus', 'Zoom in', () => view.zoom(0.5)),
       iconButton('left', 'Earlier', () => view.pan(-0.5)),
       iconButton('right', 'Later', () => view.pan(0.5)),
-      iconButton('fit', 'Whole recording', () => view.lookAtAll())),
-    more);
+      iconButton('fit', 'Whole recording', () => view.lookAtAll()),
+    ),
+    more,
+  );
 }
 
-/** One channel: its name, its value at the cursor, its line. @param {View} view @param {ChannelId} id @param {string} unit @param {AbortSignal} signal */
+/**
+ * One channel: its name, its value at the cursor, its line.
+ * @param {View} view
+ * @param {ChannelId} id
+ * @param {string} unit
+ * @param {AbortSignal} signal
+ */
 function channelChart(view, id, unit, signal) {
   const { label, unit: shownUnit, factor, digits } = shown(id.stream, id.channel, unit);
   const derived = id.channel === 'speed_mps' && !view.held.speedGiven;
   const value = h('span', { class: 'reading' });
   const summary = h('span', { class: 'muted stats' });
   const plot = h('div', { class: 'plot', 'aria-hidden': 'true' });
-  const remove = h('button', { type: 'button', class: 'icon-button small', 'aria-label': `Remove ${label}`, title: 'Remove', onclick: () => view.draw(view.channels.filter((other) => key(other) !== key(id))) }, icon('close'));
-  const element = h('figure', { class: 'chart', 'aria-label': label },
-    h('figcaption', {}, h('span', { class: 'chart-name' }, label), value, summary, derived && h('span', { class: 'muted' }, 'from positions'), remove), plot);
+  const remove = h(
+    'button',
+    {
+      type: 'button',
+      class: 'icon-button small',
+      'aria-label': `Remove ${label}`,
+      title: 'Remove',
+      onclick: () => view.draw(view.channels.filter((other) => key(other) !== key(id))),
+    },
+    icon('close'),
+  );
+  const element = h(
+    'figure',
+    { class: 'chart', 'aria-label': label },
+    h(
+      'figcaption',
+      {},
+      h('span', { class: 'chart-name' }, label),
+      value,
+      summary,
+      derived && h('span', { class: 'muted' }, 'from positions'),
+      remove,
+    ),
+    plot,
+  );
   const ending = new AbortController();
   signal.addEventListener('abort', () => ending.abort());
   /** @type {Chart | null} */
@@ -157,7 +233,8 @@ function channelChart(view, id, unit, signal) {
   let turn = 0;
 
   const withUnit = (/** @type {string} */ text) => (shownUnit ? `${text} ${shownUnit}` : text);
-  const words = (/** @type {number | null} */ reading) => (reading === null ? '' : `${label} ${withUnit(number(reading * factor, digits, true))}`);
+  const words = (/** @type {number | null} */ reading) =>
+    reading === null ? '' : `${label} ${withUnit(number(reading * factor, digits, true))}`;
 
   async function update() {
     chart ??= new Chart(plot, id.channel === 'speed_mps' ? 190 : 140, {

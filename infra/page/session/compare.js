@@ -19,14 +19,41 @@ export function compareCard(view, signal) {
   const now = h('p', { class: 'now' });
   const speeds = h('div', { class: 'plot', 'aria-hidden': 'true' });
   const deltas = h('div', { class: 'plot', 'aria-hidden': 'true' });
-  const slider = h('input', { type: 'range', min: 0, max: 1000, value: 0, class: 'cursor-slider', 'aria-label': 'Position in the lap', oninput: () => moved((Number(slider.value) / 1000) * length) });
+  const slider = h('input', {
+    type: 'range',
+    min: 0,
+    max: 1000,
+    value: 0,
+    class: 'cursor-slider',
+    'aria-label': 'Position in the lap',
+    oninput: () => moved((Number(slider.value) / 1000) * length),
+  });
   const key = h('p', { class: 'lap-key' });
-  const element = h('section', { class: 'card', 'aria-labelledby': 'compare-title', hidden: true },
+  const element = h(
+    'section',
+    { class: 'card', 'aria-labelledby': 'compare-title', hidden: true },
     h('div', { class: 'card-head' }, title, key),
     result,
-    h('figure', { class: 'chart', 'aria-label': 'Speed of both laps' }, h('figcaption', {}, h('span', { class: 'chart-name' }, 'Speed'), h('span', { class: 'muted' }, speedUnit())), speeds),
-    h('figure', { class: 'chart', 'aria-label': 'Time difference' }, h('figcaption', {}, h('span', { class: 'chart-name' }, 'Difference'), h('span', { class: 'muted' }, 'seconds, above zero the second lap is behind')), deltas),
-    h('div', { class: 'cursor-line' }, slider), now);
+    h(
+      'figure',
+      { class: 'chart', 'aria-label': 'Speed of both laps' },
+      h('figcaption', {}, h('span', { class: 'chart-name' }, 'Speed'), h('span', { class: 'muted' }, speedUnit())),
+      speeds,
+    ),
+    h(
+      'figure',
+      { class: 'chart', 'aria-label': 'Time difference' },
+      h(
+        'figcaption',
+        {},
+        h('span', { class: 'chart-name' }, 'Difference'),
+        h('span', { class: 'muted' }, 'seconds, above zero the second lap is behind'),
+      ),
+      deltas,
+    ),
+    h('div', { class: 'cursor-line' }, slider),
+    now,
+  );
   /** @type {Chart[]} */
   let plots = [];
   /** @type {import('../data/recording.js').Comparison | null} */
@@ -41,7 +68,8 @@ export function compareCard(view, signal) {
     const k = Math.min(last, Math.max(0, Math.round((along / length) * last)));
     plots.forEach((plot) => plot.cursorAt(compared?.distance[k] ?? null));
     slider.value = String(Math.round((k / last) * 1000));
-    const words = `${distance(compared.distance[k])}: ${compared.courses.map((course) => `${number(speedValue(course.speed[k]), 1, true)} ${speedUnit()}`).join(' and ')}, ${delta(compared.delta[k])} s`;
+    const both = compared.courses.map((course) => `${number(speedValue(course.speed[k]), 1, true)} ${speedUnit()}`);
+    const words = `${distance(compared.distance[k])}: ${both.join(' and ')}, ${delta(compared.delta[k])} s`;
     setText(now, words);
     slider.setAttribute('aria-valuetext', words);
     const own = turn;
@@ -59,16 +87,29 @@ export function compareCard(view, signal) {
     }
     const [first, second] = view.laps;
     setText(title, `Lap ${second.lapNumber} against lap ${first.lapNumber}`);
-    key.replaceChildren(...view.laps.map((lap, k) => h('span', { class: k === 0 ? 'lap-a' : 'lap-b' }, `Lap ${lap.lapNumber}, ${lapTime(lap.durationMs)}`)));
+    key.replaceChildren(
+      ...view.laps.map((lap, k) =>
+        h('span', { class: k === 0 ? 'lap-a' : 'lap-b' }, `Lap ${lap.lapNumber}, ${lapTime(lap.durationMs)}`),
+      ),
+    );
     const found = await view.recording.compare(lapRange(first), lapRange(second));
     if (own !== turn) return;
     compared = found;
     length = found.courses[0].length;
     const gap = second.durationMs - first.durationMs;
-const least = Math.min(...found.delta);
+    const least = Math.min(...found.delta);
     const most = Math.max(...found.delta);
-    setText(result, `Lap ${second.lapNumber} took ${seconds(gap)} ${gap < 0 ? 'less' : 'more'} than lap ${first.lapNumber}. On the way it was between ${delta(least)} and ${delta(most)} s of it.`);
-    const options = { axis: () => /** @type {const} */ ('distance'), moved, selected: frame, all: () => frame(0, length), signal };
+    setText(
+      result,
+      `Lap ${second.lapNumber} took ${seconds(gap)} ${gap < 0 ? 'less' : 'more'} than lap ${first.lapNumber}. On the way it was between ${delta(least)} and ${delta(most)} s of it.`,
+    );
+    const options = {
+      axis: () => /** @type {const} */ ('distance'),
+      moved,
+      selected: frame,
+      all: () => frame(0, length),
+      signal,
+    };
     if (!plots.length) {
       plots = [
         new Chart(speeds, 190, { ...options, lines: [{ colour: '--lap-a' }, { colour: '--lap-b' }] }),
@@ -93,10 +134,14 @@ const least = Math.min(...found.delta);
 
   view.on(['laps', 'held'], () => changed(), signal);
   // The place in the recording, when it lies in one of the laps, is also a place in both.
-  view.on(['cursor'], () => {
-    const time = view.cursor?.time ?? NaN;
-    const course = compared?.courses.find((one) => time >= one.time[0] && time <= one.time[one.time.length - 1]);
-    if (compared && course) moved(compared.distance[lowerBound(course.time, time)]);
-  }, signal);
+  view.on(
+    ['cursor'],
+    () => {
+      const time = view.cursor?.time ?? NaN;
+      const course = compared?.courses.find((one) => time >= one.time[0] && time <= one.time[one.time.length - 1]);
+      if (compared && course) moved(compared.distance[lowerBound(course.time, time)]);
+    },
+    signal,
+  );
   return element;
 }

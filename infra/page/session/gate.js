@@ -35,9 +35,17 @@ export function gateControl(view, map, save) {
     panel.hidden = false;
     open.setAttribute('aria-expanded', 'true');
     setText(said, 'Draw a line across the track on the map, or put the cursor where laps begin and take that place.');
-    fill(panel, said, h('div', { class: 'button-row' },
-      h('button', { type: 'button', onclick: atCursor }, 'At the cursor'), keep,
-      h('button', { type: 'button', onclick: end }, 'Cancel')));
+    fill(
+      panel,
+      said,
+      h(
+        'div',
+        { class: 'button-row' },
+        h('button', { type: 'button', onclick: atCursor }, 'At the cursor'),
+        keep,
+        h('button', { type: 'button', onclick: end }, 'Cancel'),
+      ),
+    );
     map.drawing = take;
     map.stage.classList.add('drawing');
   }
@@ -47,7 +55,10 @@ export function gateControl(view, map, save) {
     const { cursor } = view;
     if (!cursor) return;
     const [right, up] = [-Math.sin(cursor.course) * HALF_WIDTH_M, Math.cos(cursor.course) * HALF_WIDTH_M];
-    take([{ x: cursor.x - right, y: cursor.y - up }, { x: cursor.x + right, y: cursor.y + up }]);
+    take([
+      { x: cursor.x - right, y: cursor.y - up },
+      { x: cursor.x + right, y: cursor.y + up },
+    ]);
   }
 
   async function store() {
@@ -56,8 +67,10 @@ export function gateControl(view, map, save) {
     keep.disabled = true;
     try {
       await save({
-        latitude1Deg: first.latitude, longitude1Deg: first.longitude,
-        latitude2Deg: second.latitude, longitude2Deg: second.longitude,
+        latitude1Deg: first.latitude,
+        longitude1Deg: first.longitude,
+        latitude2Deg: second.latitude,
+        longitude2Deg: second.longitude,
       });
       end();
     } catch (error) {

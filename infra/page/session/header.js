@@ -48,14 +48,24 @@ export function header(place, session, context, follow) {
     location.hash = homeLink();
   });
   const cancel = tried(async () => follow(await api.post(`/sessions/${session.sessionId}/cancel`, {})));
-  fill(place,
-    h('div', { class: 'title-row' },
-      h('h1', {}, session.name), h('span', { class: `badge ${session.status}` }, STATUS[session.status]),
-      h('div', { class: 'button-row', role: 'group', 'aria-label': 'Session' },
+  fill(
+    place,
+    h(
+      'div',
+      { class: 'title-row' },
+      h('h1', {}, session.name),
+      h('span', { class: `badge ${session.status}` }, STATUS[session.status]),
+      h(
+        'div',
+        { class: 'button-row', role: 'group', 'aria-label': 'Session' },
         h('button', { type: 'button', onclick: rename }, 'Rename'),
         session.status === 'processing' && h('button', { type: 'button', onclick: cancel }, 'Cancel processing'),
-        h('button', { type: 'button', class: 'danger-quiet', onclick: remove }, 'Delete'))),
-    said, figures(session, context));
+        h('button', { type: 'button', class: 'danger-quiet', onclick: remove }, 'Delete'),
+      ),
+    ),
+    said,
+    figures(session, context),
+  );
 }
 
 /** The session in figures. @param {SessionDetail} session @param {Context} context */
@@ -65,15 +75,27 @@ function figures(session, { api, signal }) {
   const top = Math.max(...session.datasets.map(({ quality }) => quality.maxSpeedMps ?? -1));
   const device = h('dd', {}, '…');
   if (session.deviceId) {
-    api.get('/devices', signal).then(({ devices }) => {
-      const found = devices.find((/** @type {import('../types.js').Device} */ one) => one.deviceId === session.deviceId);
-      setText(device, found ? deviceWords(found) : 'Unknown');
-    }, () => setText(device, 'Unknown'));
+    api.get('/devices', signal).then(
+      ({ devices }) => {
+        const found = devices.find(
+          (/** @type {import('../types.js').Device} */ one) => one.deviceId === session.deviceId,
+        );
+        setText(device, found ? deviceWords(found) : 'Unknown');
+      },
+      () => setText(device, 'Unknown'),
+    );
   }
   const start = session.startTimeUtc;
   /** @type {[string, string | Node | null | undefined][]} */
   const rows = [
-    ['Date', h('time', { datetime: start, title: `${utc(start)} to ${utc(session.endTimeUtc)}` }, `${date(start)}, ${clock(start)}`)],
+    [
+      'Date',
+      h(
+        'time',
+        { datetime: start, title: `${utc(start)} to ${utc(session.endTimeUtc)}` },
+        `${date(start)}, ${clock(start)}`,
+      ),
+    ],
     ['Duration', span(summary.durationMs)],
     ['Distance', distance(summary.distanceM)],
     ['Top speed', top >= 0 ? speed(top) : ''],
@@ -81,7 +103,10 @@ function figures(session, { api, signal }) {
     ['Best lap', lapTime(summary.bestLapMs)],
     ['Points', number(summary.points ?? 0)],
   ];
-  return h('dl', { class: 'figures' },
+  return h(
+    'dl',
+    { class: 'figures' },
     ...rows.filter(([, value]) => value).map(([words, value]) => h('div', {}, h('dt', {}, words), h('dd', {}, value))),
-    session.deviceId && h('div', {}, h('dt', {}, 'Device'), device));
+    session.deviceId && h('div', {}, h('dt', {}, 'Device'), device),
+  );
 }

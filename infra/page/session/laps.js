@@ -14,9 +14,12 @@ import { lapRange } from './view.js';
 const PAGE = 30;
 
 /** @param {Lap[]} laps */
-export function bestOf(laps) {
+function bestOf(laps) {
   const timed = laps.filter((lap) => lap.kind === 'timed');
-  return timed.reduce((/** @type {Lap | null} */ best, lap) => (best && best.durationMs <= lap.durationMs ? best : lap), null);
+  return timed.reduce(
+    (/** @type {Lap | null} */ best, lap) => (best && best.durationMs <= lap.durationMs ? best : lap),
+    null,
+  );
 }
 
 /**
@@ -26,50 +29,117 @@ export function bestOf(laps) {
 export function lapsCard(laps, view, summary, { signal, shown }) {
   const best = bestOf(laps);
   const sectors = Math.max(0, ...laps.map((lap) => lap.sectorsMs.length));
-  const bestSectors = Array.from({ length: sectors }, (_, k) => Math.min(...laps.map((lap) => (lap.kind === 'timed' ? (lap.sectorsMs[k] ?? Infinity) : Infinity))));
+  const bestSectors = Array.from({ length: sectors }, (_, k) =>
+    Math.min(...laps.map((lap) => (lap.kind === 'timed' ? (lap.sectorsMs[k] ?? Infinity) : Infinity))),
+  );
   const topSpeeds = laps.some((lap) => lap.maxSpeedMps !== null);
   let fastestFirst = false;
   let count = PAGE;
   const body = h('tbody', {});
-  const more = h('button', { type: 'button', onclick: () => { count += PAGE * 3; draw(); } });
-  const order = h('select', { id: 'lap-order', onchange: () => { fastestFirst = order.value === 'fastest'; count = PAGE; draw(); } },
-    h('option', { value: 'driven' }, 'As driven'), h('option', { value: 'fastest' }, 'Fastest first'));
-  const table = h('table', { class: 'laps' },
+  const more = h('button', {
+    type: 'button',
+    onclick: () => {
+      count += PAGE * 3;
+      draw();
+    },
+  });
+  const order = h(
+    'select',
+    {
+      id: 'lap-order',
+      onchange: () => {
+        fastestFirst = order.value === 'fastest';
+        count = PAGE;
+        draw();
+      },
+    },
+    h('option', { value: 'driven' }, 'As driven'),
+    h('option', { value: 'fastest' }, 'Fastest first'),
+  );
+  const table = h(
+    'table',
+    { class: 'laps' },
     h('caption', { class: 'visually-hidden' }, 'Laps'),
-    h('thead', {}, h('tr', {},
-      h('th', { scope: 'col' }, 'Lap'),
-      h('th', { scope: 'col', class: 'number' }, 'Time'),
-      h('th', { scope: 'col', class: 'number' }, 'To best'),
-      ...bestSectors.map((_, k) => h('th', { scope: 'col', class: 'number wide' }, `Sector ${k + 1}`)),
-      h('th', { scope: 'col', class: 'number wide' }, 'Distance'),
-      topSpeeds && h('th', { scope: 'col', class: 'number wide' }, 'Top speed'),
-      h('th', { scope: 'col', class: 'wide' }, 'Began'),
-      h('th', { scope: 'col' }, 'Compare'))),
-    body);
+    h(
+      'thead',
+      {},
+      h(
+        'tr',
+        {},
+        h('th', { scope: 'col' }, 'Lap'),
+        h('th', { scope: 'col', class: 'number' }, 'Time'),
+        h('th', { scope: 'col', class: 'number' }, 'To best'),
+        ...bestSectors.map((_, k) => h('th', { scope: 'col', class: 'number wide' }, `Sector ${k + 1}`)),
+        h('th', { scope: 'col', class: 'number wide' }, 'Distance'),
+        topSpeeds && h('th', { scope: 'col', class: 'number wide' }, 'Top speed'),
+        h('th', { scope: 'col', class: 'wide' }, 'Began'),
+        h('th', { scope: 'col' }, 'Compare'),
+      ),
+    ),
+    body,
+  );
 
   /** @param {Lap} lap */
   const row = (lap) => {
     const isBest = lap === best;
-    const box = h('input', { type: 'checkbox', 'aria-label': `Compare lap ${lap.lapNumber}`, checked: view.laps.includes(lap), onchange: () => view.compare(lap, box.checked) });
+    const box = h('input', {
+      type: 'checkbox',
+      'aria-label': `Compare lap ${lap.lapNumber}`,
+      checked: view.laps.includes(lap),
+      onchange: () => view.compare(lap, box.checked),
+    });
     const uncertainty = lap.durationUncertaintyMs === null ? '' : `±${number(lap.durationUncertaintyMs)} ms`;
-    return h('tr', { class: isBest ? 'best' : lap.kind, 'data-lap': lap.lapNumber },
-      h('th', { scope: 'row' },
-        h('button', { type: 'button', class: 'link', 'aria-label': `Show lap ${lap.lapNumber} on map and charts`, onclick: () => { const { from, to } = lapRange(lap); view.look('time', from, to); shown(); } }, String(lap.lapNumber)),
+    return h(
+      'tr',
+      { class: isBest ? 'best' : lap.kind, 'data-lap': lap.lapNumber },
+      h(
+        'th',
+        { scope: 'row' },
+        h(
+          'button',
+          {
+            type: 'button',
+            class: 'link',
+            'aria-label': `Show lap ${lap.lapNumber} on map and charts`,
+            onclick: () => {
+              const { from, to } = lapRange(lap);
+              view.look('time', from, to);
+              shown();
+            },
+          },
+          String(lap.lapNumber),
+        ),
         isBest && h('span', { class: 'badge ready' }, 'Best'),
-        lap.kind !== 'timed' && h('span', { class: 'muted kind' }, LAP_KINDS[lap.kind])),
+        lap.kind !== 'timed' && h('span', { class: 'muted kind' }, LAP_KINDS[lap.kind]),
+      ),
       h('td', { class: 'number time', title: uncertainty }, lapTime(lap.durationMs)),
-      h('td', { class: 'number' }, best && lap.kind === 'timed' && !isBest ? delta(lap.durationMs - best.durationMs) : isBest ? '–' : ''),
+      h(
+        'td',
+        { class: 'number' },
+        best && lap.kind === 'timed' && !isBest ? delta(lap.durationMs - best.durationMs) : isBest ? '–' : '',
+      ),
       ...bestSectors.map((fastest, k) => {
         const time = lap.sectorsMs[k] ?? null;
-        return h('td', { class: `number wide${time !== null && time === fastest ? ' best-sector' : ''}` }, lapTime(time));
+        return h(
+          'td',
+          { class: `number wide${time !== null && time === fastest ? ' best-sector' : ''}` },
+          lapTime(time),
+        );
       }),
       h('td', { class: 'number wide' }, distance(lap.distanceM)),
       topSpeeds && h('td', { class: 'number wide' }, speed(lap.maxSpeedMps)),
-      h('td', { class: 'wide' }, h('time', { datetime: lap.startTimeUtc, title: utc(lap.startTimeUtc) }, clock(lap.startTimeUtc))),
-      h('td', { class: 'compare' }, lap.kind === 'timed' || lap.distanceM ? box : null));
+      h(
+        'td',
+        { class: 'wide' },
+        h('time', { datetime: lap.startTimeUtc, title: utc(lap.startTimeUtc) }, clock(lap.startTimeUtc)),
+      ),
+      h('td', { class: 'compare' }, lap.kind === 'timed' || lap.distanceM ? box : null),
+    );
   };
   function draw() {
-    const ordered = fastestFirst ? [...laps].sort((a, b) => Number(a.kind !== 'timed') - Number(b.kind !== 'timed') || a.durationMs - b.durationMs) : laps;
+    const ordered = fastestFirst
+      ? [...laps].sort((a, b) => Number(a.kind !== 'timed') - Number(b.kind !== 'timed') || a.durationMs - b.durationMs)
+      : laps;
     fill(body, ...ordered.slice(0, count).map(row));
     more.hidden = count >= laps.length;
     more.textContent = `Show more (${number(laps.length - count)} left)`;
@@ -87,11 +157,19 @@ export function lapsCard(laps, view, summary, { signal, shown }) {
   view.on(['laps'], marked, signal);
   draw();
 
-  return h('section', { class: 'card', 'aria-labelledby': 'laps-title' },
-    h('div', { class: 'card-head' }, h('h2', { id: 'laps-title' }, 'Laps'), h('p', { class: 'muted' }, brief(laps, best, summary)),
-      laps.length > 2 && h('div', { class: 'field inline' }, h('label', { for: 'lap-order' }, 'Order'), order)),
+  return h(
+    'section',
+    { class: 'card', 'aria-labelledby': 'laps-title' },
+    h(
+      'div',
+      { class: 'card-head' },
+      h('h2', { id: 'laps-title' }, 'Laps'),
+      h('p', { class: 'muted' }, brief(laps, best, summary)),
+      laps.length > 2 && h('div', { class: 'field inline' }, h('label', { for: 'lap-order' }, 'Order'), order),
+    ),
     h('p', { class: 'muted hint' }, 'Tick two laps to lay them over one another.'),
-    h('div', { class: 'table-place' }, table, more));
+    h('div', { class: 'table-place' }, table, more),
+  );
 }
 
 /** @param {Lap[]} laps @param {Lap | null} best @param {import('../types.js').Summary} summary */
@@ -99,6 +177,7 @@ function brief(laps, best, summary) {
   const parts = [laps.length === 1 ? '1 lap' : `${number(laps.length)} laps`];
   if (best) parts.push(`best ${lapTime(best.durationMs)} in lap ${best.lapNumber}`);
   // Where sectors were missed their sum may be longer than the best lap: then it says nothing.
-  if (best && summary.theoreticalBestMs && summary.theoreticalBestMs < best.durationMs) parts.push(`best sectors together ${lapTime(summary.theoreticalBestMs)}`);
+  if (best && summary.theoreticalBestMs && summary.theoreticalBestMs < best.durationMs)
+    parts.push(`best sectors together ${lapTime(summary.theoreticalBestMs)}`);
   return parts.join(' · ');
 }

@@ -1,10 +1,13 @@
 // @ts-check
-/** The track drawn to scale on a canvas, north up: coloured by speed, with the cursor, two laps and the line for laps. */
+/**
+ * The track drawn to scale on a canvas, north up: coloured by speed, with the cursor, two laps and the line for laps.
+ */
 
 import { project, stretch, unproject } from '../data/geometry.js';
 import { h, iconButton, setText } from '../dom.js';
 import { distance, FOOT_M, MILE_M, number, speedUnit, speedValue, units } from '../format.js';
 import { colour, darkScheme, speedColour } from './colours.js';
+import { takeInput } from './map-input.js';
 import { strokeLines, strokeSpeeds } from './strokes.js';
 import { Tiles } from './tiles.js';
 import { lapRange } from './view.js';
@@ -21,28 +24,51 @@ const GRIP_PX = 24;
 const MARGIN = 0.09;
 
 export class TrackMap {
-  /** @param {View} view @param {{tiles?: import('../config.js').Tiles, gate?: import('../types.js').Gate, signal: AbortSignal}} options */
+  /**
+   * @param {View} view
+   * @param {{tiles?: import('../config.js').Tiles, gate?: import('../types.js').Gate, signal: AbortSignal}} options
+   */
   constructor(view, { tiles, gate, signal }) {
     this.view = view;
     this.gate = gate;
     /** The line that is being drawn. @type {[Point, Point] | null} */
     this.draft = null;
-    /** Takes a line that is drawn with the pointer; null when none is wanted. @type {((ends: [Point, Point]) => void) | null} */
+    /**
+     * Takes a line that is drawn with the pointer; null when none is wanted. @type {((ends: [Point, Point]) => void) |
+     * null}
+     */
     this.drawing = null;
     this.canvas = h('canvas', { role: 'img', 'aria-label': 'Map of the track' });
     this.marks = h('canvas', { 'aria-hidden': 'true' });
     this.bar = h('div', { class: 'scale-bar' });
     this.legend = h('div', { class: 'legend' });
     this.tiles = tiles ? new Tiles(tiles, () => this.#paint()) : null;
-    this.stage = h('div', { class: 'map-stage', tabindex: 0, role: 'group', 'aria-label': 'Map. Arrow keys move it, plus and minus zoom, 0 shows all.' },
-      this.canvas, this.marks,
+    this.stage = h(
+      'div',
+      {
+        class: 'map-stage',
+        tabindex: 0,
+        role: 'group',
+        'aria-label': 'Map. Arrow keys move it, plus and minus zoom, 0 shows all.',
+      },
+      this.canvas,
+      this.marks,
       h('div', { class: 'north', title: 'North is up', 'aria-hidden': 'true' }, 'N'),
       this.bar,
-      h('div', { class: 'map-buttons', role: 'group', 'aria-label': 'Zoom the map' },
+      h(
+        'div',
+        { class: 'map-buttons', role: 'group', 'aria-label': 'Zoom the map' },
         iconButton('plus', 'Zoom in', () => this.zoom(0.5)),
         iconButton('minus', 'Zoom out', () => this.zoom(2)),
-        iconButton('fit', 'Show all', () => this.fit())));
-    this.element = h('div', { class: 'map' }, this.stage, h('div', { class: 'map-foot' }, this.legend, this.tiles && this.#tileChoice(tiles?.attribution)));
+        iconButton('fit', 'Show all', () => this.fit()),
+      ),
+    );
+    this.element = h(
+      'div',
+      { class: 'map' },
+      this.stage,
+      h('div', { class: 'map-foot' }, this.legend, this.tiles && this.#tileChoice(tiles?.attribution)),
+    );
     /** @type {{x: number, y: number, metresPerPixel: number, width: number, height: number}} */
     this.frame = { x: 0, y: 0, metresPerPixel: 1, width: 0, height: 0 };
     /** @type {{all: Outline | null, part: Outline | null, laps: Outline[]}} */
@@ -56,14 +82,18 @@ export class TrackMap {
     resize.observe(this.stage);
     signal.addEventListener('abort', () => resize.disconnect());
     darkScheme.addEventListener('change', () => this.#restyle(), { signal });
-    view.on(['held'], () => {
-      this.#restyle();
-      if (this.fitted) this.fit();
-      else this.#settle();
-    }, signal);
+    view.on(
+      ['held'],
+      () => {
+        this.#restyle();
+        if (this.fitted) this.fit();
+        else this.#settle();
+      },
+      signal,
+    );
     view.on(['window', 'laps', 'lines'], () => this.#settle(), signal);
     view.on(['cursor', 'pair'], () => this.#mark(), signal);
-    this.#listen();
+    takeInput(this);
     this.#restyle();
   }
 
@@ -183,13 +213,19 @@ export class TrackMap {
   /** @param {Point} point @returns {[number, number]} */
   #pixel({ x, y }) {
     const { frame } = this;
-    return [(x - frame.x) / frame.metresPerPixel + frame.width / 2, frame.height / 2 - (y - frame.y) / frame.metresPerPixel];
+    return [
+      (x - frame.x) / frame.metresPerPixel + frame.width / 2,
+      frame.height / 2 - (y - frame.y) / frame.metresPerPixel,
+    ];
   }
 
   /** @param {{offsetX: number, offsetY: number}} at @returns {Point} */
-  #point({ offsetX, offsetY }) {
+  pointAt({ offsetX, offsetY }) {
     const { frame } = this;
-    return { x: frame.x + (offsetX - frame.width / 2) * frame.metresPerPixel, y: frame.y - (offsetY - frame.height / 2) * frame.metresPerPixel };
+    return {
+      x: frame.x + (offsetX - frame.width / 2) * frame.metresPerPixel,
+      y: frame.y - (offsetY - frame.height / 2) * frame.metresPerPixel,
+    };
   }
 
   /** What moves, on a canvas of its own: line for laps, cursor, places of two laps. */
@@ -202,19 +238,30 @@ export class TrackMap {
     }
     if (this.draft) this.#gateLine(context, this.draft, 4);
     const { pair, cursor } = this.view;
-    if (pair.length === 2) pair.forEach((place, k) => this.#dot(context, place, colour(k === 0 ? '--lap-a' : '--lap-b')));
+    if (pair.length === 2)
+      pair.forEach((place, k) => this.#dot(context, place, colour(k === 0 ? '--lap-a' : '--lap-b')));
     else if (cursor) this.#dot(context, cursor, colour('--cursor'));
   }
 
   /** @param {Line} line @returns {[Point, Point]} */
   #ends(line) {
-    const { x, y } = project(this.view.held.origin, Float64Array.of(line.latitude1Deg, line.latitude2Deg), Float64Array.of(line.longitude1Deg, line.longitude2Deg));
-    return [{ x: x[0], y: y[0] }, { x: x[1], y: y[1] }];
+    const { x, y } = project(
+      this.view.held.origin,
+      Float64Array.of(line.latitude1Deg, line.latitude2Deg),
+      Float64Array.of(line.longitude1Deg, line.longitude2Deg),
+    );
+    return [
+      { x: x[0], y: y[0] },
+      { x: x[1], y: y[1] },
+    ];
   }
 
   /** @param {CanvasRenderingContext2D} context @param {[Point, Point]} ends @param {number} width */
   #gateLine(context, ends, width) {
-    for (const [style, wide] of /** @type {[string, number][]} */ ([[colour('--surface'), width + 3], [colour('--text'), width]])) {
+    for (const [style, wide] of /** @type {[string, number][]} */ ([
+      [colour('--surface'), width + 3],
+      [colour('--text'), width],
+    ])) {
       context.strokeStyle = style;
       context.lineWidth = wide;
       context.beginPath();
@@ -242,7 +289,14 @@ export class TrackMap {
     const power = 10 ** Math.floor(Math.log10(most / unit));
     const length = ([5, 2, 1].find((factor) => factor * power * unit <= most) ?? 1) * power * unit;
     this.bar.style.width = `${Math.round(length / metresPerPixel)}px`;
-    setText(this.bar, units.imperial ? `${number(length / unit, 3)} ${unit === FOOT_M ? 'ft' : 'mi'}` : length >= 1000 ? `${number(length / 1000)} km` : `${number(length, 2)} m`);
+    setText(
+      this.bar,
+      units.imperial
+        ? `${number(length / unit, 3)} ${unit === FOOT_M ? 'ft' : 'mi'}`
+        : length >= 1000
+          ? `${number(length / 1000)} km`
+          : `${number(length, 2)} m`,
+    );
   }
 
   #restyle() {
@@ -252,104 +306,39 @@ export class TrackMap {
     ramp.style.background = `linear-gradient(to right, ${stops.join(', ')})`;
     const ends = [low, high].map((mps) => number(speedValue(mps)));
     const known = high > low;
-    this.legend.replaceChildren(...(known ? [h('span', {}, ends[0]), ramp, h('span', {}, `${ends[1]} ${speedUnit()}`)] : []));
-    this.canvas.setAttribute('aria-label', `Map of the track, ${distance(length)}${known ? `, coloured by speed from ${ends[0]} to ${ends[1]} ${speedUnit()}` : ''}`);
+    this.legend.replaceChildren(
+      ...(known ? [h('span', {}, ends[0]), ramp, h('span', {}, `${ends[1]} ${speedUnit()}`)] : []),
+    );
+    this.canvas.setAttribute(
+      'aria-label',
+      `Map of the track, ${distance(length)}${known ? `, coloured by speed from ${ends[0]} to ${ends[1]} ${speedUnit()}` : ''}`,
+    );
     this.#paint();
   }
 
   /** @param {string} [attribution] */
   #tileChoice(attribution) {
     const box = h('input', { type: 'checkbox', id: 'tiles', onchange: () => this.tiles?.show(box.checked) });
-    return h('div', { class: 'tile-choice' }, box, h('label', { for: 'tiles' }, 'Map beneath'), attribution && h('span', { class: 'muted' }, attribution));
-  }
-
-  #listen() {
-    const { stage } = this;
-    /** @type {Map<number, PointerEvent>} */
-    const down = new Map();
-    let travelled = 0;
-    /** @type {Point | null} */
-    let begun = null;
-    const at = (/** @type {PointerEvent | WheelEvent} */ event) => {
-      const box = stage.getBoundingClientRect();
-      return this.#point({ offsetX: event.clientX - box.left, offsetY: event.clientY - box.top });
-    };
-    stage.addEventListener('pointerdown', (event) => {
-      if (event.target instanceof Element && event.target.closest('button')) return;
-      down.set(event.pointerId, event);
-      travelled = 0;
-      stage.setPointerCapture(event.pointerId);
-      if (this.drawing) begun = at(event);
-    });
-    stage.addEventListener('pointermove', (event) => {
-      const before = down.get(event.pointerId);
-      if (!before) {
-        if (event.pointerType === 'mouse' && !this.drawing) this.#seek(at(event));
-        return;
-      }
-      const [right, lower] = [event.clientX - before.clientX, event.clientY - before.clientY];
-      travelled += Math.abs(right) + Math.abs(lower);
-      if (begun && this.drawing) {
-        this.showDraft([begun, at(event)]);
-        down.set(event.pointerId, event);
-        return;
-      }
-      if (down.size === 2) {
-        const other = [...down].find(([id]) => id !== event.pointerId)?.[1];
-        if (other) {
-          const [was, is] = [before, event].map((one) => Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY));
-          if (was > 0 && is > 0) this.zoom(was / is, at(other));
-        }
-        this.pan(-right / 2, -lower / 2);
-      } else if (event.pointerType === 'mouse') {
-        this.pan(-right, -lower);
-      } else {
-        this.#seek(at(event));
-      }
-      down.set(event.pointerId, event);
-    });
-    const up = (/** @type {PointerEvent} */ event) => {
-      if (!down.delete(event.pointerId)) return;
-      if (begun && this.drawing) {
-        const ends = this.draft;
-        begun = null;
-        if (ends && travelled > 8) this.drawing(ends);
-      } else if (travelled < 4) this.#seek(at(event));
-    };
-    stage.addEventListener('pointerup', up);
-    stage.addEventListener('pointercancel', (event) => {
-      begun = null;
-      down.delete(event.pointerId);
-    });
-    // Turning the wheel alone moves the page, as elsewhere on it.
-    stage.addEventListener('wheel', (event) => {
-      if (!event.ctrlKey && !event.metaKey) return;
-      event.preventDefault();
-      this.zoom(Math.exp(event.deltaY * (event.deltaMode ? 0.05 : 0.004)), at(event));
-    }, { passive: false });
-    stage.addEventListener('dblclick', (event) => this.zoom(0.5, at(/** @type {any} */ (event))));
-    stage.addEventListener('keydown', (event) => {
-      if (event.target !== stage || event.ctrlKey || event.metaKey || event.altKey) return;
-      /** @type {Record<string, () => void>} */
-      const keys = {
-        ArrowLeft: () => this.pan(-60, 0), ArrowRight: () => this.pan(60, 0), ArrowUp: () => this.pan(0, -60), ArrowDown: () => this.pan(0, 60),
-        '+': () => this.zoom(0.5), '=': () => this.zoom(0.5), '-': () => this.zoom(2), 0: () => this.fit(),
-      };
-      if (!keys[event.key]) return;
-      event.preventDefault();
-      keys[event.key]();
-    });
+    return h(
+      'div',
+      { class: 'tile-choice' },
+      box,
+      h('label', { for: 'tiles' }, 'Map beneath'),
+      attribution && h('span', { class: 'muted' }, attribution),
+    );
   }
 
   /** @param {Point} point */
-  async #seek({ x, y }) {
+  async seek({ x, y }) {
     const { view } = this;
     if (this.seeking) return;
     this.seeking = true;
     const within = view.laps.length ? lapRange(view.laps[0]) : view.window.time;
-    const time = await view.recording.nearest(x, y, GRIP_PX * this.frame.metresPerPixel, within.from, within.to).finally(() => {
-      this.seeking = false;
-    });
+    const time = await view.recording
+      .nearest(x, y, GRIP_PX * this.frame.metresPerPixel, within.from, within.to)
+      .finally(() => {
+        this.seeking = false;
+      });
     if (time !== null) view.moveTo('time', time);
   }
 

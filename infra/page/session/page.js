@@ -66,7 +66,13 @@ export function sessionPage(context) {
       if (early && !(await answers.track).features.length) answers = ask();
       const track = await answers.track;
       if (here.aborted) return;
-      shown = sessionBody(body, context, session, { track, laps: answers.laps, worker: worker ?? dataWorker() }, follow);
+      shown = sessionBody(
+        body,
+        context,
+        session,
+        { track, laps: answers.laps, worker: worker ?? dataWorker() },
+        follow,
+      );
       // It ends with the recording it holds.
       worker = null;
     } else if (searching && !inWork(session)) {
@@ -92,14 +98,33 @@ export function sessionPage(context) {
       const gone = error instanceof ApiError && error.status === 404;
       if (gone) context.title('Not found');
       fill(head, h('h1', {}, gone ? 'There is no such session' : 'Session'));
-      fill(progress, h('div', { class: 'card notice bad', role: 'alert' },
-        h('p', {}, gone ? 'It was deleted, or it belongs to somebody else.' : error instanceof Error ? error.message : String(error)),
-        !gone && h('button', { type: 'button', onclick: () => follow() }, 'Try again')));
+      fill(
+        progress,
+        h(
+          'div',
+          { class: 'card notice bad', role: 'alert' },
+          h(
+            'p',
+            {},
+            gone
+              ? 'It was deleted, or it belongs to somebody else.'
+              : error instanceof Error
+                ? error.message
+                : String(error),
+          ),
+          !gone && h('button', { type: 'button', onclick: () => follow() }, 'Try again'),
+        ),
+      );
       body.setAttribute('aria-busy', 'false');
     }
   }
   follow();
-  return h('div', { class: 'session' },
+  return h(
+    'div',
+    { class: 'session' },
     h('nav', { 'aria-label': 'Way back' }, h('a', { href: homeLink(), class: 'back' }, '‹ All sessions')),
-    head, progress, body);
+    head,
+    progress,
+    body,
+  );
 }

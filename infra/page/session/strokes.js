@@ -12,10 +12,19 @@ const WIDTH_PX = 3;
 
 /** From metres to pixels: x · ax + bx, y · ay + by. @param {Frame} frame */
 const placing = ({ x, y, metresPerPixel, width, height }) => ({
-  ax: 1 / metresPerPixel, bx: width / 2 - x / metresPerPixel, ay: -1 / metresPerPixel, by: height / 2 + y / metresPerPixel,
+  ax: 1 / metresPerPixel,
+  bx: width / 2 - x / metresPerPixel,
+  ay: -1 / metresPerPixel,
+  by: height / 2 + y / metresPerPixel,
 });
 
-/** @param {CanvasRenderingContext2D} context @param {Frame} frame @param {Outline} lines @param {string} style @param {number} width */
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {Frame} frame
+ * @param {Outline} lines
+ * @param {string} style
+ * @param {number} width
+ */
 export function strokeLines(context, frame, lines, style, width) {
   const { ax, bx, ay, by } = placing(frame);
   const path = new Path2D();

@@ -32,7 +32,14 @@ export class Tiles {
     const equator = frame.metresPerPixel / Math.cos((origin.latitude * Math.PI) / 180);
     const zoom = Math.max(0, Math.min(this.config.maxZoom ?? 19, Math.round(Math.log2(EARTH_M / TILE_PX / equator))));
     const count = 2 ** zoom;
-    const [west, north] = this.#tile(unproject(origin, frame.x - (frame.width / 2) * frame.metresPerPixel, frame.y + (frame.height / 2) * frame.metresPerPixel), count);
+    const [west, north] = this.#tile(
+      unproject(
+        origin,
+        frame.x - (frame.width / 2) * frame.metresPerPixel,
+        frame.y + (frame.height / 2) * frame.metresPerPixel,
+      ),
+      count,
+    );
     const size = EARTH_M / count / equator;
     const left = (west - Math.floor(west)) * size;
     const top = (north - Math.floor(north)) * size;
@@ -42,7 +49,8 @@ export class Tiles {
         if (y < 0 || y >= count) continue;
         const x = (((Math.floor(west) + column) % count) + count) % count;
         const image = this.#image(zoom, x, y);
-        if (image.complete && image.naturalWidth) context.drawImage(image, column * size - left, row * size - top, size + 0.5, size + 0.5);
+        if (image.complete && image.naturalWidth)
+          context.drawImage(image, column * size - left, row * size - top, size + 0.5, size + 0.5);
       }
     }
   }

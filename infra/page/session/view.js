@@ -2,7 +2,6 @@
 /** What charts, map and laps look at together: the part of the recording in view, the cursor, the channels, two laps.
  *  Events: `window`, `cursor`, `pair`, `lines`, `channels`, `axis`, `laps`, `held`. */
 
-
 /**
  * @typedef {import('../data/recording.js').Recording} Recording
  * @typedef {import('../data/recording.js').Held} Held
@@ -169,4 +168,3 @@ function milliseconds(iso) {
 
 /** @param {Lap} lap @returns {Range} */
 export const lapRange = (lap) => ({ from: milliseconds(lap.startTimeUtc), to: milliseconds(lap.endTimeUtc) });
-

@@ -39,9 +39,15 @@ export function sessionList(api, query, signal) {
       }
     } catch (error) {
       if (signal.aborted) return;
-      fill(place, h('div', { class: 'notice bad', role: 'alert' },
-        h('p', {}, error instanceof Error ? error.message : String(error)),
-        h('button', { type: 'button', onclick: refresh }, 'Try again')));
+      fill(
+        place,
+        h(
+          'div',
+          { class: 'notice bad', role: 'alert' },
+          h('p', {}, error instanceof Error ? error.message : String(error)),
+          h('button', { type: 'button', onclick: refresh }, 'Try again'),
+        ),
+      );
     } finally {
       place.setAttribute('aria-busy', 'false');
     }
@@ -71,24 +77,46 @@ function filters(api, query, signal) {
   const change = (name, value) => {
     location.hash = homeLink({ ...chosen, [name]: value });
   };
-  const status = h('select', { id: 'filter-status', onchange: () => change('status', status.value) },
+  const status = h(
+    'select',
+    { id: 'filter-status', onchange: () => change('status', status.value) },
     h('option', { value: '' }, 'Any status'),
-    ...Object.entries(STATUS).map(([value, words]) => h('option', { value }, words)));
+    ...Object.entries(STATUS).map(([value, words]) => h('option', { value }, words)),
+  );
   status.value = chosen.status;
-  const device = h('select', { id: 'filter-device', onchange: () => change('deviceId', device.value) }, h('option', { value: '' }, 'Any device'));
-  api.get('/devices', signal).then(({ devices }) => {
-    device.append(...devices.map((/** @type {Device} */ one) => h('option', { value: one.deviceId }, deviceWords(one))));
-    device.value = chosen.deviceId;
-  }, () => undefined);
+  const device = h(
+    'select',
+    { id: 'filter-device', onchange: () => change('deviceId', device.value) },
+    h('option', { value: '' }, 'Any device'),
+  );
+  api.get('/devices', signal).then(
+    ({ devices }) => {
+      device.append(
+        ...devices.map((/** @type {Device} */ one) => h('option', { value: one.deviceId }, deviceWords(one))),
+      );
+      device.value = chosen.deviceId;
+    },
+    () => undefined,
+  );
   /** @param {'from' | 'to'} name */
   const day = (name) => {
-    const input = h('input', { type: 'date', id: `filter-${name}`, value: chosen[name], onchange: () => change(name, input.value) });
+    const input = h('input', {
+      type: 'date',
+      id: `filter-${name}`,
+      value: chosen[name],
+      onchange: () => change(name, input.value),
+    });
     return input;
   };
   const any = Object.values(chosen).some(Boolean);
   return h(
     'form',
-    { class: 'filters', role: 'search', 'aria-label': 'Filter sessions', onsubmit: (/** @type {Event} */ event) => event.preventDefault() },
+    {
+      class: 'filters',
+      role: 'search',
+      'aria-label': 'Filter sessions',
+      onsubmit: (/** @type {Event} */ event) => event.preventDefault(),
+    },
     field('filter-status', 'Status', status),
     field('filter-from', 'From', day('from')),
     field('filter-to', 'To', day('to')),
@@ -100,23 +128,54 @@ function filters(api, query, signal) {
 /** @param {string} id @param {string} words @param {HTMLElement} control */
 const field = (id, words, control) => h('div', { class: 'field' }, h('label', { for: id }, words), control);
 
-/** @param {HTMLElement} place @param {{sessions: Session[], nextCursor: string | null}} page @param {URLSearchParams} query */
+/**
+ * @param {HTMLElement} place
+ * @param {{sessions: Session[], nextCursor: string | null}} page
+ * @param {URLSearchParams} query
+ */
 function show(place, page, query) {
   const filtered = ['status', 'from', 'to', 'deviceId', 'cursor'].some((name) => query.get(name));
   if (!page.sessions.length) {
-    fill(place, h('p', { class: 'muted padded' }, filtered ? 'No session matches.' : 'There is no session yet. Upload a recording to make one.'));
+    fill(
+      place,
+      h(
+        'p',
+        { class: 'muted padded' },
+        filtered ? 'No session matches.' : 'There is no session yet. Upload a recording to make one.',
+      ),
+    );
     return;
   }
   // A link that has the focus keeps it when the list is drawn anew.
-  const focused = document.activeElement instanceof HTMLAnchorElement && place.contains(document.activeElement) ? document.activeElement.hash : '';
+  const focused =
+    document.activeElement instanceof HTMLAnchorElement && place.contains(document.activeElement)
+      ? document.activeElement.hash
+      : '';
   fill(
     place,
-    h('table', { class: 'sessions' },
+    h(
+      'table',
+      { class: 'sessions' },
       h('caption', { class: 'visually-hidden' }, 'Sessions, newest first'),
-      h('thead', {}, h('tr', {},
-        ...[['Name'], ['Status'], ['Date', 'wide'], ['Duration', 'number wide'], ['Distance', 'number wide'], ['Laps', 'number wide'], ['Best lap', 'number']]
-          .map(([words, cls = '']) => h('th', { scope: 'col', class: cls }, words)))),
-      h('tbody', {}, ...page.sessions.map(row))),
+      h(
+        'thead',
+        {},
+        h(
+          'tr',
+          {},
+          ...[
+            ['Name'],
+            ['Status'],
+            ['Date', 'wide'],
+            ['Duration', 'number wide'],
+            ['Distance', 'number wide'],
+            ['Laps', 'number wide'],
+            ['Best lap', 'number'],
+          ].map(([words, cls = '']) => h('th', { scope: 'col', class: cls }, words)),
+        ),
+      ),
+      h('tbody', {}, ...page.sessions.map(row)),
+    ),
     pages(page, query),
   );
   if (focused) [...place.querySelectorAll('a')].find((link) => link.hash === focused)?.focus();
@@ -128,8 +187,15 @@ function row(session) {
   const ready = session.status === 'ready';
   const time = ready ? session.startTimeUtc : session.createdAt;
   const brief = [moment(time), distance(summary.distanceM)].filter(Boolean).join(' · ');
-  return h('tr', {},
-    h('th', { scope: 'row' }, h('a', { href: sessionLink(session.sessionId) }, session.name), h('span', { class: 'brief muted' }, brief)),
+  return h(
+    'tr',
+    {},
+    h(
+      'th',
+      { scope: 'row' },
+      h('a', { href: sessionLink(session.sessionId) }, session.name),
+      h('span', { class: 'brief muted' }, brief),
+    ),
     h('td', {}, h('span', { class: `badge ${session.status}` }, STATUS[session.status])),
     h('td', { class: 'wide' }, h('time', { datetime: time, title: utc(time) }, moment(time))),
     h('td', { class: 'number wide' }, ready ? span(summary.durationMs) : ''),
@@ -145,7 +211,12 @@ function pages({ nextCursor }, query) {
   if (!nextCursor && !cursor) return null;
   const same = Object.fromEntries([...query].filter(([name]) => name !== 'cursor'));
   if (nextCursor) before.set(nextCursor, cursor);
-  return h('nav', { class: 'pages', 'aria-label': 'Pages of sessions' },
-    cursor ? h('a', { class: 'button', href: homeLink({ ...same, cursor: before.get(cursor) ?? '' }) }, 'Newer') : h('span'),
-    nextCursor && h('a', { class: 'button', href: homeLink({ ...same, cursor: nextCursor }) }, 'Older'));
+  return h(
+    'nav',
+    { class: 'pages', 'aria-label': 'Pages of sessions' },
+    cursor
+      ? h('a', { class: 'button', href: homeLink({ ...same, cursor: before.get(cursor) ?? '' }) }, 'Newer')
+      : h('span'),
+    nextCursor && h('a', { class: 'button', href: homeLink({ ...same, cursor: nextCursor }) }, 'Older'),
+  );
 }

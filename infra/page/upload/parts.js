@@ -31,18 +31,25 @@ export async function sendParts(api, uploadId, file, { progress, signal, waiting
     const blob = file.slice((number - 1) * told.partSize, Math.min(number * told.partSize, file.size));
     const checksum = await sha256(blob, { signal });
     if (arrived.get(number) !== checksum) {
-      await persist(async () => {
-        sent.set(number, 0);
-        // Signed anew for each attempt: an address is valid for some minutes only.
-        const { parts } = await api.post(`/uploads/${uploadId}/parts`, { parts: [{ partNumber: number, sha256: checksum }] }, signal);
-        await put(parts[0].upload, blob, {
-          signal,
-          progress: (bytes) => {
-            sent.set(number, bytes);
-            tell();
-          },
-        });
-      }, { signal, waiting });
+      await persist(
+        async () => {
+          sent.set(number, 0);
+          // Signed anew for each attempt: an address is valid for some minutes only.
+          const { parts } = await api.post(
+            `/uploads/${uploadId}/parts`,
+            { parts: [{ partNumber: number, sha256: checksum }] },
+            signal,
+          );
+          await put(parts[0].upload, blob, {
+            signal,
+            progress: (bytes) => {
+              sent.set(number, bytes);
+              tell();
+            },
+          });
+        },
+        { signal, waiting },
+      );
     }
     sent.set(number, blob.size);
     tell();

@@ -57,10 +57,11 @@ export function put(signed, blob, { progress, signal }) {
     };
     request.onerror = broken;
     request.onabort = broken;
-    request.onload = () => settle(() => {
-      if ((request.status >= 200 && request.status < 300) || request.status === 412) resolve();
-      else reject(refusal(request));
-    });
+    request.onload = () =>
+      settle(() => {
+        if ((request.status >= 200 && request.status < 300) || request.status === 412) resolve();
+        else reject(refusal(request));
+      });
     request.send(blob);
   });
 }
@@ -69,10 +70,16 @@ export function put(signed, blob, { progress, signal }) {
 function refusal(request) {
   const code = /<Code>(\w+)<\/Code>/.exec(request.responseText)?.[1] ?? '';
   if (['BadDigest', 'XAmzContentChecksumMismatch', 'InvalidDigest'].includes(code)) {
-    return new TransferError('The file changed while it was being sent. Choose it again when nothing writes to it any more.', false);
+    return new TransferError(
+      'The file changed while it was being sent. Choose it again when nothing writes to it any more.',
+      false,
+    );
   }
   const passing = request.status >= 500 || AGAIN.includes(request.status);
-  return new TransferError(`The file store refused the upload (${[request.status, code].filter(Boolean).join(' ')}).`, passing);
+  return new TransferError(
+    `The file store refused the upload (${[request.status, code].filter(Boolean).join(' ')}).`,
+    passing,
+  );
 }
 
 /**

@@ -20,8 +20,13 @@ const PARTS_FROM = 16 * 1024 * 1024;
 
 /** @type {Record<string, string>} */
 const TYPES = {
-  csv: 'text/csv', gpx: 'application/gpx+xml', tcx: 'application/vnd.garmin.tcx+xml', kml: 'application/vnd.google-earth.kml+xml',
-  kmz: 'application/vnd.google-earth.kmz', gz: 'application/gzip', zip: 'application/zip',
+  csv: 'text/csv',
+  gpx: 'application/gpx+xml',
+  tcx: 'application/vnd.garmin.tcx+xml',
+  kml: 'application/vnd.google-earth.kml+xml',
+  kmz: 'application/vnd.google-earth.kmz',
+  gz: 'application/gzip',
+  zip: 'application/zip',
 };
 
 /** One file on its way. `done` counts bytes of `file.size` while reading or sending. */
@@ -142,7 +147,8 @@ export class Uploads extends EventTarget {
       return;
     }
     if (!item.sha256) {
-      if (item.file.size === 0) throw new TransferError('The file is empty. Export or copy the recording again.', false);
+      if (item.file.size === 0)
+        throw new TransferError('The file is empty. Export or copy the recording again.', false);
       // One at a time: a disk reads two files slower than one after the other.
       const turn = this.hashing.then(() => sha256(item.file, { signal, progress: (done) => this.#move(item, done) }));
       this.hashing = turn.catch(() => undefined);
@@ -180,12 +186,16 @@ export class Uploads extends EventTarget {
       forget(this.#which(item));
     }
     const suffix = item.file.name.split('.').pop()?.toLowerCase() ?? '';
-    const created = await this.api.post('/uploads', {
-      fileName: item.file.name,
-      contentType: TYPES[suffix] ?? 'application/octet-stream',
-      byteSize: item.file.size,
-      sha256: item.sha256,
-    }, signal);
+    const created = await this.api.post(
+      '/uploads',
+      {
+        fileName: item.file.name,
+        contentType: TYPES[suffix] ?? 'application/octet-stream',
+        byteSize: item.file.size,
+        sha256: item.sha256,
+      },
+      signal,
+    );
     item.uploadId = created.uploadId;
     if (created.duplicateOf && !item.again && (await this.#worthKeeping(created.duplicateOf, signal))) {
       item.duplicateOf = created.duplicateOf;
@@ -196,7 +206,11 @@ export class Uploads extends EventTarget {
     return created.upload;
   }
 
-  /** @param {string} uploadId @param {AbortSignal} signal @returns {Promise<import('../types.js').Upload | null>} null when it is of no use any more */
+  /**
+   * @param {string} uploadId
+   * @param {AbortSignal} signal
+   * @returns {Promise<import('../types.js').Upload | null>} null when it is of no use any more
+   */
   async #begun(uploadId, signal) {
     try {
       const state = await this.api.get(`/uploads/${uploadId}`, signal);
@@ -208,7 +222,11 @@ export class Uploads extends EventTarget {
     }
   }
 
-  /** A session that failed is no reason not to send its bytes again. @param {string} sessionId @param {AbortSignal} signal */
+  /**
+   * A session that failed is no reason not to send its bytes again.
+   * @param {string} sessionId
+   * @param {AbortSignal} signal
+   */
   async #worthKeeping(sessionId, signal) {
     try {
       return ['ready', 'processing'].includes((await this.api.session(sessionId, signal)).status);
@@ -282,8 +300,10 @@ export class Uploads extends EventTarget {
     // The parts that are still on their way are of no use any more: the viewer takes it up again.
     item.stopping.abort(new DOMException('failed', 'AbortError'));
     item.failure = error instanceof Error ? error.message : String(error);
-    item.hopeless = error instanceof Unreadable || (error instanceof TransferError && !error.passing)
-      || (error instanceof ApiError && [413, 422].includes(error.status));
+    item.hopeless =
+      error instanceof Unreadable ||
+      (error instanceof TransferError && !error.passing) ||
+      (error instanceof ApiError && [413, 422].includes(error.status));
     this.#stage(item, 'failed');
   }
 

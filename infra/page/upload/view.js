@@ -37,7 +37,15 @@ export function uploadCard(uploads, signal) {
     list.append(made.element);
     list.hidden = false;
   };
-  const clear = h('button', { type: 'button', class: 'link', onclick: () => [...uploads.items].filter((item) => item.finished).forEach((item) => uploads.remove(item)) }, 'Clear the finished ones');
+  const clear = h(
+    'button',
+    {
+      type: 'button',
+      class: 'link',
+      onclick: () => [...uploads.items].filter((item) => item.finished).forEach((item) => uploads.remove(item)),
+    },
+    'Clear the finished ones',
+  );
   const clearable = () => {
     clear.hidden = uploads.items.filter((item) => item.finished).length < 2;
   };
@@ -45,18 +53,26 @@ export function uploadCard(uploads, signal) {
   uploads.items.forEach(add);
   clearable();
   uploads.addEventListener('added', (event) => add(/** @type {CustomEvent} */ (event).detail), { signal });
-  uploads.addEventListener('changed', (event) => {
-    rows.get(/** @type {CustomEvent} */ (event).detail)?.update();
-    clearable();
-  }, { signal });
-  uploads.addEventListener('removed', (event) => {
-    const { detail } = /** @type {CustomEvent} */ (event);
-    rows.get(detail)?.element.remove();
-    rows.delete(detail);
-    list.hidden = rows.size === 0;
-    clearable();
-    if (document.activeElement === document.body) input.focus();
-  }, { signal });
+  uploads.addEventListener(
+    'changed',
+    (event) => {
+      rows.get(/** @type {CustomEvent} */ (event).detail)?.update();
+      clearable();
+    },
+    { signal },
+  );
+  uploads.addEventListener(
+    'removed',
+    (event) => {
+      const { detail } = /** @type {CustomEvent} */ (event);
+      rows.get(detail)?.element.remove();
+      rows.delete(detail);
+      list.hidden = rows.size === 0;
+      clearable();
+      if (document.activeElement === document.body) input.focus();
+    },
+    { signal },
+  );
   return h(
     'section',
     { class: 'card upload-card', 'aria-labelledby': 'upload-title' },
@@ -68,10 +84,19 @@ export function uploadCard(uploads, signal) {
         'div',
         {},
         h('h2', { id: 'upload-title' }, 'Upload recordings'),
-        h('p', { id: 'files-hint', class: 'muted' },
-          h('span', { class: 'with-mouse' }, 'Drop files anywhere on this page. '), 'CSV, GPX, TCX, FIT, NMEA, UBX, VBO, KML or IGC, also zipped.'),
+        h(
+          'p',
+          { id: 'files-hint', class: 'muted' },
+          h('span', { class: 'with-mouse' }, 'Drop files anywhere on this page. '),
+          'CSV, GPX, TCX, FIT, NMEA, UBX, VBO, KML or IGC, also zipped.',
+        ),
       ),
-      h('div', { class: 'file-choice' }, input, h('label', { for: 'files', class: 'button primary' }, 'Choose recordings')),
+      h(
+        'div',
+        { class: 'file-choice' },
+        input,
+        h('label', { for: 'files', class: 'button primary' }, 'Choose recordings'),
+      ),
     ),
     list,
     clear,
@@ -88,10 +113,22 @@ function row(uploads, item) {
   const element = h(
     'li',
     { class: 'upload', 'aria-label': item.file.name },
-    h('div', { class: 'upload-text' },
-      h('p', {}, h('span', { class: 'upload-name' }, item.file.name), ' ', h('span', { class: 'muted' }, size(item.file.size))),
-      status, bar, steps),
-    buttons, stop,
+    h(
+      'div',
+      { class: 'upload-text' },
+      h(
+        'p',
+        {},
+        h('span', { class: 'upload-name' }, item.file.name),
+        ' ',
+        h('span', { class: 'muted' }, size(item.file.size)),
+      ),
+      status,
+      bar,
+      steps,
+    ),
+    buttons,
+    stop,
   );
   let spoken = '';
   let shownStage = '';
@@ -111,7 +148,10 @@ function row(uploads, item) {
       buttons.hidden = buttons.childElementCount === 0;
       const verb = item.settled ? 'Remove' : 'Stop';
       stop.title = item.settled ? 'Remove from the list' : 'Stop';
-      stop.setAttribute('aria-label', item.settled ? `${verb} ${item.file.name} from the list` : `${verb} ${item.file.name}`);
+      stop.setAttribute(
+        'aria-label',
+        item.settled ? `${verb} ${item.file.name} from the list` : `${verb} ${item.file.name}`,
+      );
     }
     shownStage = stage;
     if (told.say && told.say !== spoken) {
@@ -132,21 +172,32 @@ function tell(item) {
   const same = (/** @type {string} */ text) => ({ text, say: text });
   if (item.note) return { text: item.note, say: 'Paused. It goes on by itself.' };
   switch (item.stage) {
-    case 'waiting': return { text: 'Waiting', say: '' };
-    case 'checksum': return { text: `Reading the file, ${share} %`, say: 'Reading the file' };
-    case 'announcing': return { text: 'Announcing', say: '' };
-    case 'duplicate': return same('These bytes were uploaded before.');
-    case 'sending': return {
-      text: `${item.resumed ? 'Going on with the upload' : 'Uploading'}, ${share} % (${size(item.done)} of ${size(item.file.size)})`,
-      say: item.resumed ? 'Going on with the upload' : 'Uploading',
-    };
-    case 'finalising': return same('Uploaded');
+    case 'waiting':
+      return { text: 'Waiting', say: '' };
+    case 'checksum':
+      return { text: `Reading the file, ${share} %`, say: 'Reading the file' };
+    case 'announcing':
+      return { text: 'Announcing', say: '' };
+    case 'duplicate':
+      return same('These bytes were uploaded before.');
+    case 'sending':
+      return {
+        text: `${item.resumed ? 'Going on with the upload' : 'Uploading'}, ${share} % (${size(item.done)} of ${size(item.file.size)})`,
+        say: item.resumed ? 'Going on with the upload' : 'Uploading',
+      };
+    case 'finalising':
+      return same('Uploaded');
     // The steps show it, unless there is more to say.
-    case 'processing': return { text: item.session?.progress?.attempt === 1 ? '' : progressWords(item), say: progressWords(item) };
-    case 'ready': return same(`Ready${readyFacts(item)}`);
-    case 'cancelled': return same('Cancelled');
-    case 'failed': return same(prose(item.failure));
-    default: return same('');
+    case 'processing':
+      return { text: item.session?.progress?.attempt === 1 ? '' : progressWords(item), say: progressWords(item) };
+    case 'ready':
+      return same(`Ready${readyFacts(item)}`);
+    case 'cancelled':
+      return same('Cancelled');
+    case 'failed':
+      return same(prose(item.failure));
+    default:
+      return same('');
   }
 }
 
@@ -172,7 +223,12 @@ function readyFacts(item) {
 function stepper(item) {
   const at = STEPS.findIndex(([job]) => job === item.session?.progress?.job);
   return STEPS.map(([, words], k) =>
-    h('li', { class: k < at ? 'step-done' : k === at ? 'step-now' : '', 'aria-current': k === at ? 'step' : false }, words));
+    h(
+      'li',
+      { class: k < at ? 'step-done' : k === at ? 'step-now' : '', 'aria-current': k === at ? 'step' : false },
+      words,
+    ),
+  );
 }
 
 /** @param {Uploads} uploads @param {UploadItem} item */
@@ -183,10 +239,13 @@ function actions(uploads, item) {
       h('button', { type: 'button', onclick: () => uploads.sendAgain(item) }, 'Upload again anyway'),
     ];
   }
-  if (item.mayGoOn) return [h('button', { type: 'button', class: 'primary', onclick: () => uploads.goOn(item) }, 'Try again')];
+  if (item.mayGoOn)
+    return [h('button', { type: 'button', class: 'primary', onclick: () => uploads.goOn(item) }, 'Try again')];
   if (item.sessionId && item.stage !== 'finalising') {
     const words = item.stage === 'ready' ? 'Open' : 'Details';
-    return [h('a', { class: 'button', href: sessionLink(item.sessionId), 'aria-label': `${words} ${item.file.name}` }, words)];
+    return [
+      h('a', { class: 'button', href: sessionLink(item.sessionId), 'aria-label': `${words} ${item.file.name}` }, words),
+    ];
   }
   return [];
 }
