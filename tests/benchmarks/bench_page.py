@@ -79,7 +79,8 @@ def _visit(browser: Browser, page: Page) -> dict[str, Any]:
     browser.start_tracing(page=page, categories=["toplevel", "devtools.timeline"])
     _zoom(page)
     figures["cpu"] = _longest_task(browser.stop_tracing())
-    return figures | page.evaluate("() => ({zooming: [...seen.tasks], frames: [...seen.frames]})")
+    figures |= page.evaluate("() => ({zooming: [...seen.tasks], frames: [...seen.frames]})")
+    return figures
 
 
 def _zoom(page: Page) -> None:

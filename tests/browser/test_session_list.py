@@ -68,6 +68,22 @@ def test_pages_lead_forward_and_back(open_window: OpenWindow, shorts: Shorts) ->
     expect(rows).to_have_count(1 + 25)
 
 
+def test_sessions_of_one_device(open_window: OpenWindow, client: Client, tmp_path: Path) -> None:
+    file = tmp_path / "watch.tcx"
+    write(Recipe(format="tcx", rows=60), file)
+    device = "<Creator><Name>Edge 530</Name><UnitId>3961</UnitId><ProductID>3121</ProductID></Creator></Activity>"
+    file.write_text(file.read_text("utf-8").replace("</Activity>", device), "utf-8")
+    for one in (file, SAMPLES / "sample_track.gpx"):
+        client.wait(client.send(one).session_id)
+    page = open_window().open()
+    expect(page.get_by_role("table", name="Sessions").get_by_role("row")).to_have_count(1 + 2)
+    choice = page.get_by_label("Device").get_by_role("option", name="Edge 530")
+    expect(choice).to_have_count(1)
+    page.get_by_label("Device").select_option(choice.get_attribute("value"))
+    expect(page.get_by_role("table", name="Sessions").get_by_role("row")).to_have_count(1 + 1)
+    assert shown(page) == ["watch"]
+
+
 def test_a_session_is_renamed_and_deleted(open_window: OpenWindow, client: Client) -> None:
     session = client.wait(client.send(SAMPLES / "sample_track.gpx").session_id)
     page = open_window().open(f"#/sessions/{session.session_id}")
