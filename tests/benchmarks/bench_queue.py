@@ -185,8 +185,7 @@ class Bench:
             sql.run(_DUE, sessions=CLAIMS)
         database = Database(settings)
         queue.depth(database)
-        claims = queue.Claims("bench")
-        spent = [_ms(lambda: claims.take(database)) for _ in range(CLAIMS)]
+        spent = [_ms(lambda: queue.claim(database, "bench")) for _ in range(CLAIMS)]
         database.close()
         return statistics.median(spent)
 
@@ -271,29 +270,36 @@ def growth(bench: Bench, rounds: int) -> list[bool]:
 
 
 def held_growth(bench: Bench, held_claims: int) -> list[bool]:
-    """How claims slow down while one transaction stays open: a worker's, which go on from its last job, and beside them
-    such as begin at the oldest each time."""
+    """How claims slow down while one transaction stays open: those of a worker's completions, which go on from its
+    last job, and beside them claims by themselves, which begin at the oldest each time."""
     settings = next(iter(bench.databases.values()))
     bench.clear(settings)
     with connect_patiently(settings) as sql:
         sql.run(_DUE, sessions=held_claims + 5 * CLAIMS)
         sql.run("VACUUM ANALYZE telemetry_jobs")
     database = Database(settings)
-    queue.depth(database)
     claims = queue.Claims("bench")
+    job = claims.take(database)
+
+    def complete() -> None:
+        nonlocal job
+        assert job is not None
+        job = queue.complete_and_claim(database, job, claim=claims.next())
+        assert job is not None
+        claims.took(job)
 
     def medians() -> list[float]:
         # One kind after the other: where cores are few, a server that just walked a long index is made to wait.
-        kinds = (lambda: claims.take(database), lambda: queue.claim(database, "bench"))
+        kinds = (complete, lambda: queue.claim(database, "bench"))
         return [statistics.median(_ms(claim) for _ in range(CLAIMS)) for claim in kinds]
 
     with held_open(settings):
         first = medians()
         for _ in range(held_claims - 2 * CLAIMS):
-            claims.take(database)
+            complete()
         last = medians()
     after = medians()
-    for name, *figures in zip(("going on", "from the oldest"), first, last, after, strict=True):
+    for name, *figures in zip(("by a completion", "by itself"), first, last, after, strict=True):
         sys.stdout.write(
             f"  claim {name}, median, one transaction held: {figures[0]:.2f} ms at first, {figures[1]:.2f} ms after"
             f" {held_claims} claims ({figures[1] / figures[0]:.1f} times), {figures[2]:.2f} ms once it has ended\n"

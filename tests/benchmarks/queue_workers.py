@@ -41,8 +41,7 @@ def apart() -> Work:
 
     def work() -> int:
         ended = 0
-        claims = queue.Claims("bench")
-        while (job := claims.take(database)) is not None:
+        while (job := queue.claim(database, "bench")) is not None:
             with database.transaction() as transaction:
                 queue.complete_and_claim(transaction, job)
             ended += 1

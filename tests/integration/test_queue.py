@@ -240,30 +240,28 @@ def put_off(database: Database, job_id: UUID) -> None:
     database.run(query("UPDATE telemetry_jobs SET next_retry_at = now() + interval '1 hour' WHERE id = :id"), id=job_id)
 
 
-def test_a_worker_goes_on_from_its_last_job_and_looks_at_all_of_them_now_and_then(database: Database) -> None:
+def test_completions_go_on_from_the_last_job_and_begin_at_the_oldest_now_and_then(database: Database) -> None:
     now = 100.0
     claims = queue.Claims("worker", clock=lambda: now)
-    older, first, second, third, fourth = (new_job(database) for _ in range(5))
+    older, first, second, third = (new_job(database) for _ in range(4))
     put_off(database, older)
     job = claims.take(database)
     assert job is not None
     assert job.id == first
     make_due(database)
-    now += queue.FULL_LOOK_S * 0.9
-    job = complete_and_claim(database, job, claim=claims.next())
-    assert job is not None
-    assert job.id == second
-    claims.took(job)
-    now += queue.FULL_LOOK_S * 0.2
-    taken = [claims.take(database) for _ in range(3)]
-    assert [job and job.id for job in taken] == [older, third, fourth]
+    for share, expected in ((0.9, second), (0.2, older), (0.2, third)):
+        now += queue.FULL_LOOK_S * share
+        job = complete_and_claim(database, job, claim=claims.next())
+        assert job is not None
+        assert job.id == expected
+        claims.took(job)
 
 
-def test_nothing_due_is_said_only_after_a_look_at_all(database: Database) -> None:
+def test_a_claim_by_itself_takes_the_oldest_whatever_was_taken_last(database: Database) -> None:
     claims = queue.Claims("worker", clock=lambda: 0.0)
-    older, newer = new_job(database), new_job(database)
+    older, newer, newest = (new_job(database) for _ in range(3))
     put_off(database, older)
-    for expected in (newer, older):
+    for expected in (newer, older, newest):
         job = claims.take(database)
         assert job is not None
         assert job.id == expected
@@ -271,12 +269,26 @@ def test_nothing_due_is_said_only_after_a_look_at_all(database: Database) -> Non
     assert claims.take(database) is None
 
 
+def test_a_claim_by_itself_finds_what_a_completion_left_behind(database: Database) -> None:
+    claims = queue.Claims("worker", clock=lambda: 0.0)
+    older, newer = new_job(database), new_job(database)
+    put_off(database, older)
+    job = claims.take(database)
+    assert job is not None
+    assert job.id == newer
+    make_due(database)
+    assert complete_and_claim(database, job, claim=claims.next()) is None
+    job = claims.take(database)
+    assert job is not None
+    assert job.id == older
+
+
 def test_a_transaction_left_open_does_not_slow_the_claims_of_a_worker(
     database: Database, database_settings: DatabaseSettings
 ) -> None:
     """Blocks touched instead of time measured: every job claimed meanwhile keeps its entry in the index."""
     claims = queue.Claims("worker", clock=lambda: 0.0)
-    claim = load("jobs")["claim"]
+    claim, complete_and_claim = (load("jobs")[name] for name in ("claim", "complete_and_claim"))
     with connect(database_settings) as held, connect(database_settings) as sql:
         # In another order than they lie in, so that each entry leads to another block.
         sql.run(
@@ -293,22 +305,31 @@ def test_a_transaction_left_open_does_not_slow_the_claims_of_a_worker(
         sql.run("VACUUM ANALYZE telemetry_jobs")
         held.run("BEGIN ISOLATION LEVEL REPEATABLE READ")
         held.run("SELECT count(*) FROM telemetry_jobs")
-        assert claims.take(database) is not None
-        blocks(sql, claim, parameters(claims.next()))
-        at_first = blocks(sql, claim, parameters(claims.next()))
+        job = claims.take(database)
+        assert job is not None
+        blocks(sql, complete_and_claim, completion_of(job, claims.next()))
+        at_first = blocks(sql, complete_and_claim, completion_of(job, claims.next()))
         sql.run(
             """UPDATE telemetry_jobs SET status = 'RUNNING', locked_at = now(), locked_by = 'others'
                WHERE id IN (SELECT id FROM telemetry_jobs WHERE status = 'QUEUED' ORDER BY created_at LIMIT 1900)"""
         )
-        assert claims.take(database) is not None
-        assert blocks(sql, claim, parameters(claim_of("a new worker"))) > at_first + 1000, "what the others are spared"
-        assert blocks(sql, claim, parameters(claims.next())) <= at_first + 8
+        job = claims.take(database)
+        assert job is not None
+        assert blocks(sql, claim, {"locked_by": "a new worker"}) > at_first + 1000, "what completions are spared"
+        assert blocks(sql, complete_and_claim, completion_of(job, claims.next())) <= at_first + 8
         held.run("ROLLBACK")
 
 
-def parameters(claim: queue.Claim) -> dict[str, Any]:
-    """A claim as the query's parameters."""
-    return {"locked_by": claim.locked_by, "since": claim.since}
+def completion_of(job: Job, claim: queue.Claim) -> dict[str, Any]:
+    """A completion that claims the next, as the query's parameters."""
+    return {
+        "id": job.id,
+        "locked_by": job.locked_by,
+        "attempt_count": job.attempt_count,
+        "successor": None,
+        "next_locked_by": claim.locked_by,
+        "since": claim.since,
+    }
 
 
 # Completing and claiming the next in one

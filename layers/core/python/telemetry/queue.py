@@ -18,7 +18,7 @@ from telemetry.domain.states import JobStatus, JobType
 from telemetry.errors import Code, TelemetryError
 
 FULL_LOOK_S = 5.0
-"""For at most so long a worker looks for jobs only behind the one that it took last."""
+"""For at most so long a worker's completions look for jobs only behind the one that it took last."""
 
 
 class LeaseLost(Exception):
@@ -70,20 +70,21 @@ class Depth:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A claim to be made. `locked_by` is of this claim alone, so that it can be asked for when its answer was lost;
-    jobs created before `since` are not looked at, None looks at all."""
+    """A claim for a completion to make. `locked_by` is of this claim alone, so that it can be asked for when its answer
+    was lost; jobs created before `since` are not looked at, None looks at all."""
 
     locked_by: str
     since: datetime | None = None
 
 
 class Claims:
-    """The claims of one worker, one after the other, each for the oldest due job.
+    """The claims of one worker, one after the other: `take` for one by itself, `next` for one that a completion makes.
 
     While somebody's transaction stays open, PostgreSQL keeps the index entries of all jobs claimed meanwhile, and a
-    claim that begins at the oldest walks over every one of them. So a worker goes on from the job that it took last,
-    and begins at the oldest again every `FULL_LOOK_S`, and before it says that nothing is due. What came due behind it
-    in between (a retry, a commit that took long) is taken then, as if it had been committed that much later.
+    claim that begins at the oldest walks over every one of them. So a worker's completions go on from the job that it
+    took last, and begin at the oldest again every `FULL_LOOK_S`. What came due behind it in between (a retry, a commit
+    that took long) is taken then, as if it had been committed that much later. A claim by itself is always for the
+    oldest due job, so nothing due is ever said to be nothing.
 
     Parameters
     ----------
@@ -98,35 +99,41 @@ class Claims:
         self._looked_at = clock()
 
     def next(self) -> Claim:
-        """A claim of its own id, from the job taken last on, or of all."""
+        """A claim for `complete_and_claim`, of an id of its own, from the job taken last on, or of all."""
         now = self._clock()
         if now - self._looked_at >= FULL_LOOK_S:
             self._since, self._looked_at = None, now
-        return Claim(f"{self._worker}/{uuid4()}", self._since)
+        return Claim(_locked_by(self._worker), self._since)
 
     def took(self, job: Job) -> None:
-        """The next claim goes on from here."""
+        """The next completion goes on from here."""
         self._since = job.created_at
 
     def take(self, runner: Runner) -> Job | None:
-        """Claims the oldest due job, or gives None when there is none at all.
-
-        Raises
-        ------
-        TelemetryError : DATABASE_UNAVAILABLE; where only the answer was lost, the job is given all the same.
-        """
-        claim = self.next()
-        job = _take(runner, claim)
-        if job is None and claim.since is not None:
-            job = _take(runner, Claim(claim.locked_by))
+        """`claim`, from which the completions that follow go on."""
+        self._looked_at = self._clock()
+        job = claim(runner, self._worker)
         if job is not None:
             self.took(job)
         return job
 
 
 def claim(runner: Runner, worker: str) -> Job | None:
-    """Takes the oldest due job, or gives None when there is none: a single claim, as `Claims` makes many."""
-    return Claims(worker).take(runner)
+    """Takes the oldest due job, or gives None when there is none.
+
+    Raises
+    ------
+    TelemetryError : DATABASE_UNAVAILABLE; where only the answer was lost, the job is given all the same.
+    """
+    made = Claim(_locked_by(worker))
+    try:
+        rows = runner.run(load("jobs")["claim"], locked_by=made.locked_by)
+    except TelemetryError:
+        # Perhaps the claim was made, and only its answer lost.
+        if (job := claimed(runner, made)) is None:
+            raise
+        return job
+    return Job(**_typed(rows[0])) if rows else None
 
 
 def claimed(runner: Runner, claim: Claim) -> Job | None:
@@ -148,7 +155,7 @@ def heartbeat(runner: Runner, job: Job) -> None:
 def complete_and_claim(
     runner: Runner, job: Job, *, successor: JobType | None = None, claim: Claim | None = None
 ) -> Job | None:
-    """Ends the job as SUCCEEDED, enqueues its successor, and takes the oldest due job: one statement, one fence.
+    """Ends the job as SUCCEEDED, enqueues its successor, and takes the next due job: one statement, one fence.
 
     The next job is the worker's only once the transaction has committed; rolled back, it is due as before. A worker
     that dies after the commit leaves it to be rescued, as after a plain `claim`. In the order of locks this is the
@@ -158,7 +165,8 @@ def complete_and_claim(
     ----------
     successor : type of the job that follows in the same run, with the same payload. It is not claimed here, even
         when nothing else is due.
-    claim : the claim to be made; None to take no further job.
+    claim : the claim to be made, of the oldest job that is due and not older than its `since`; None to take no
+        further job.
 
     Raises
     ------
@@ -260,15 +268,8 @@ def depth(runner: Runner) -> Depth:
     return Depth(**runner.run(load("jobs")["depth"])[0])
 
 
-def _take(runner: Runner, claim: Claim) -> Job | None:
-    try:
-        rows = runner.run(load("jobs")["claim"], locked_by=claim.locked_by, since=claim.since)
-    except TelemetryError:
-        # Perhaps the claim was made, and only its answer lost.
-        if (job := claimed(runner, claim)) is None:
-            raise
-        return job
-    return Job(**_typed(rows[0])) if rows else None
+def _locked_by(worker: str) -> str:
+    return f"{worker}/{uuid4()}"
 
 
 def _fenced(runner: Runner, name: str, job: Job, **parameters: Any) -> Row:

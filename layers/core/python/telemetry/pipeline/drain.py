@@ -79,7 +79,8 @@ def drain(
         if job is not None:
             claims.took(job)
         elif may_begin():
-            # The attempt failed, or nothing was due but its own successor, which a completion does not claim.
+            # The attempt failed, or nothing was due behind the job but its own successor, which a completion does
+            # not claim.
             job = claims.take(services.database)
     depth = queue.depth(services.database)
     drained.due, drained.oldest_due_s = depth.due, depth.oldest_due_s

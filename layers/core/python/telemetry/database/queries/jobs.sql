@@ -2,13 +2,11 @@
 -- locked_by and attempt_count. The database's clock is the only clock.
 
 -- name: claim
--- Takes the oldest job that is due, steps over those that another worker holds, and counts the attempt. Where since is
--- given, those created before are passed over unseen.
+-- Takes the oldest job that is due, steps over those that another worker holds, and counts the attempt.
 WITH due AS (
     SELECT id
     FROM telemetry_jobs
     WHERE status = 'QUEUED' AND (next_retry_at IS NULL OR next_retry_at <= now())
-        AND created_at >= coalesce(CAST(:since AS timestamptz), '-infinity')
     ORDER BY created_at
     FOR UPDATE SKIP LOCKED
     LIMIT 1
@@ -47,7 +45,8 @@ RETURNING id;
 -- name: complete_and_claim
 -- Ends a job that succeeded, adds its successor with the same payload, and takes the oldest due job, in one round
 -- trip and under the fence of the first: no row, and nothing of the rest, when the job is no longer ours. Without
--- a next locked_by nothing is taken. The successor is younger than every due job and not seen here.
+-- a next locked_by nothing is taken. Where since is given, jobs created before are passed over unseen. The successor is
+-- younger than every due job and not seen here.
 WITH done AS (
     UPDATE telemetry_jobs
     SET status = 'SUCCEEDED', locked_at = NULL, locked_by = NULL
