@@ -140,7 +140,9 @@ CATALOGUE: dict[Code, Entry] = {
         retryable=True,
         http_status=409,
     ),
-    Code.UPLOAD_EXPIRED: Entry("The upload was given up, or not finished in time", "Start a new upload.", http_status=410),
+    Code.UPLOAD_EXPIRED: Entry(
+        "The upload was given up, or not finished in time", "Start a new upload.", http_status=410
+    ),
     Code.UPLOAD_ALREADY_FINALISED: Entry(
         "The upload already belongs to a session", "Use the session it belongs to.", http_status=409
     ),
