@@ -49,6 +49,9 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     named.write_bytes((SAMPLES / "sample_track.gpx").read_bytes())
     with (SAMPLES / "sample_track.gpx").open("rb") as source:
         canonical = recording.canonicalise(source, Origin("sample_track.gpx"), directory=folder).files[0].path
+    parked = folder / "parked.csv"
+    rows = [f"2026-05-16T09:30:{second:02d}Z,48.1,11.5,0" for second in range(60)]
+    parked.write_text("\n".join(["time,latitude,longitude,speed", *rows]))
     gpx, csv = SAMPLES / "sample_track.gpx", SAMPLES / "sample_gnss_10hz.csv"
     wanted: dict[str, list[str | Path]] = {
         "gpx.svg": [gpx],
@@ -59,6 +62,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
         "light.svg": [csv],
         "deep/er/csv.png": [csv],
         "again.png": [csv],
+        "parked.svg": [parked],
         "no-ending": [csv, "--format", "svg"],
     }
     calls = [["plot", *map(str, given), "-o", str(folder / name)] for name, given in wanted.items()]
@@ -157,6 +161,12 @@ def test_title_units_and_laps_are_written(drawn: Mapping[str, Path]) -> None:
 
 def test_a_speed_that_was_worked_out_says_so(drawn: Mapping[str, Path]) -> None:
     assert "speed from positions (km/h)" in _texts(drawn["gpx.svg"])
+
+
+def test_who_stood_still_is_a_spot_on_a_piece_of_ground(drawn: Mapping[str, Path]) -> None:
+    texts = _texts(drawn["parked.svg"])
+    assert {"start", "-4", "4", "0.0", "1.0", "speed (km/h)"} <= set(texts)
+    assert "altitude (m)" not in texts
 
 
 def test_names_are_written_as_they_are(drawn: Mapping[str, Path]) -> None:

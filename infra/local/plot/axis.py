@@ -6,7 +6,11 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 KMH = 3.6
 """From metres a second."""
 _FROM_KILOMETRES_M = 5000
-_TICK_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
+_DAY_S = 86400
+_TICK_SECONDS = (
+    *(1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200),
+    *(days * _DAY_S for days in (1, 2, 4, 7, 14, 28)),
+)
 _MOST_TICKS = 9
 
 
@@ -20,7 +24,7 @@ def show_metres(axis: Axis, name: str, extent_m: float) -> None:
 def show_time(axis: Axis, extent_s: float) -> None:
     """Hours, minutes and seconds from the start."""
     step = next((step for step in _TICK_SECONDS if extent_s / step <= _MOST_TICKS), None)
-    if step is None:  # more than a week
+    if step is None:  # a recorder that was forgotten
         axis.set_major_locator(MaxNLocator(_MOST_TICKS))
     else:
         axis.set_major_locator(MultipleLocator(step))

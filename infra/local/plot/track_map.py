@@ -18,6 +18,7 @@ from infra.local.plot.theme import SPEED_COLOURS, Theme
 from telemetry.streams.map_track import MapPoint
 
 _COLOURS = 48
+_LEAST_REACH_M = 5.0
 _BEYOND = 200
 """So small a share of the speeds, as one in so many, may lie beyond each end of the scale: a receiver's glitch would
 take all colours for itself."""
@@ -29,7 +30,7 @@ def draw_map(figure: Figure, axes: Axes, drive: Drive, colours: Theme, *, speed_
     speeds = sorted(
         point.speed_mps * KMH for trace in drive.traces for point in trace.points if point.speed_mps is not None
     )
-    scale = Normalize(speeds[len(speeds) // _BEYOND], speeds[-1 - len(speeds) // _BEYOND]) if speeds else None
+    scale = _scale(speeds)
     stretch = itertools.count(1)
     for trace in drive.traces:
         for piece in _pieces(trace.points):
@@ -46,16 +47,31 @@ def draw_map(figure: Figure, axes: Axes, drive: Drive, colours: Theme, *, speed_
             axes.annotate(text, at, (8, 7), textcoords="offset points", fontsize=8, zorder=6, path_effects=halo)
     axes.set_aspect("equal", adjustable="datalim")
     axes.margins(0.06)
+    middle_x, middle_y = (float(sum(ends)) / 2 for ends in (axes.dataLim.intervalx, axes.dataLim.intervaly))
+    # Who stood still is a spot on the ground, not noise blown up.
+    axes.update_datalim([(middle_x + reach, middle_y + reach) for reach in (-_LEAST_REACH_M, _LEAST_REACH_M)])
+    axes.autoscale_view()
     extent = max(axes.dataLim.width, axes.dataLim.height)
     for axis, name in ((axes.xaxis, "east of the start"), (axes.yaxis, "north of the start")):
         axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
         show_metres(axis, name, extent)
     if scale is not None:
-        beyond = (speeds[0], speeds[-1]) != (scale.vmin, scale.vmax)
+        beyond = speeds[0] < float(scale.vmin or 0) or speeds[-1] > float(scale.vmax or 0)
         drawn = ScalarMappable(scale, SPEED_COLOURS)
         bar = figure.colorbar(drawn, ax=axes, fraction=0.04, pad=0.01, extend="both" if beyond else "neither")
         bar.set_label(speed_label)
         bar.outline.set_visible(False)
+
+
+def _scale(speeds: Sequence[float]) -> Normalize | None:
+    """From the lowest to the highest of sorted speeds but for a few, and 1 km/h wide at least."""
+    if not speeds:
+        return None
+    low, high = speeds[len(speeds) // _BEYOND], speeds[-1 - len(speeds) // _BEYOND]
+    if high - low < 1:
+        low = max(0.0, (low + high) / 2 - 0.5)
+        high = low + 1
+    return Normalize(low, high)
 
 
 def _pieces(points: Sequence[MapPoint]) -> Iterator[list[MapPoint]]:
