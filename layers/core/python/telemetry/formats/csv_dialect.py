@@ -248,8 +248,10 @@ def _uncommented(line: str) -> str:
 
 def _reads_as_names(cells: list[str]) -> bool:
     filled = [cell for cell in cells if cell]
-    numbers = sum(is_number(cell) or bool(_ANGLE.match(cell)) for cell in filled)
-    return len(filled) >= 2 and numbers * 4 <= len(filled) and not any(_TIME_LIKE.search(c) for c in filled)
+    # One number too many is enough: most lines looked at are rows of them.
+    numbers = (cell for cell in filled if is_number(cell) or _ANGLE.match(cell))
+    many = next(islice(numbers, len(filled) // 4, None), None) is not None
+    return len(filled) >= 2 and not many and not any(_TIME_LIKE.search(c) for c in filled)
 
 
 def _is_data(cells: list[str]) -> bool:
