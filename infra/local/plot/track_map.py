@@ -8,7 +8,6 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from infra.local.plot.axis import KMH, show_metres
@@ -42,9 +41,9 @@ def draw_map(figure: Figure, axes: Axes, drive: Drive, colours: Theme, *, speed_
         start, end = place(trace.points[0]), place(trace.points[-1])
         axes.plot(*end, "s", color=colours.writing, mec=colours.ground, ms=7, zorder=4)
         axes.plot(*start, "o", color=colours.ground, mec=colours.writing, ms=8, mew=1.6, zorder=5)
-        halo = [withStroke(linewidth=3, foreground=colours.ground)]
+        box = {"facecolor": colours.ground, "alpha": 0.75, "edgecolor": "none", "pad": 1.5}
         for text, at in (("end", end), ("start", start)):
-            axes.annotate(text, at, (8, 7), textcoords="offset points", fontsize=8, zorder=6, path_effects=halo)
+            axes.annotate(text, at, (8, 7), textcoords="offset points", fontsize=8, zorder=6, bbox=box)
     axes.set_aspect("equal", adjustable="datalim")
     axes.margins(0.06)
     middle_x, middle_y = (float(sum(ends)) / 2 for ends in (axes.dataLim.intervalx, axes.dataLim.intervaly))
