@@ -51,7 +51,7 @@ openapi: $(VENV)/.ready ## write infra/openapi.json and the page of /docs anew f
 	@PYTHONPATH=layers/core/python $(BIN)/python -m infra.description
 
 vendor: $(VENV)/.ready ## write the page's libraries anew from npm, as pinned (NAME=uplot VERSION=… pins another version)
-	@$(BIN)/python -m infra.web.vendored $(NAME) $(VERSION)
+	@$(BIN)/python -m infra.web.vendored $(if $(filter command line,$(origin NAME)),$(NAME) $(VERSION))
 
 screenshots: setup ## take the README's pictures of the page anew (needs Chromium)
 	@PYTHONPATH=layers/core/python $(BIN)/python -m tests.browser.screenshots
