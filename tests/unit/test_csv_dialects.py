@@ -6,6 +6,7 @@ from datetime import timedelta
 import pyarrow as pa
 import pytest
 
+from telemetry.errors import Code, TelemetryError
 from telemetry.formats.csv import READER
 from telemetry.formats.reader import Findings, Origin, TimeBasis
 
@@ -222,6 +223,12 @@ def test_avionics_give_feet_knots_and_an_offset() -> None:
     assert table["course_deg"][0].as_py() == 180.0
     assert findings.device is not None
     assert findings.device.name == "Cessna T182T"
+
+
+def test_one_number_is_not_both_latitude_and_longitude() -> None:
+    with pytest.raises(TelemetryError) as refused:
+        read(FLIGHTRADAR.replace('"52.1,13.2"', "52.1").replace('"52.2,13.3"', "52.2"))
+    assert refused.value.code is Code.CSV_NO_POSITION_COLUMNS
 
 
 def test_a_last_lap_still_being_driven_is_none() -> None:

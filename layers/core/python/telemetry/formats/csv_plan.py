@@ -74,7 +74,7 @@ def make_plan(head: bytes, origin: Origin, table: tuple[str, Layout] | None = No
     pair = find_pair(layout, north if north == east else None) if in_one_cell else None
     if pair is not None:
         north = east = pair[0].index
-    elif north is None or east is None:
+    elif north is None or east is None or (north == east and layout.column(north)):
         raise TelemetryError(Code.CSV_NO_POSITION_COLUMNS, _described_columns(layout))
     hints = TimeHints(
         keys=program.time_keys,
