@@ -17,9 +17,10 @@ const SHAPE_KEPT = 0.93;
 
 /**
  * @typedef {Float32Array | Float64Array} Numbers
- * @typedef {{time: Float64Array, along: Float64Array, period: number, channels: Map<string, Promise<Numbers>>}} Stream
+ * @typedef {{time: Float64Array, along: Float64Array, period: number, values: Numbers}} Channel of samples with a value
+ * @typedef {{time: Float64Array, along: Float64Array, period: number, channels: Map<string, Promise<Channel>>}} Stream
  * @typedef {Stream & {latitude: Float64Array, longitude: Float64Array, x: Float64Array, y: Float64Array, speed: Numbers,
- *   speedGiven: boolean, breaks: Uint8Array}} Track
+ *   speedGiven: boolean, known: Channel, breaks: Uint8Array}} Track `known` is the speed where there is one
  * @typedef {'time' | 'distance'} Axis
  * @typedef {{stream: string, channel: string}} ChannelId
  */
@@ -53,6 +54,8 @@ function trackOf(time, latitude, longitude, speed, flags, breaks) {
       if (flags[i] & (SPIKE | SEGMENT_START) || (i > 0 && flags[i - 1] & SPIKE)) cut[i] = 1;
     }
   }
+  const every = period(time);
+  const known = channelOf({ time, along, period: every }, shown);
   return {
     time,
     latitude,
@@ -61,9 +64,10 @@ function trackOf(time, latitude, longitude, speed, flags, breaks) {
     speed: shown,
     speedGiven,
     breaks: cut,
-    period: period(time),
+    period: every,
     ...project(origin, latitude, longitude),
-    channels: new Map([['speed_mps', Promise.resolve(shown)]]),
+    channels: new Map([['speed_mps', Promise.resolve(known)]]),
+    known,
   };
 }
 
@@ -144,22 +148,37 @@ function stream(name) {
   return loading;
 }
 
-/** @param {ChannelId} id @returns {Promise<{of: Stream, values: Numbers} | null>} null when there are no values yet */
-async function values({ stream: name, channel }) {
+/** @param {ChannelId} id @returns {Promise<Channel | null>} null when there are no values yet */
+async function channelBy({ stream: name, channel }) {
   const of = await stream(name);
   let found = of.channels.get(channel);
   if (!found) {
     const file = files.get(name);
     if (!file) return null;
-    found = file.read([channel]).then((columns) => columns[channel]);
+    found = file.read([channel]).then((columns) => channelOf(of, columns[channel]));
     of.channels.set(channel, found);
     found.catch(() => of.channels.delete(channel));
   }
-  return { of, values: await found };
+  return found;
 }
 
-/** @param {Stream} of @param {Axis} axis */
-const positions = (of, axis) => (axis === 'time' ? of.time : of.along);
+/**
+ * The samples that hold a value: many channels are recorded less often than their stream has rows.
+ * @param {{time: Float64Array, along: Float64Array, period: number}} of
+ * @param {Numbers} values NaN where there is none
+ * @returns {Channel}
+ */
+function channelOf({ time, along, period: every }, values) {
+  const held = (/** @type {number} */ _, /** @type {number} */ i) => values[i] === values[i];
+  if (time.every(held)) return { time, along, period: every, values };
+  const own = time.filter(held);
+  return {
+    time: own,
+    along: along.filter(held),
+    period: period(own),
+    values: values.filter((value) => value === value),
+  };
+}
 
 /** @type {Record<string, (ask: any) => any>} */
 const answers = {
@@ -188,10 +207,10 @@ const answers = {
 
   /** @param {{id: ChannelId, axis: Axis, from: number, to: number, columns: number}} ask */
   async window({ id, axis, from, to, columns }) {
-    const found = await values(id);
+    const found = await channelBy(id);
     if (!found) return null;
-    const gap = axis === 'time' ? Math.max(3.5 * found.of.period, 1000) : Infinity;
-    return thin(positions(found.of, axis), found.values, from, to, columns, gap);
+    const gap = axis === 'time' ? Math.max(3.5 * found.period, 1000) : Infinity;
+    return thin(axis === 'time' ? found.time : found.along, found.values, from, to, columns, gap);
   },
 
   /** The lines of the fixes between two times, for a map's view. */
@@ -248,7 +267,7 @@ function place(of, time) {
     x: interpolate(of.time, of.x, time),
     y: interpolate(of.time, of.y, time),
     distance: interpolate(of.time, of.along, time),
-    speed: interpolate(of.time, of.speed, time),
+    speed: interpolate(of.known.time, of.known.values, time),
     course: heading(of, time),
   };
 }
@@ -266,15 +285,12 @@ function heading(of, time) {
 
 /** The value of the sample nearest in time, null when there is none near. @param {ChannelId} id @param {number} time */
 async function nearest(id, time) {
-  const found = await values(id);
+  const found = await channelBy(id);
   if (!found) return null;
-  const after = lowerBound(found.of.time, time);
-  const i =
-    after > 0 && (after === found.of.time.length || time - found.of.time[after - 1] < found.of.time[after] - time)
-      ? after - 1
-      : after;
-  const value = found.values[i];
-  return value === value && Math.abs(found.of.time[i] - time) <= Math.max(2 * found.of.period, 1000) ? value : null;
+  const { time: times, values } = found;
+  const after = lowerBound(times, time);
+  const i = after > 0 && (after === times.length || time - times[after - 1] < times[after] - time) ? after - 1 : after;
+  return Math.abs(times[i] - time) <= Math.max(2 * found.period, 1000) ? values[i] : null;
 }
 
 /** A lap at equal shares of its own length. @param {Track} of @param {number} from @param {number} to */
@@ -286,7 +302,7 @@ function course(of, from, to) {
     if (k === SHARES) return to;
     return Math.min(to, Math.max(from, interpolate(of.along, of.time, begin + (length * k) / SHARES)));
   });
-  return { length, time, speed: time.map((moment) => interpolate(of.time, of.speed, moment)) };
+  return { length, time, speed: time.map((moment) => interpolate(of.known.time, of.known.values, moment)) };
 }
 
 self.addEventListener('message', async ({ data }) => {
