@@ -13,7 +13,7 @@ import pytest
 from functions.object_created import app as object_created
 from functions.sessions import app as sessions
 from functions.uploads import app as uploads
-from telemetry import parts, queue
+from telemetry import janitor, parts, queue
 from telemetry.domain.owner import Owner
 from telemetry.errors import Code, TelemetryError
 from telemetry.janitor import Task, clean
@@ -117,6 +117,28 @@ def test_parts_that_nobody_finalises_are_finalised_where_that_was_asked_for(api:
     assert api.call("uploads_finalise", asked, body={}).json["sessionId"] == session_id
     api.house.drain()
     assert api.call("sessions_get", session_id).json["status"] == "ready"
+
+
+@pytest.mark.parametrize("begin", ["before the first", "within", "behind the last"])
+def test_the_janitor_goes_once_around_uploads_in_parts_while_there_is_time(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch, begin: str
+) -> None:
+    made = [api.announce(CONTENT, finaliseOnReceipt=True).json["uploadId"] for _ in range(5)]
+    for upload_id in made:
+        sign(api, upload_id, CONTENT, 1)
+    known = sorted(map(UUID, made))
+    at, begin_behind = {
+        "before the first": (0, UUID(int=0)),
+        "within": (2, known[1]),
+        "behind the last": (0, UUID(int=2**128 - 1)),
+    }[begin]
+    looked_at: list[UUID] = []
+    monkeypatch.setattr(janitor.uploads, "finalise", lambda _services, _owner, upload_id: looked_at.append(upload_id))
+    services = api.house.services
+    assert janitor.finalise_parts(services, lambda: True, batch=2, begin_behind=begin_behind) == 5
+    assert looked_at == known[at:] + known[:at]
+    time_left = iter([True, True, True, False])
+    assert janitor.finalise_parts(services, lambda: next(time_left), batch=2, begin_behind=begin_behind) == 3
 
 
 def test_the_store_refuses_other_bytes_for_a_part(api: ApiClient, put: Put) -> None:

@@ -83,7 +83,7 @@ def clean(
 
     work: dict[Task, Callable[[], int]] = {
         Task.RESCUE: lambda: _repeated(lambda: rescue(services), time_left),
-        Task.FINALISE_PARTS: lambda: finalise_parts(services, time_left),
+        Task.FINALISE_PARTS: lambda: finalise_parts(services, _until_half(remaining_ms, margin_ms)),
         Task.EXPIRE_UPLOADS: lambda: _repeated(lambda: expire_uploads(services), time_left),
         Task.DISCARD_RETAINED: lambda: _repeated(lambda: discard_retained(services), time_left),
         Task.SWEEP_UPLOADS: lambda: sweep_uploads(services, age, _until_half(remaining_ms, margin_ms)),
@@ -121,25 +121,41 @@ def rescue(services: Services, batch: int = BATCH) -> int:
     return len(rescued)
 
 
-def finalise_parts(services: Services, time_left: Callable[[], bool], batch: int = BATCH) -> int:
+def finalise_parts(
+    services: Services, time_left: Callable[[], bool], batch: int = BATCH, begin_behind: UUID | None = None
+) -> int:
     """Finalises uploads that are to be finalised on receipt and whose parts have all arrived: the store tells nobody
-    of a part, only of a whole object. Gives how many."""
+    of a part, only of a whole object. Gives how many.
+
+    Parameters
+    ----------
+    begin_behind : uploads with an id behind this one are looked at first; drawn at random by default, so that time
+        that never suffices for all keeps none from its turn.
+    """
     finalised = 0
-    after = UUID(int=0)
-    while time_left() and (rows := services.database.run(_QUERIES["uploads_in_parts"], after=after, batch=batch)):
-        after = rows[-1]["id"]
-        for row in rows:
-            try:
-                uploads.finalise(services, Owner(row["owner_user_id"], row["tenant_id"]), row["id"])
-            except TelemetryError as error:
-                if error.code in (Code.STORAGE_UNAVAILABLE, Code.DATABASE_UNAVAILABLE):
-                    raise
-                if error.code is not Code.UPLOAD_NOT_RECEIVED:
-                    told = {"upload_id": str(row["id"]), "code": str(error.code)}
-                    logger.warning("parts not finalised", extra=told)
-            else:
-                finalised += 1
+    for row in _in_parts(services, begin_behind or uuid4(), batch):
+        if not time_left():
+            break
+        try:
+            uploads.finalise(services, Owner(row["owner_user_id"], row["tenant_id"]), row["id"])
+        except TelemetryError as error:
+            if error.code in (Code.STORAGE_UNAVAILABLE, Code.DATABASE_UNAVAILABLE):
+                raise
+            if error.code is not Code.UPLOAD_NOT_RECEIVED:
+                told = {"upload_id": str(row["id"]), "code": str(error.code)}
+                logger.warning("parts not finalised", extra=told)
+        else:
+            finalised += 1
     return finalised
+
+
+def _in_parts(services: Services, begin_behind: UUID, batch: int) -> Iterator[Row]:
+    """Every open upload in parts once: those behind an id first, then the others."""
+    for begin, last in ((begin_behind, UUID(int=2**128 - 1)), (UUID(int=0), begin_behind)):
+        after = begin
+        while rows := services.database.run(_QUERIES["uploads_in_parts"], after=after, last=last, batch=batch):
+            yield from rows
+            after = rows[-1]["id"]
 
 
 def expire_uploads(services: Services, batch: int = BATCH) -> int:

@@ -15,11 +15,11 @@ WHERE artifact.id = due.id
 RETURNING artifact.id, artifact.storage_path, artifact.multipart_id;
 
 -- name: uploads_in_parts
--- Uploads in parts that are to be finalised on receipt, as far as they are still open, after an id.
+-- Uploads in parts that are to be finalised on receipt, as far as they are still open: behind an id, up to another.
 SELECT id, tenant_id, owner_user_id
 FROM telemetry_artifacts
 WHERE status = 'UPLOADED' AND session_id IS NULL AND multipart_id IS NOT NULL AND finalise_on_receipt
-  AND expires_at > now() AND id > :after
+  AND expires_at > now() AND id > :after AND id <= :last
 ORDER BY id
 LIMIT :batch;
 
