@@ -186,7 +186,7 @@ def test_the_tenant_is_a_claim_of_the_settings(api: ApiClient, monkeypatch: pyte
 
 
 def test_environments_of_one_process_do_not_see_each_others_events(api: ApiClient) -> None:
-    together = threading.Barrier(2, timeout=10)
+    together = threading.Barrier(2, timeout=60)
     seen: dict[str, str] = {}
 
     def serve(owner: str) -> None:

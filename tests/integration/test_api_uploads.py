@@ -71,7 +71,7 @@ def test_finalising_again_gives_the_same_session(api: ApiClient) -> None:
 
 def test_two_finalises_that_race_make_one_session(api: ApiClient, house: House) -> None:
     ids = [UUID(api.uploaded(CONTENT + bytes([n]))) for n in range(2)]
-    both_looked = threading.Barrier(2, timeout=10)
+    both_looked = threading.Barrier(2, timeout=60)
     results: list[uploads.Finalised] = []
 
     def race(first: UUID, second: UUID) -> None:

@@ -266,7 +266,7 @@ def test_a_deadlock_is_reported_as_passing_and_the_connection_kept(
         try:
             with own.transaction() as transaction:
                 transaction.run(touch, id=mine)
-                both_hold_one.wait(10)
+                both_hold_one.wait(60)
                 transaction.run(touch, id=theirs)
         except TelemetryError as error:
             refused = error.code

@@ -76,7 +76,7 @@ def test_kill_9_of_the_parent_leaves_no_process(tmp_path: Path) -> None:
         assert _alive(pid)
         parent.send_signal(signal.SIGKILL)
         parent.wait()
-    limit = time.monotonic() + 5
+    limit = time.monotonic() + 60
     while _alive(pid) and time.monotonic() < limit:
         time.sleep(0.02)
     assert not _alive(pid)

@@ -135,7 +135,7 @@ def test_workers_that_claim_at_once_never_share_a_job(database: Database, databa
     def drain(name: str) -> list[Job]:
         own = Database(database_settings)
         own.run(query("SELECT 1"))
-        start.wait(10)
+        start.wait(60)
         jobs = []
         while (job := queue.claim(own, name)) is not None:
             jobs.append(job)
@@ -452,7 +452,7 @@ def test_workers_that_complete_and_claim_at_once_never_share_a_job(
     def drain(name: str) -> list[Job]:
         own = Database(database_settings)
         own.run(query("SELECT 1"))
-        start.wait(10)
+        start.wait(60)
         jobs = []
         job = queue.claim(own, name)
         while job is not None:
@@ -515,12 +515,12 @@ def test_a_completion_whose_commit_is_on_its_way_is_waited_for(
     with contextlib.suppress(KeyError), connect(database_settings) as watcher, database.transaction() as completion:
         queue.complete_and_claim(completion, job)
         thread.start()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not watcher.run("SELECT 1 FROM pg_locks WHERE NOT granted"):
             assert time.monotonic() < deadline, "nobody waited for the completion"
         if not commits:
             raise KeyError
-    thread.join(10)
+    thread.join(60)
     assert found == [commits]
     assert not queue.completed(database, replace(job, attempt_count=2))
     assert not queue.completed(database, replace(job, id=uuid4()))
@@ -687,10 +687,10 @@ def test_a_cancel_also_ends_the_successor_that_a_completion_enqueues_meanwhile(
         queue.complete_and_claim(completion, job)
         queue.enqueue(completion, job.run_id, JobType.DETECT_LAPS, {})
         thread.start()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not watcher.run("SELECT 1 FROM pg_locks WHERE NOT granted"):
             assert time.monotonic() < deadline, "the cancel never came to wait for the completion"
-    thread.join(10)
+    thread.join(60)
     assert outcome == [1]
     statuses = database.run(query("SELECT job_type, status FROM telemetry_jobs ORDER BY job_type"))
     assert [(row["job_type"], row["status"]) for row in statuses] == [

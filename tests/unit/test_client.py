@@ -519,7 +519,7 @@ class _InParts:
             self.most_under_way = max(self.most_under_way, self._under_way)
         content = b"".join(request.stream)  # type: ignore[arg-type]
         if self.held is not None:
-            self.held.wait(10)
+            self.held.wait(60)
         with self._lock:
             self._under_way -= 1
             if number in self.refused:
