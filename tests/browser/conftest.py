@@ -8,13 +8,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import Browser, Playwright, sync_playwright
+from playwright.sync_api import Browser, Playwright, expect, sync_playwright
 
 from infra.local.client import Client
 from infra.local.process import ROOT
 from infra.local.stack import Stack
-from tests.browser.window import MISSING, Window, chromium, launched, window
+from tests.browser.window import MISSING, PATIENCE_MS, Window, chromium, launched, window
 
+expect.set_options(timeout=PATIENCE_MS)
 PICTURES = ROOT / ".screenshots"
 OpenWindow = Callable[..., Window]
 

@@ -187,7 +187,7 @@ def test_the_first_picture_needs_no_parquet(
     one.expect_complaint("net::ERR_FAILED")
     one.page.route(f"{stack.s3_url}/**", lambda route: route.abort())
     page = one.open(f"#/sessions/{session.session_id}")
-    expect(page.get_by_text("a thinned track is shown")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("a thinned track is shown")).to_be_visible()
     assert one.ink(MAP) > 1000
     assert one.ink(".chart .plot canvas") > 1000
     expect(page.get_by_role("table", name="Laps")).to_be_visible()

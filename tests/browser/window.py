@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Browser, BrowserContext, CDPSession, ConsoleMessage, Page, Playwright
 
 MISSING = "no Chromium: install Debian's package chromium, or name one by CHROMIUM=/path/to/chromium"
+PATIENCE_MS = 30_000
+"""For so long something may take to show, on a busy machine."""
 # Chromium gives up its requests when an interface comes or goes, for example Docker's bridge: no matter of the page.
 _NETWORK_CHANGED = "net::ERR_NETWORK_CHANGED"
 # The page is handed a token of the test's own owner, so that no test sees another's recordings. Not by Playwright's
@@ -46,7 +48,7 @@ def launched(playwright: Playwright, executable: Path, *arguments: str) -> Itera
         browser.close()
 
 
-def wait_until(holds: Callable[[], bool], *, seconds: float = 15) -> None:
+def wait_until(holds: Callable[[], bool], *, seconds: float = PATIENCE_MS / 1000) -> None:
     """Asks again and again, outside the browser."""
     limit = time.monotonic() + seconds
     while not holds():
@@ -144,7 +146,7 @@ def window(
     context = browser.new_context(
         **{"locale": "en-GB", "timezone_id": "Europe/Berlin", "accept_downloads": True, **look}
     )
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE_MS)
     if configuration is not None:
         context.add_init_script(f"({_CONFIGURATION})({json.dumps(json.dumps(configuration))})")
     page = context.new_page()
