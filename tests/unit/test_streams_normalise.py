@@ -87,6 +87,13 @@ def test_rows_that_cannot_be_used_are_counted_by_reason() -> None:
     assert judgement.kept == 2
 
 
+def test_each_row_is_rejected_for_one_reason() -> None:
+    positions = [(None, None), (91.0, 0.0), (NAN, 0.0), (None, None), HERE]
+    _, judgement = normalise(batch([None, None, None, 3, 4], positions))
+    assert rejected(judgement) == {"no_time": (3, [1, 2, 3]), "no_position": (1, [4])}
+    assert sum(tally.count for tally in judgement.rejected.values()) == judgement.rows - judgement.kept
+
+
 def test_a_block_that_is_only_not_finite_here_and_there() -> None:
     streams, judgement = normalise(batch(range(3), [HERE, (52.0, NAN), HERE]))
     assert seconds(streams["gnss_pvt"]) == [0, 2]

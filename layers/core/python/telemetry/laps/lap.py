@@ -67,7 +67,10 @@ def best_lap(laps: Sequence[Lap]) -> Lap | None:
 
 
 def theoretical_best_ms(laps: Sequence[Lap]) -> float | None:
-    """The best sectors of all timed laps together; None without sectors, or where one was never driven whole."""
+    """The best sectors of all timed laps together; None without sectors, or where one was never driven whole.
+
+    Never above the best lap: where that one missed a line, its sectors are unknown though they were the best.
+    """
     counts = {len(lap.sectors_ms) for lap in laps if lap.kind is LapKind.TIMED and lap.sectors_ms}
     if len(counts) != 1:
         return None
@@ -78,4 +81,5 @@ def theoretical_best_ms(laps: Sequence[Lap]) -> float | None:
         if not driven:
             return None
         total += min(driven)
-    return total
+    best = best_lap(laps)
+    return total if best is None else min(total, best.duration_ms)

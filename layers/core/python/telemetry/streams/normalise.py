@@ -183,7 +183,7 @@ class Normaliser:
         timed = self._times(batch)
         usable = batch if timed is None else batch.filter(timed)
         judgement.timed += usable.num_rows
-        placed = self._positions(batch)
+        placed = self._positions(batch, timed)
         segments = self._segments(batch)
         if timed is not None:
             placed = None if placed is None else placed.filter(timed)
@@ -225,8 +225,9 @@ class Normaliser:
         self.judgement.reject("implausible_time", pc.and_not(pc.invert(plausible), missing), rows)
         return plausible
 
-    def _positions(self, batch: pa.RecordBatch) -> pa.Array | None:
-        """Mask of the rows with a usable position, or None when all have one."""
+    def _positions(self, batch: pa.RecordBatch, timed: pa.Array | None) -> pa.Array | None:
+        """Mask of the rows with a usable position, or None when all have one. Rejects those of the `timed` rows alone,
+        as each row is rejected for one reason."""
         judgement, rows = self.judgement, batch.column("source_row")
         latitude, longitude = batch.column("latitude_deg"), batch.column("longitude_deg")
         refused = batch.column(_REFUSED) if _REFUSED in batch.schema.names else None
@@ -237,11 +238,15 @@ class Normaliser:
         finite = pc.and_(pc.is_finite(latitude), pc.is_finite(longitude))
         inside = pc.and_(pc.less_equal(pc.abs(latitude), 90.0), pc.less_equal(pc.abs(longitude), 180.0))
         usable = pc.fill_null(pc.and_(finite, inside), False)
-        judgement.reject("no_position", missing, rows)
-        judgement.reject("position_not_finite", pc.fill_null(pc.invert(finite), False), rows)
-        judgement.reject("position_out_of_range", pc.fill_null(pc.and_(finite, pc.invert(inside)), False), rows)
+        reasons = {
+            "no_position": missing,
+            "position_not_finite": pc.fill_null(pc.invert(finite), False),
+            "position_out_of_range": pc.fill_null(pc.and_(finite, pc.invert(inside)), False),
+            **({} if refused is None else {"zero_position": refused}),
+        }
+        for reason, mask in reasons.items():
+            judgement.reject(reason, mask if timed is None else pc.and_(mask, timed), rows)
         if refused is not None:
-            judgement.reject("zero_position", refused, rows)
             usable = pc.and_(usable, pc.invert(refused))
         judgement.placed += pc.sum(usable).as_py() or 0
         return usable
