@@ -117,7 +117,9 @@ class Api(APIGatewayHttpResolver):
         try:
             value = json.loads(raw, parse_constant=_refuse_constant, object_pairs_hook=_object)
         except _TwiceError as error:
-            raise RequestInvalid([{"field": str(error), "message": "Given twice"}]) from None
+            # Half a surrogate pair is a name in JSON, but no text that an answer can carry.
+            name = str(error).encode("utf-8", "replace").decode("utf-8")
+            raise RequestInvalid([{"field": name, "message": "Given twice"}]) from None
         except (ValueError, RecursionError) as error:
             where = f" at line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
             raise TelemetryError(Code.REQUEST_INVALID, f"the body is not valid JSON{where}") from None
