@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -78,6 +78,16 @@ def measure_accuracy(recipes: Sequence[Recipe], *, speed: bool = True) -> dict[b
         for given, accuracy in found.items():
             _add(accuracy, drive, batch, GIVEN_LINE if given else None)
     return found
+
+
+def pooled(measured: Iterable[Accuracy]) -> Accuracy:
+    """All laps together."""
+    whole = Accuracy()
+    for one in measured:
+        whole.recordings += one.recordings
+        for name in ("errors", "fast_errors", "linear", "stated", "bounds", "miscounted"):
+            getattr(whole, name).extend(getattr(one, name))
+    return whole
 
 
 def _shown(drive: Drive, motion: Motion, line: Line) -> list[float]:

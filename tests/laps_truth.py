@@ -49,8 +49,8 @@ def batch(
     )
 
 
-def recipes(count: int, *, seconds: int = 0, **noise: float) -> Iterator[Recipe]:
-    """Recordings of circuits of 1 to 5 km at 15 to 60 m/s, all different, at 10 Hz."""
+def recipes(count: int, *, seconds: int = 0, rate_hz: int = 10, **noise: float) -> Iterator[Recipe]:
+    """Recordings of circuits of 1 to 5 km at 15 to 60 m/s, all different."""
     for seed in range(count):
         random = Random(seed * 7919 + 13)
         length = random.uniform(1000, 5000)
@@ -62,8 +62,8 @@ def recipes(count: int, *, seconds: int = 0, **noise: float) -> Iterator[Recipe]
             brake_mps2=random.uniform(6, 11),
         )
         yield Recipe(
-            rows=(seconds or random.choice([480, 720, 960])) * 10,
-            rate_hz=10,
+            rows=(seconds or random.choice([480, 720, 960])) * rate_hz,
+            rate_hz=rate_hz,
             length_m=length,
             seed=seed + 1,
             out_share=random.choice([0.1, 0.25, 0.5, 0.9]),

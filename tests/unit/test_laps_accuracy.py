@@ -2,13 +2,14 @@
 
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
-from tests.laps_accuracy import Accuracy, measure_accuracy, percentile
+from tests.laps_accuracy import Accuracy, measure_accuracy, percentile, pooled
 from tests.laps_truth import recipes
 
-RECORDINGS = 20
+RECORDINGS = 40
 WHITE = {"noise_m": 0.3}
 SLOW = {"noise_m": 0.3, "drift_m": 0.8, "drift_time_s": 30.0}
 
@@ -77,3 +78,30 @@ def test_without_speed_the_places_alone_suffice() -> None:
         assert statistics.median(accuracy.fast_errors) <= 3
         assert percentile(accuracy.fast_errors, 0.95) <= 10
         assert accuracy.covered >= 0.85
+
+
+@pytest.mark.parametrize("rate_hz", [1, 2, 25])
+def test_every_rate_is_covered_and_not_padded(rate_hz: int) -> None:
+    recordings = list(recipes(8, rate_hz=rate_hz, **SLOW))
+    accuracy = pooled(
+        measured for speed in (True, False) for measured in measure_accuracy(recordings, speed=speed).values()
+    )
+    assert accuracy.recordings == 32
+    assert accuracy.miscounted == []
+    assert accuracy.covered >= 0.9
+    assert accuracy.padding <= 3
+    assert percentile(accuracy.errors, 0.95) <= 1.15 * accuracy.bound_95
+
+
+@pytest.mark.parametrize("gap_s", [3, 8, 15])
+@pytest.mark.parametrize("rate_hz", [1, 10])
+def test_drop_outs_lose_no_lap_and_cost_little(gap_s: int, rate_hz: int) -> None:
+    holed = [
+        replace(recipe, gap_every_s=61 - gap_s if gap_s > 10 else 31 - gap_s, gap_s=gap_s)
+        for recipe in recipes(10, rate_hz=rate_hz, **SLOW)
+    ]
+    accuracy = pooled(measure_accuracy(holed).values())
+    assert accuracy.miscounted == []
+    assert accuracy.covered >= 0.9
+    assert accuracy.padding <= 3.2
+    assert percentile(accuracy.errors, 0.95) <= 2 * accuracy.bound_95

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from telemetry.laps.crossings import Line
 from telemetry.laps.detection import Detection, detect
+from telemetry.laps.dropouts import gaps_of
 from telemetry.laps.lap import Lap, LapKind, LapSource
 from telemetry.laps.motion import Frame, motion_of
 from telemetry.streams.channels import Flag
@@ -275,6 +276,54 @@ def test_spikes_doubled_times_and_held_positions_are_left_out() -> None:
     held["timestamp"] = [t + 20_000 * k for t in times for k in range(5)]
     found = laps_of(batch(held["timestamp"], held["latitude_deg"], held["longitude_deg"], held["speed_mps"]), LINE)
     assert durations(found) == pytest.approx(durations(clean), abs=0.01)
+
+
+@pytest.mark.parametrize("rate_hz", [1, 10])
+@pytest.mark.parametrize("speed", [True, False])
+def test_places_repeated_until_the_next_fix_are_no_fixes(rate_hz: int, *, speed: bool) -> None:
+    drive = Drive(rate_hz).along(oval(1200), 700, 1200 * 7 + 900, 30.0)
+    track = drive.recorded(white_m=0.3, speed=speed)
+    # A phone app's row every 50 ms beside the fix of up to a second ago, in the middle of seconds too.
+    late_us = 270_000
+    period_us = 1_000_000 // rate_hz
+    times = [t + late_us for t in track.column("timestamp").cast(pa.int64()).to_pylist()]
+    repeats = range(0, period_us, 50_000)
+    columns = [track.column(name).to_pylist() for name in ("latitude_deg", "longitude_deg", "speed_mps")]
+    held = batch([t + k for t in times for k in repeats], *([v for v in c for _ in repeats] for c in columns))
+    motion = motion_of([held if speed else without_speed(held)])
+    assert motion is not None
+    assert len(motion) <= track.num_rows + 2
+    assert durations(laps_of(held, LINE)) == pytest.approx(durations(laps_of(batch(times, *columns), LINE)), abs=0.01)
+
+
+def test_a_fix_that_is_lost_while_moving_is_a_drop_out_and_standing_is_none() -> None:
+    track = Drive(1).along(oval(1200), 700, 1500, 30.0).stand(20).along(oval(1200), 1500, 3000, 30.0).recorded()
+    motion = motion_of([track])
+    assert motion is not None
+    assert motion.period_s == 1.0
+    assert gaps_of(motion) == []
+    columns = [track.column(name).to_pylist() for name in ("latitude_deg", "longitude_deg", "speed_mps")]
+    for column in columns:
+        column[61:69] = [column[60]] * 8
+    lost = motion_of([batch(track.column("timestamp").cast(pa.int64()).to_pylist(), *columns)])
+    assert lost is not None
+    assert [(gap.start_s, gap.end_s) for gap in gaps_of(lost)] == [(60.0, 69.0)]
+
+
+def test_a_passage_in_a_drop_out_lies_where_other_laps_have_it() -> None:
+    # Half the speed before the line, on all laps: the middle of the gap's way is not the middle of its time.
+    path = oval(1200)
+    drive = Drive(10)
+    for lap in range(6):
+        drive.along(path, 1200 * lap, 1200 * lap + 150, 15.0).along(path, 1200 * lap + 150, 1200 * (lap + 1), 30.0)
+    lap_s = 10 + 35.0
+    passes = [lap_s * lap + 10 for lap in range(6)]
+    holed = drive.without((passes[3] - 4, passes[3] + 4)).recorded(white_m=0.3)
+    found = timed(laps_of(holed, LINE))
+    assert len(found) == 5
+    # Half of the eight seconds lie before the line, but a third of the way: evenly divided it would be 1.3 s off.
+    for lap in found:
+        assert lap.duration_ms == pytest.approx(lap_s * 1000, abs=60)
 
 
 def test_a_speed_that_is_none_is_not_believed() -> None:

@@ -63,7 +63,9 @@ def _sideways_m(motion: Motion, circuit: Circuit) -> float | None:
     # A lap through the grass is no error of the receiver: squares beyond three deviations count as three.
     usual = squares[len(squares) // 2] / 0.455
     mean = statistics.fmean(min(square, 9 * usual) for square in squares)
-    return math.sqrt(max(mean - statistics.fmean(one.white for one in clear), 0.0))
+    white = statistics.fmean(one.white for one in clear)
+    # What so many squares could not tell from white noise is not known to be absent: their probable error.
+    return math.sqrt(max(mean - white, 0.6745 * white * math.sqrt(2 / len(squares))))
 
 
 def _seen(motion: Motion, coarse: Motion, line: Line, circuit: Circuit) -> _Seen | None:
