@@ -32,7 +32,7 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
-# Of what is published; the page's own tests and pictures for the README are not.
+# Pictures for the README.
 NOT_SERVED = frozenset({"screenshots"})
 
 

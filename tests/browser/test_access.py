@@ -222,7 +222,7 @@ def test_a_phone_scrolls_one_way_only(open_window: OpenWindow, client: Client, s
         page.get_by_label(f"Compare lap {number}", exact=True).tap()
     expect(page.get_by_role("heading", name="Lap 2 against lap 1")).to_be_visible()
     fits()
-    assert opened.ink(".map-stage canvas") > 500
+    opened.expect_ink(".map-stage canvas", more_than=500)
 
 
 def test_dark_is_dark(open_window: OpenWindow, session: models.SessionDetail) -> None:
@@ -235,7 +235,7 @@ def test_dark_is_dark(open_window: OpenWindow, session: models.SessionDetail) ->
     ground, text = (sum(int(part) for part in re.findall(r"\d+", colour)[:3]) for colour in colours)
     assert ground < 150
     assert text > 500
-    assert opened.ink(".map-stage canvas") > 500
+    opened.expect_ink(".map-stage canvas", more_than=500)
 
 
 def test_without_a_configuration_the_page_says_so(open_window: OpenWindow) -> None:

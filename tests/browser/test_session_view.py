@@ -63,11 +63,11 @@ def now(page: Page) -> str:
 def test_track_and_charts_are_drawn(opened: Window) -> None:
     page = opened.page
     expect(page.get_by_role("img", name=re.compile("Map of the track, .* coloured by speed"))).to_be_visible()
-    assert opened.ink(MAP) > 2000
+    opened.expect_ink(MAP, more_than=2000)
     for chart in ("Speed", "Altitude"):
         expect(page.get_by_role("figure", name=chart)).to_be_visible()
-    assert opened.ink(".chart .plot canvas >> nth=0") > 1000
-    assert opened.ink(".chart .plot canvas >> nth=1") > 1000
+    opened.expect_ink(".chart .plot canvas >> nth=0", more_than=1000)
+    opened.expect_ink(".chart .plot canvas >> nth=1", more_than=1000)
     page.get_by_role("button", name="Remove Altitude").click()
     expect(page.get_by_role("figure", name="Altitude")).to_have_count(0)
     page.get_by_label("Add a channel").select_option("Altitude (ft)")
@@ -112,9 +112,8 @@ def test_two_laps_over_one_another(opened: Window, driver: Client, session: mode
     for plot in ("Speed of both laps", "Time difference"):
         expect(card.get_by_role("figure", name=plot)).to_be_visible()
     expect(card.locator("canvas")).to_have_count(2)
-    assert opened.ink("section[aria-labelledby=compare-title] canvas >> nth=0") > 1000
-    page.wait_for_timeout(200)
-    assert opened.ink(MAP) != alone
+    opened.expect_ink("section[aria-labelledby=compare-title] canvas >> nth=0", more_than=1000)
+    wait_until(lambda: opened.ink(MAP) != alone)
     # Both places on the map move with one slider.
     slider = card.get_by_role("slider", name="Position in the lap")
     before = slider.get_attribute("aria-valuetext")
@@ -132,7 +131,7 @@ def test_the_cursor_ties_charts_and_map(opened: Window) -> None:
     expect(page.get_by_text("after the start")).to_be_visible()
     at_200 = slider.get_attribute("aria-valuetext") or ""
     assert re.search(r"Speed \d+\.\d (mph|km/h)", at_200)
-    assert opened.ink(MARKS) > 50
+    opened.expect_ink(MARKS, more_than=50)
     plot.hover(position={"x": 300, "y": 60})
     expect(slider).not_to_have_attribute("aria-valuetext", at_200)
     at_300 = slider.get_attribute("aria-valuetext") or ""
@@ -188,8 +187,8 @@ def test_the_first_picture_needs_no_parquet(
     one.page.route(f"{stack.s3_url}/**", lambda route: route.abort())
     page = one.open(f"#/sessions/{session.session_id}")
     expect(page.get_by_text("a thinned track is shown")).to_be_visible()
-    assert one.ink(MAP) > 1000
-    assert one.ink(".chart .plot canvas") > 1000
+    one.expect_ink(MAP, more_than=1000)
+    one.expect_ink(".chart .plot canvas", more_than=1000)
     expect(page.get_by_role("table", name="Laps")).to_be_visible()
 
 

@@ -41,8 +41,8 @@ def test_a_dropped_recording_becomes_a_session(open_window: OpenWindow, stack: S
     expect(page.get_by_role("heading", name="evening", exact=True)).to_be_visible()
     expect(page.get_by_role("table", name="Laps")).to_be_visible()
     expect(page.get_by_text("Reading every fix")).to_have_count(0)
-    assert opened.ink(".map-stage canvas") > 500
-    assert opened.ink(".chart .plot canvas") > 500
+    opened.expect_ink(".map-stage canvas", more_than=500)
+    opened.expect_ink(".chart .plot canvas", more_than=500)
 
 
 def test_the_steps_are_told_while_they_run(open_window: OpenWindow) -> None:

@@ -127,6 +127,10 @@ class Window:
         )
         return drawn
 
+    def expect_ink(self, selector: str, *, more_than: int) -> None:
+        """A canvas is drawn in the frame after its place is made."""
+        wait_until(lambda: self.ink(selector) > more_than)
+
     def sent(self, method: str, origin: str) -> list[Request]:
         """Requests by method, to one origin."""
         return [request for request in self.requests if (request.method, request.origin) == (method, origin)]

@@ -38,12 +38,7 @@ _REGISTRY = re.compile(r"registry\.(?:npmjs|yarnpkg)|npmjs\.org|files\.pythonhos
 
 def own_files() -> list[Path]:
     """Text files of the page that are written here."""
-    return sorted(
-        path
-        for path in PAGE.rglob("*")
-        if path.suffix in {".html", ".css", ".js", ".mjs", ".json", ".svg", ".webmanifest"}
-        and VENDOR not in path.parents
-    )
+    return sorted(path for path in PAGE.rglob("*") if path.suffix in _TEXTS and VENDOR not in path.parents)
 
 
 def modules() -> list[Path]:
