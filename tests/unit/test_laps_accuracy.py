@@ -82,11 +82,11 @@ def test_without_speed_the_places_alone_suffice() -> None:
 
 @pytest.mark.parametrize("rate_hz", [1, 2, 25])
 def test_every_rate_is_covered_and_not_padded(rate_hz: int) -> None:
-    recordings = list(recipes(8, rate_hz=rate_hz, **SLOW))
+    recordings = list(recipes(14, rate_hz=rate_hz, **SLOW))
     accuracy = pooled(
         measured for speed in (True, False) for measured in measure_accuracy(recordings, speed=speed).values()
     )
-    assert accuracy.recordings == 32
+    assert accuracy.recordings == 56
     assert accuracy.miscounted == []
     assert accuracy.covered >= 0.9
     assert accuracy.padding <= 3

@@ -204,8 +204,10 @@ def test_places_repeated_between_fixes_are_no_fixes(directory: Path) -> None:
     assert motion is not None
     # A phone's receiver measures once a second; the file has a row every 50 ms, and while the car moves each but the
     # rows of `GPS_Update` repeats the place of up to a second ago.
-    moving = [t for t in motion.time_s.to_pylist() if 160 < t < 490]
-    steps = [b - a for a, b in itertools.pairwise(moving)]
+    assert motion.speed_mps is not None
+    fixes = list(zip(motion.time_s.to_pylist(), motion.speed_mps.to_pylist(), strict=True))
+    steps = [b - a for (a, _), (b, speed) in itertools.pairwise(fixes) if 160 < b < 490 and speed > 1]
+    assert len(steps) > 250
     assert statistics.median(steps) == pytest.approx(1.0, abs=0.02)
     # Now and then the receiver measured twice.
     assert sum(step < 0.8 for step in steps) <= len(steps) / 50
