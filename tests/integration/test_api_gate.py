@@ -3,6 +3,7 @@
 import io
 import json
 import threading
+import time
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from telemetry.pipeline import detect_laps
 from telemetry.services import Services
 from tests.api import ApiClient
 from tests.house import SAMPLES
+from tests.postgres import connect
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 NAMES = ("latitude1Deg", "longitude1Deg", "latitude2Deg", "longitude2Deg")
@@ -199,6 +201,35 @@ def test_a_search_that_failed_for_good_is_said_until_the_line_is_given_again(
     api.house.drain()
     assert "gateFailure" not in api.call("sessions_get", session_id).json
     assert laps(api, session_id) != before
+
+
+def test_a_line_given_while_the_session_is_being_deleted_finds_none(api: ApiClient) -> None:
+    session_id = ready(api)
+    others = Services(api.house.services.settings)
+    refused: list[Exception] = []
+
+    def give() -> None:
+        try:
+            set_gate(others, Owner("owner-1", "owner-1"), UUID(session_id), LINE | {"sectors": []})
+        except Exception as error:
+            refused.append(error)
+
+    giver = threading.Thread(target=give)
+    with connect(api.house.services.settings.database) as sql:
+        sql.run("BEGIN")
+        sql.run("SELECT id FROM telemetry_processing_runs FOR UPDATE")
+        giver.start()
+        deadline = time.monotonic() + 60
+        while not sql.run("SELECT 1 FROM pg_locks WHERE NOT granted"):
+            assert time.monotonic() < deadline, "nobody waits for the run"
+            time.sleep(0.01)
+        sql.run("DELETE FROM telemetry_sessions")
+        sql.run("COMMIT")
+    giver.join()
+    others.database.close()
+    (error,) = refused
+    assert isinstance(error, TelemetryError), error
+    assert error.code is Code.NOT_FOUND
 
 
 def test_lines_given_at_the_same_time_start_one_search(api: ApiClient) -> None:

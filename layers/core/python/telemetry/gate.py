@@ -52,8 +52,10 @@ def _store(database: OwnersRows, owner: Owner, session_id: UUID, gate: dict[str,
             raise TelemetryError(Code.SESSION_NOT_READY)
         if status != SessionStatus.READY or rows[0]["run_status"] != RunStatus.SUCCEEDED:
             raise TelemetryError(Code.SESSION_STATE_CONFLICT, f"it is {status.lower()}")
-        # Job before session, as everywhere. A search that is at work compares the line when it completes.
+        # Job, run, session, as everywhere. A search that is at work compares the line when it completes.
         if not transaction.run(_LAPS["lock_detection"], run_id=run_id):
+            if not transaction.run(_LAPS["hold_run"], run_id=run_id):  # deleted meanwhile
+                raise TelemetryError(Code.NOT_FOUND)
             artifacts = transaction.run(_LAPS["artifacts_of_run"], run_id=run_id)
             payload = {"artifactIds": [str(row["artifact_id"]) for row in artifacts]}
             queue.enqueue(transaction, run_id, JobType.DETECT_LAPS, payload)

@@ -40,6 +40,10 @@ SELECT id FROM telemetry_jobs
 WHERE run_id = :run_id AND job_type = 'detect_laps' AND status IN ('QUEUED', 'RUNNING')
 FOR UPDATE;
 
+-- name: hold_run
+-- Keeps a run from being deleted until the transaction ends; no row when it is gone.
+SELECT id FROM telemetry_processing_runs WHERE id = :run_id FOR KEY SHARE;
+
 -- name: artifacts_of_run
 -- The artifacts whose tracks a run recorded.
 SELECT DISTINCT artifact_id FROM telemetry_datasets WHERE run_id = :run_id AND stream = 'gnss_pvt';
