@@ -8,6 +8,7 @@ import pytest
 
 from telemetry.laps.file_laps import laps_of_file
 from telemetry.laps.lap import COVERAGE, GivenLap, LapKind, LapSource, best_lap
+from telemetry.laps.motion import motion_of
 from telemetry.laps.track import Stretch, measure
 from telemetry.streams.channels import TIMESTAMP, Flag
 from telemetry.streams.distance import step_lengths_m
@@ -83,6 +84,14 @@ def test_a_lap_off_the_track_has_no_distance_and_one_without_length_is_none() ->
     assert [one.distance_m for one in found] == [None, None]
     assert found[1].max_speed_mps is None
     assert found[1].duration_uncertainty_ms is None
+
+
+def test_rows_that_repeat_a_fix_make_no_end_better_known() -> None:
+    # A row every 100 ms, a fix every second.
+    held = track([k / 10 for k in range(201)], [20.0 * (k // 10) for k in range(201)], [20.0] * 201)
+    held = held.append_column("horizontal_accuracy_m", pa.nulls(201, pa.float32()))
+    (found,) = laps_of_file([lap(1, 4.55, 15.55)], [held], motion_of([held]))
+    assert found.duration_uncertainty_ms == pytest.approx(COVERAGE * 1000 / math.sqrt(6))
 
 
 def test_jumps_count_for_nothing() -> None:

@@ -61,7 +61,7 @@ def find_laps(
         return TrackLaps(found.laps, owner_lines.start_finish, motion)
     given = given_laps(metadata)
     if given:
-        return TrackLaps(laps_of_file(given, batches()), None, motion)
+        return TrackLaps(laps_of_file(given, batches(), motion), None, motion)
     lines = lines_of_file(metadata)
     at_file_lines: tuple[Lap, ...] = ()
     if lines is not None and motion is not None:
