@@ -20,8 +20,8 @@
  *   download?: SignedRequest}} Dataset
  * @typedef {{latitude1Deg: number, longitude1Deg: number, latitude2Deg: number, longitude2Deg: number}} Line
  * @typedef {Line & {sectors?: Line[]}} Gate
- * @typedef {Session & {runId: string | null, gate?: Gate, failure?: Failure, progress?: Progress,
- *   files: SessionFile[], datasets: Dataset[], laps: {lapNumber: number, kind: string, durationMs: number}[]}} SessionDetail
+ * @typedef {Session & {runId: string | null, gate?: Gate, gateFailure?: Failure, failure?: Failure,
+ *   progress?: Progress, files: SessionFile[], datasets: Dataset[], laps: {lapNumber: number, kind: string, durationMs: number}[]}} SessionDetail
  * @typedef {{lapNumber: number, kind: 'out' | 'timed' | 'in', startTimeUtc: string, endTimeUtc: string,
  *   durationMs: number, durationUncertaintyMs: number | null, distanceM: number | null, maxSpeedMps: number | null,
  *   source: 'file' | 'detected', sectorsMs: (number | null)[]}} Lap

@@ -221,6 +221,15 @@ def test_json_holds_no_position_and_no_signed_address(run: Run) -> None:
     assert json.loads(out)["summary"] == {"points": 1250, "distanceM": 2897.33}
 
 
+def test_a_search_for_laps_that_failed_is_told_with_the_laps_from_before(run: Run) -> None:
+    failure = {"code": "PROCESSING_TIMEOUT", "message": "Processing took longer than is allowed.\x1b[2J"}
+    _, out, _ = run(_gives(200, _session(gateFailure=failure)), "show", SESSION)
+    told = re.sub(r"\s+", " ", out)
+    assert "PROCESSING_TIMEOUT: the search for laps failed, they are from before. Processing took longer" in told
+    assert "\x1b" not in out
+    assert "search for laps failed" not in run(_gives(200, _session()), "show", SESSION)[1]
+
+
 def test_quality_reads_as_facts(run: Run) -> None:
     quality = {
         "rowsRead": 1260,

@@ -106,6 +106,9 @@ def session_facts(session: models.SessionDetail) -> Facts:
         yield "points", f"{summary.get('points', 0):,}"
         yield "distance", distance(summary.get("distanceM")) or "unknown"
         yield "laps", _laps_in_brief(summary)
+    if session.gate_failure is not None:
+        failure = session.gate_failure
+        yield "line", f"{failure.code}: the search for laps failed, they are from before. {printable(failure.message)}"
     for file in session.files:
         told = [size(file.byte_size), file.format, file.compression, file.status]
         yield "file", f"{printable(file.file_name)} ({', '.join(part for part in told if part)})"

@@ -48,7 +48,7 @@ export function sessionBody(place, context, session, given, follow) {
   /** Ends what belongs to the file that is shown. */
   let shown = new AbortController();
   context.signal.addEventListener('abort', () => shown.abort());
-  /** @type {{view: View, map: TrackMap} | null} */
+  /** @type {{view: View, map: TrackMap, gate: ReturnType<typeof gateControl>} | null} */
   let current = null;
   /** The recording once it holds every fix. @type {Promise<Recording>} */
   let full = refused('This session holds no positions.');
@@ -98,16 +98,17 @@ export function sessionBody(place, context, session, given, follow) {
       if (offered.some(({ id }) => id.channel === 'altitude_m'))
         view.channels.push({ stream: 'gnss_pvt', channel: 'altitude_m' });
       const map = new TrackMap(view, { tiles: config.tiles, gate: session.gate, signal });
-      current = { view, map };
-      const gate = gateControl(view, map, async (line) => {
+      const gate = gateControl(view, map, session, async (line) => {
         const { data } = await api.call('PUT', `/sessions/${session.sessionId}/gate`, { body: line });
+        Object.assign(session, { gate: data.gate, gateFailure: undefined });
         map.showGate(data.gate);
         follow(data);
       });
+      current = { view, map, gate };
       const loading = h('p', { class: 'muted loading', role: 'status' }, 'Reading every fix');
       fill(
         looks,
-        h('section', { class: 'card map-card', 'aria-label': 'Map' }, map.element, gate),
+        h('section', { class: 'card map-card', 'aria-label': 'Map' }, map.element, gate.element),
         h('section', { class: 'card chart-card', 'aria-label': 'Charts' }, charts(view, offered, signal), loading),
       );
       laps.then(
@@ -179,7 +180,9 @@ export function sessionBody(place, context, session, given, follow) {
   return {
     /** Laps at another line; map and charts stay as they are. @param {SessionDetail} now @param {Lap[]} found */
     foundAgain(now, found) {
-      Object.assign(session, now);
+      Object.assign(session, now, { gateFailure: now.gateFailure });
+      current?.gate.tell(now);
+      if (now.gateFailure) return;
       laps = Promise.resolve({ laps: found });
       current?.map.showGate(now.gate);
       current?.view.clearLaps();

@@ -2,24 +2,29 @@
 /** Setting the start/finish line: drawn on the map, or across the track at the cursor. */
 
 import { fill, h, setText } from '../dom.js';
+import { prose } from '../words.js';
 
 const HALF_WIDTH_M = 15;
 
 /**
  * @typedef {import('./map.js').TrackMap} TrackMap
  * @typedef {import('./map.js').Point} Point
+ * @typedef {import('../types.js').SessionDetail} SessionDetail
  */
 
 /**
- * The button and what it opens.
- * @param {import('./view.js').View} view @param {TrackMap} map
+ * The button and what it opens, and why no laps could be found at the line given last.
+ * @param {import('./view.js').View} view @param {TrackMap} map @param {SessionDetail} session
  * @param {(gate: import('../types.js').Gate) => Promise<void>} save
  */
-export function gateControl(view, map, save) {
+export function gateControl(view, map, session, save) {
   const panel = h('div', { class: 'gate-panel', hidden: true, role: 'group', 'aria-label': 'Start and finish line' });
   const open = h('button', { type: 'button', 'aria-expanded': 'false', onclick: begin }, 'Set start/finish line');
   const said = h('p', { role: 'status' });
   const keep = h('button', { type: 'button', class: 'primary', disabled: true, onclick: store }, 'Find laps here');
+  const failed = h('div', {});
+  const sectors = () => session.gate?.sectors ?? [];
+  const keepSectors = h('input', { type: 'checkbox', id: 'keep-sectors' });
   /** @type {[Point, Point] | null} */
   let line = null;
 
@@ -34,10 +39,22 @@ export function gateControl(view, map, save) {
   function begin() {
     panel.hidden = false;
     open.setAttribute('aria-expanded', 'true');
+    keepSectors.checked = true;
     setText(said, 'Draw a line across the track on the map, or put the cursor where laps begin and take that place.');
     fill(
       panel,
       said,
+      sectors().length > 0 &&
+        h(
+          'div',
+          { class: 'choice' },
+          keepSectors,
+          h(
+            'label',
+            { for: 'keep-sectors' },
+            sectors().length === 1 ? 'Keep the sector line' : `Keep the ${sectors().length} sector lines`,
+          ),
+        ),
       h(
         'div',
         { class: 'button-row' },
@@ -71,7 +88,9 @@ export function gateControl(view, map, save) {
         longitude1Deg: first.longitude,
         latitude2Deg: second.latitude,
         longitude2Deg: second.longitude,
+        sectors: keepSectors.checked ? sectors() : [],
       });
+      tell(null);
       end();
     } catch (error) {
       keep.disabled = false;
@@ -90,5 +109,44 @@ export function gateControl(view, map, save) {
     open.focus();
   }
 
-  return h('div', { class: 'gate' }, open, panel);
+  /** @param {SessionDetail | null} now null while laps are being found */
+  function tell(now) {
+    const { gate, gateFailure } = now ?? {};
+    fill(failed, gate && gateFailure ? failure(gateFailure, () => save(gate).then(answered)) : null);
+  }
+
+  function answered() {
+    tell(null);
+    open.focus();
+  }
+
+  tell(session);
+  return { element: h('div', { class: 'gate' }, failed, open, panel), tell };
+}
+
+/** @param {import('../types.js').Failure} failure @param {() => Promise<void>} again */
+function failure({ code, message }, again) {
+  const said = h('p', { class: 'error', role: 'alert' });
+  const retry = h('button', { type: 'button', onclick: giveAgain }, 'Give the line again');
+  async function giveAgain() {
+    retry.disabled = true;
+    try {
+      await again();
+    } catch (error) {
+      retry.disabled = false;
+      setText(said, error instanceof Error ? error.message : String(error));
+    }
+  }
+  return h(
+    'div',
+    { class: 'notice bad' },
+    h(
+      'div',
+      { role: 'alert' },
+      h('p', {}, `Laps could not be found at your line; those shown are from before. ${prose(message)}`),
+      h('p', { class: 'muted' }, `Code ${code}`),
+    ),
+    retry,
+    said,
+  );
 }

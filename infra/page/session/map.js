@@ -321,7 +321,7 @@ export class TrackMap {
     const box = h('input', { type: 'checkbox', id: 'tiles', onchange: () => this.tiles?.show(box.checked) });
     return h(
       'div',
-      { class: 'tile-choice' },
+      { class: 'choice' },
       box,
       h('label', { for: 'tiles' }, 'Map beneath'),
       attribution && h('span', { class: 'muted' }, attribution),
