@@ -206,20 +206,38 @@ def test_the_pit_lane_ends_a_lap_and_begins_one() -> None:
 
 
 @pytest.mark.parametrize("rate_hz", [1, 10])
-def test_drift_while_parked_makes_no_lap(rate_hz: int) -> None:
+@pytest.mark.parametrize("speed", [True, False])
+def test_drift_while_parked_makes_no_lap(rate_hz: int, *, speed: bool) -> None:
     path = oval(1200)
     parked = Drive(rate_hz).along(path, 0, 150, 20.0).stand(1800)
-    track = parked.recorded(white_m=0.5, slow_m=4.0, slow_s=60)
+    track = parked.recorded(white_m=0.5, slow_m=4.0, slow_s=60, speed=speed)
     assert timed(laps_of(track)) == []
     assert timed(laps_of(track, LINE)) == []
     # Parked on the very line before, between and after laps.
     drive = Drive(rate_hz).along(path, 100, 151, 10.0).stand(600).along(path, 151, 1200 * 3 + 149, 30.0).stand(600)
     drive.along(path, 1200 * 3 + 149, 1200 * 6 + 300, 30.0)
-    found = laps_of(drive.recorded(white_m=0.3, slow_m=2.0, slow_s=60), LINE)
+    found = laps_of(drive.recorded(white_m=0.3, slow_m=2.0, slow_s=60, speed=speed), LINE)
     whole = [lap for lap in timed(found) if lap.duration_ms < 60_000]
     assert 5 <= len(timed(found)) <= 6
     assert len(whole) >= 4
     assert all(lap.duration_ms > 38_000 for lap in timed(found))
+
+
+def test_a_day_of_laps() -> None:
+    path = oval(4000)
+    drive = Drive(1)
+    for stint in range(24):
+        drive.along(path, 1000 * (stint == 0), 4000 * 36 + 900, 45.0).stand(900)
+        drive.along(path, 900, 4000, 45.0)
+    track = drive.recorded(white_m=0.5, slow_m=0.5)
+    assert drive.time_s > 86_000
+    for line in (None, line_across(600.0, 0.0, 90.0)):
+        found = laps_of(track, line)
+        lap_s = 4000 / 45
+        whole = [lap for lap in timed(found) if lap.duration_ms < 1.5 * lap_s * 1000]
+        assert 24 * 35 <= len(whole) <= 24 * 37
+        assert durations(Detection(None, tuple(whole))) == pytest.approx([lap_s * 1000] * len(whole), abs=250)
+        assert len(found.laps) <= 24 * 39
 
 
 def block(size_m: float) -> Path:
