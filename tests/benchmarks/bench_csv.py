@@ -2,10 +2,10 @@
 
     python -m tests.benchmarks.bench_csv [--rows 5000000] [--runs 3]
 
-DuckDB guesses the types from the file and writes zstd, as ours does, or snappy, which it takes unasked; it judges
-nothing. The ratios are printed for both. Its CPU seconds are those of all its threads. Ours runs without numpy, as in
-the service's layers: pyarrow imports it where it is. Positions carry noise, as real ones do: without it their bytes
-would compress like nothing real.
+DuckDB guesses the types from the file and judges nothing. The goals are held against its COPY with zstd, which is
+what ours writes; beside it stands snappy, which it takes unasked and which needs less time and more room. Its CPU
+seconds are those of all its threads. Ours runs without numpy, as in the service's layers: pyarrow imports it where it
+is. Positions carry noise, as real ones do: without it their bytes would compress like nothing real.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from fixtures.generator import Recipe, write
 from tests.benchmarks.measure import Contender, side_by_side, table, verdict
 
 CODECS = ("zstd", "snappy")
+"""The first is ours."""
 
 _WHOLE_PATH = """
 import sys, pathlib
@@ -56,9 +57,14 @@ def main() -> int:
     reached = [verdict("peak memory in MB", ours["peak_mb"], 200)]
     for codec in CODECS:
         if theirs := figures.get(f"DuckDB's COPY, {codec}"):
-            reached.append(verdict(f"CPU of the whole path / DuckDB's, {codec}", ours["cpu_s"] / theirs["cpu_s"], 0.7))
-            reached.append(verdict(f"bytes out / DuckDB's, {codec}", ours["out_mb"] / theirs["out_mb"], 0.7))
-            reached.append(verdict(f"peak memory / DuckDB's, {codec}", ours["peak_mb"] / theirs["peak_mb"], 1.0))
+            ratios = {name: ours[name] / theirs[name] for name in ("cpu_s", "out_mb", "peak_mb")}
+            if codec != CODECS[0]:
+                words = ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items())
+                sys.stdout.write(f"  beside {codec}: {words}\n")
+                continue
+            reached.append(verdict(f"CPU of the whole path / DuckDB's, {codec}", ratios["cpu_s"], 0.7))
+            reached.append(verdict(f"bytes out / DuckDB's, {codec}", ratios["out_mb"], 0.7))
+            reached.append(verdict(f"peak memory / DuckDB's, {codec}", ratios["peak_mb"], 1.0))
     return 0 if all(reached) else 1
 
 
