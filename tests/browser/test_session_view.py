@@ -74,6 +74,26 @@ def test_track_and_charts_are_drawn(opened: Window) -> None:
     expect(page.get_by_role("figure", name="Altitude")).to_contain_text("ft, mean")
 
 
+def test_offered_are_the_channels_with_values(
+    opened: Window, open_window: OpenWindow, client: Client, tmp_path: Path
+) -> None:
+    """The file's footer knows which; the others are columns all the same."""
+    expect(opened.page.get_by_label("Add a channel")).to_be_hidden()
+    plain = laps(tmp_path / "plain.csv", minutes=1).read_text("utf-8").splitlines()
+    added = ["satellites,hdop,pulse", *("" if k % 3 else f"{7 + k % 5}" for k in range(len(plain) - 1))]
+    file = tmp_path / "seen.csv"
+    file.write_text(
+        "\n".join(f"{row},{more}{',,' if k else ''}" for k, (row, more) in enumerate(zip(plain, added, strict=True)))
+    )
+    seen = client.wait(client.send(file).session_id)
+    page = open_window().open(f"#/sessions/{seen.session_id}")
+    choice = page.get_by_label("Add a channel")
+    expect(choice.get_by_role("option")).to_have_text(["Add a channel", "Satellites"])
+    choice.select_option("Satellites")
+    expect(page.get_by_role("figure", name="Satellites")).to_contain_text("7 to 11, mean 9")
+    expect(choice).to_be_hidden()
+
+
 def test_laps_with_the_best_and_what_the_others_lose(
     opened: Window, driver: Client, session: models.SessionDetail
 ) -> None:
@@ -190,6 +210,29 @@ def test_the_first_picture_needs_no_parquet(
     one.expect_ink(MAP, more_than=1000)
     one.expect_ink(".chart .plot canvas", more_than=1000)
     expect(page.get_by_role("table", name="Laps")).to_be_visible()
+
+
+def test_on_a_phone_the_buttons_lie_beside_the_track(
+    open_window: OpenWindow, stack: Stack, session: models.SessionDetail
+) -> None:
+    one = open_window(token=stack.token(DRIVER), viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
+    page = one.open(f"#/sessions/{session.session_id}")
+    expect(page.get_by_text("Reading every fix")).to_have_count(0)
+    box = page.get_by_role("group", name="Zoom the map").bounding_box()
+    stage = page.locator(".map-stage").bounding_box()
+    assert box is not None
+    assert stage is not None
+    rightmost: int = page.locator(MAP).evaluate(
+        """(canvas) => {
+          const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d');
+          copy.drawImage(canvas, 0, 0);
+          const {data} = copy.getImageData(0, 0, canvas.width, canvas.height);
+          let most = 0;
+          for (let i = 3; i < data.length; i += 4) if (data[i]) most = Math.max(most, (i >> 2) % canvas.width);
+          return most / devicePixelRatio;
+        }"""
+    )
+    assert stage["width"] / 2 < rightmost < box["x"] - stage["x"]
 
 
 def test_a_map_beneath_is_fetched_only_when_it_is_wanted(

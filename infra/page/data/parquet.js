@@ -31,6 +31,16 @@ export class ParquetColumns {
     return this.opened;
   }
 
+  /** Those of the columns that hold a value, by the footer alone. @param {string[]} columns @returns {Promise<string[]>} */
+  async filled(columns) {
+    const { row_groups: groups } = await this.#metadata();
+    return columns.filter((name) =>
+      groups.some((/** @type {{columns: {meta_data: any}[]}} */ group) =>
+        group.columns.some(({ meta_data: told }) => told.path_in_schema[0] === name && holdsValue(told)),
+      ),
+    );
+  }
+
   /**
    * Columns as numbers: NaN where there is no value, times in milliseconds.
    * @param {string[]} columns
@@ -68,6 +78,12 @@ export class ParquetColumns {
     return values;
   }
 }
+
+/**
+ * Not when each of its rows is known to be null. The last definition level is that of values.
+ * @param {{size_statistics?: {definition_level_histogram?: bigint[]}}} column
+ */
+const holdsValue = ({ size_statistics: sizes }) => sizes?.definition_level_histogram?.at(-1) !== 0n;
 
 /** @param {string} url @param {number} start @param {number} end @returns {Promise<ArrayBuffer>} */
 async function range(url, start, end) {

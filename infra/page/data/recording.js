@@ -4,7 +4,8 @@
 /**
  * @typedef {import('./geometry.js').Origin} Origin
  * @typedef {{left: number, right: number, bottom: number, top: number}} Box metres
- * @typedef {{origin: Origin, box: Box, from: number, to: number, length: number, low: number, high: number, speedGiven: boolean, sparse: boolean}} Held `sparse` when lines between the fixes would cut the corners
+ * @typedef {{origin: Origin, box: Box, from: number, to: number, length: number, low: number, high: number, speedGiven: boolean, sparse: boolean, filled?: string[]}} Held
+ *   `sparse` when lines between the fixes would cut the corners; `filled` are the channels with values, known with every fix
  * @typedef {{stream: string, channel: string}} ChannelId
  * @typedef {'time' | 'distance'} Axis
  * @typedef {{time: number, x: number, y: number, distance: number, speed: number, course: number, readings: (number | null)[]}} Place
@@ -98,9 +99,9 @@ export class Recording {
     await this.#ask('sketch', { wanted: await this.addresses() });
   }
 
-  /** Reads every fix. @returns {Promise<Held>} */
-  async full() {
-    return this.#ask('open', { wanted: await this.addresses() });
+  /** Reads every fix. @param {string[]} channels of which is told whether they hold values @returns {Promise<Held>} */
+  async full(channels) {
+    return this.#ask('open', { wanted: await this.addresses(), channels });
   }
 
   /**

@@ -193,10 +193,11 @@ const answers = {
     sketch = await readTrack({ beginning: true });
   },
 
-  /** All fixes. `wanted` maps streams to {url, byteSize}. */
-  async open({ wanted }) {
+  /** All fixes, and those of the channels that hold values. `wanted` maps streams to {url, byteSize}. */
+  async open({ wanted, channels }) {
     await answers.addresses({ wanted });
-    return hold(await readTrack());
+    const whole = await readTrack();
+    return { ...hold(whole), filled: await files.get(TRACK)?.filled(channels) };
   },
 
   /** Fresh signed addresses. */

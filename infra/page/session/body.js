@@ -5,6 +5,7 @@
 
 import { dataWorker, Recording } from '../data/recording.js';
 import { announce, fill, h } from '../dom.js';
+import { POSITION_CHANNELS } from '../words.js';
 import { charts, offeredChannels } from './charts.js';
 import { compareCard } from './compare.js';
 import { filesCard } from './files.js';
@@ -73,7 +74,7 @@ export function sessionBody(place, context, session, given, follow) {
     signal.addEventListener('abort', () => recording.end());
     const track = session.datasets.find((one) => one.stream === 'gnss_pvt' && one.uploadId === uploadId);
     const own = features.filter(({ properties }) => uploadIds.length < 2 || properties.uploadId === uploadId);
-    const first = own.length ? recording.coarse(own, track?.quality.distanceM ?? 0) : recording.full();
+    const first = own.length ? recording.coarse(own, track?.quality.distanceM ?? 0) : recording.full(POSITION_CHANNELS);
     const every = first.then(async (held) => {
       if (!own.length) return held;
       if ((track?.rowCount ?? 0) > MOST_FIXES) throw new Error(TOO_LONG);
@@ -82,7 +83,7 @@ export function sessionBody(place, context, session, given, follow) {
           () => current?.view.redraw(),
           () => undefined,
         );
-      return recording.full();
+      return recording.full(POSITION_CHANNELS);
     });
     full = every.then(
       () => recording,

@@ -18,8 +18,14 @@ const STEPS = 1000;
 /** @param {ChannelId} id */
 const key = (id) => `${id.stream}/${id.channel}`;
 
+/** Speed and altitude at once; of the other positions' channels those with values, once every fix is read. */
+const EARLY = ['speed_mps', 'altitude_m'];
+/** @param {View} view @param {ChannelId} id */
+const holds = ({ held }, { stream, channel }) =>
+  stream !== 'gnss_pvt' || EARLY.includes(channel) || (held.filled?.includes(channel) ?? false);
+
 /**
- * The channels that a session's files hold.
+ * The channels that a session's files may hold.
  * @param {Dataset[]} datasets of one recording
  * @returns {Offered[]}
  */
@@ -139,7 +145,7 @@ function toolbar(view, offered, signal) {
   };
   const more = h('select', { 'aria-label': 'Add a channel', class: 'add-channel' });
   const options = () => {
-    const left = offered.filter(({ id }) => !view.channels.some((other) => key(other) === key(id)));
+    const left = offered.filter(({ id }) => !view.channels.some((other) => key(other) === key(id)) && holds(view, id));
     const streams = [...new Set(left.map(({ id }) => id.stream))];
     fill(
       more,
@@ -163,7 +169,7 @@ function toolbar(view, offered, signal) {
     const found = offered.find(({ id }) => key(id) === more.value);
     if (found) view.draw([...view.channels, found.id]);
   });
-  view.on(['channels'], options, signal);
+  view.on(['channels', 'held'], options, signal);
   options();
   return h(
     'div',
