@@ -22,6 +22,8 @@ import { lapRange } from './view.js';
 const SETTLED_MS = 80;
 const GRIP_PX = 24;
 const MARGIN = 0.09;
+/** Between the track and the buttons. */
+const BESIDE_PX = 8;
 
 export class TrackMap {
   /**
@@ -42,6 +44,13 @@ export class TrackMap {
     this.marks = h('canvas', { 'aria-hidden': 'true' });
     this.bar = h('div', { class: 'scale-bar' });
     this.legend = h('div', { class: 'legend' });
+    this.buttons = h(
+      'div',
+      { class: 'map-buttons', role: 'group', 'aria-label': 'Zoom the map' },
+      iconButton('plus', 'Zoom in', () => this.zoom(0.5)),
+      iconButton('minus', 'Zoom out', () => this.zoom(2)),
+      iconButton('fit', 'Show all', () => this.fit()),
+    );
     this.tiles = tiles ? new Tiles(tiles, () => this.#paint()) : null;
     this.stage = h(
       'div',
@@ -55,13 +64,7 @@ export class TrackMap {
       this.marks,
       h('div', { class: 'north', title: 'North is up', 'aria-hidden': 'true' }, 'N'),
       this.bar,
-      h(
-        'div',
-        { class: 'map-buttons', role: 'group', 'aria-label': 'Zoom the map' },
-        iconButton('plus', 'Zoom in', () => this.zoom(0.5)),
-        iconButton('minus', 'Zoom out', () => this.zoom(2)),
-        iconButton('fit', 'Show all', () => this.fit()),
-      ),
+      this.buttons,
     );
     this.element = h(
       'div',
@@ -97,15 +100,19 @@ export class TrackMap {
     this.#restyle();
   }
 
-  /** The whole track. */
+  /** The whole track, beside the buttons. */
   fit() {
     const { left, right, bottom, top } = this.view.held.box;
     const { width, height } = this.frame;
     this.fitted = true;
     if (!width || !(right >= left)) return;
-    const share = 1 - 2 * MARGIN;
-    const needed = Math.max((right - left) / (width * share), (top - bottom) / (height * share), 0.02);
-    Object.assign(this.frame, { x: (left + right) / 2, y: (bottom + top) / 2, metresPerPixel: needed });
+    const [near, above] = [MARGIN * width, MARGIN * height];
+    // On paper there are none.
+    const { offsetWidth, offsetLeft } = this.buttons;
+    const far = offsetWidth ? Math.max(near, width - offsetLeft + BESIDE_PX) : near;
+    const needed = Math.max((right - left) / (width - near - far), (top - bottom) / (height - 2 * above), 0.02);
+    const x = (left + right) / 2 + ((far - near) / 2) * needed;
+    Object.assign(this.frame, { x, y: (bottom + top) / 2, metresPerPixel: needed });
     this.#moved();
   }
 
