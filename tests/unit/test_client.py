@@ -71,6 +71,7 @@ class Service:
         self.store_answers: list[httpx.Response] = []
         self.on_put: Callable[[], object] = lambda: None
         self.finalised: list[dict[str, Any]] = []
+        self.lose_finalised = False
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path.removeprefix("/api/v1/telemetry/")
@@ -95,9 +96,16 @@ class Service:
             return httpx.Response(204)
         upload = self.uploads[upload_id]
         if path.endswith("finalise"):
-            assert upload_id in self.stored
-            upload["sessionId"] = str(SESSION)
-            self.finalised.append(json.loads(request.read()))
+            body = json.loads(request.read())
+            ids = {upload_id, *body.get("artifactIds", [])}
+            assert ids <= self.stored.keys()
+            if len({self.uploads[one]["sessionId"] for one in ids}) > 1:
+                return problem(409, "UPLOAD_ALREADY_FINALISED")
+            for one in ids:
+                self.uploads[one]["sessionId"] = str(SESSION)
+            self.finalised.append(body)
+            if self.lose_finalised:
+                raise httpx.ReadError("gone", request=request)
             return httpx.Response(202, json={"sessionId": str(SESSION), "runId": str(uuid4()), "pollUrl": "/x"})
         told = {name: upload[name] for name in ("fileName", "contentType", "byteSize", "sha256", "sessionId", "status")}
         expected = {} if upload_id in self.stored else {"upload": self._signed(upload_id)}
@@ -637,6 +645,46 @@ def test_joining_goes_on_where_it_broke_off(client_of: Callable[..., Patient], t
     assert _joining(service, client_of(service), files) == SESSION
     assert len(service.uploads) == 2
     assert service.seen.count("PUT store") == 2
+
+
+def test_a_join_whose_answer_was_lost_is_gone_on_with_when_a_file_is_there_again(
+    client_of: Callable[..., Patient], tmp_path: Path
+) -> None:
+    """A second session of the same bytes would come of forgetting those that have one already."""
+    service = Service()
+    files = [tmp_path / f"{name}.csv" for name in "ab"]
+    for file in files:
+        file.write_text(file.name)
+    service.lose_finalised = True
+    with pytest.raises(Unreachable):
+        _joining(service, client_of(service), files)
+    service.lose_finalised = False
+    away = files[1].rename(tmp_path / "away.csv")
+    with pytest.raises(ClientError, match="cannot be read"):
+        _joining(service, client_of(service), files)
+    away.rename(files[1])
+    brought = [client_of(service).bring(file) for file in files]
+    assert [(sent.session_id, sent.resumed) for sent in brought] == [(SESSION, True)] * 2
+    assert client_of(service).join(brought) == SESSION
+    assert (len(service.uploads), service.seen.count("PUT store")) == (2, 2)
+    assert not list((tmp_path / "state").iterdir())
+
+
+def test_files_of_an_earlier_session_are_sent_anew_to_be_joined_with_another(
+    client_of: Callable[..., Patient], tmp_path: Path
+) -> None:
+    service = Service()
+    files = [tmp_path / f"{name}.csv" for name in "abc"]
+    for file in files:
+        file.write_text(file.name)
+    service.lose_finalised = True
+    with pytest.raises(Unreachable):
+        _joining(service, client_of(service), files[:2])
+    service.lose_finalised = False
+    with pytest.raises(ServiceError, match="UPLOAD_ALREADY_FINALISED"):
+        _joining(service, client_of(service), files)
+    assert _joining(service, client_of(service), files) == SESSION
+    assert (len(service.uploads), service.seen.count("PUT store")) == (5, 5)
 
 
 # Downloads

@@ -3,7 +3,7 @@
 import hashlib
 import mimetypes
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import BoundedSemaphore, Lock
@@ -127,15 +127,12 @@ class Uploader:
         sent = self._bring(
             file, content, progress, key, name=name, finalise_on_receipt=finalise_on_receipt, again=again
         )
-        if sent.session_id is not None:
-            return sent
-        session_id: UUID | None = None
         # The store tells the service of a whole file at once, of parts never.
-        if content.byte_size > PARTS_FROM or not finalise_on_receipt:
+        if sent.session_id is None and (content.byte_size > PARTS_FROM or not finalise_on_receipt):
             progress(Step(Phase.FINALISE))
-            session_id = self.api.finalise(sent.upload_id, name=name).session_id
+            sent = replace(sent, session_id=self.api.finalise(sent.upload_id, name=name).session_id)
         self.remembered.forget(*key)
-        return replace(sent, session_id=session_id)
+        return sent
 
     def bring(self, file: Path, progress: Progress, *, again: bool) -> Brought:
         """See `Client.bring`."""
@@ -148,10 +145,19 @@ class Uploader:
     def join(self, brought: Sequence[Brought], name: str | None) -> UUID:
         """See `Client.join`."""
         first, *others = (sent.upload_id for sent in brought)
-        session_id = self.api.finalise(first, artifact_ids=others, name=name).session_id
+        try:
+            session_id = self.api.finalise(first, artifact_ids=others, name=name).session_id
+        except ServiceError as error:
+            if error.code == Code.UPLOAD_ALREADY_FINALISED:
+                # Sent anew, they can be joined with the others.
+                self._forget_joined(sent for sent in brought if sent.session_id is not None)
+            raise
+        self._forget_joined(brought)
+        return session_id
+
+    def _forget_joined(self, brought: Iterable[Brought]) -> None:
         for sent in brought:
             self.remembered.forget(sent.content.sha256, sent.content.byte_size, _JOINED)
-        return session_id
 
     def _bring(
         self,
@@ -214,7 +220,6 @@ class Uploader:
                 raise
             state = None
         if state is not None and state.session_id is not None:
-            self.remembered.forget(*key)
             return upload_id, None, Delivered(upload_id, state.session_id, resumed=True)
         if state is None or state.status != "uploaded" or (state.upload is None and state.received_at is None):
             self.remembered.forget(*key)
