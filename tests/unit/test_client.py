@@ -571,6 +571,18 @@ def test_parts_go_side_by_side_but_never_more_than_there_is_room_for(
     assert (told[-1].done, told[-1].total) == (len(in_parts.content), len(in_parts.content))
 
 
+@pytest.mark.parametrize("change", [-1, -500, -2000, 1], ids="{:+} bytes".format)
+def test_a_file_of_another_size_is_not_sent_to_its_end(
+    client_of: Callable[..., Patient], file: Path, in_parts: _InParts, change: int
+) -> None:
+    now = in_parts.content[:change] if change < 0 else in_parts.content + b"x"
+    file.write_bytes(now)
+    # As the store does, whose addresses are each for so many bytes.
+    in_parts.refused = {len(now) // 1000 + 1, in_parts.count}
+    with pytest.raises(ClientError, match="changed while it was being sent"):
+        in_parts.send(client_of(in_parts), file, [])
+
+
 def test_a_part_that_is_refused_ends_it_and_the_others_are_not_sent_again(
     client_of: Callable[..., Patient], file: Path, in_parts: _InParts
 ) -> None:

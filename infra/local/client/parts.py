@@ -63,12 +63,15 @@ def send_parts(
     arrived = {part.part_number: part.sha256 for part in told.received}
     sender = _Sender(api, requests, upload_id, _Tally(progress, byte_size), room or BoundedSemaphore(AT_ONCE))
     digest = hashlib.sha256()
+    changed = ClientError(f"{file.name} changed while it was being sent.", remedy="Send it again when it is whole.")
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
         under_way: set[Future[None]] = set()
         try:
             with file.open("rb") as opened:
                 for number in range(1, told.part_count + 1):
                     content = opened.read(told.part_size)
+                    if len(content) != min(told.part_size, byte_size - (number - 1) * told.part_size):
+                        raise changed  # the store takes no other size
                     digest.update(content)
                     part = models.WantedPart(part_number=number, sha256=hashlib.sha256(content).hexdigest())
                     if arrived.get(number) == part.sha256:
@@ -85,7 +88,7 @@ def send_parts(
             raise
         # Of a file that did not get through, the parts on their way arrive: the next call has the less to do.
     if digest.hexdigest() != sha256:
-        raise ClientError(f"{file.name} changed while it was being sent.", remedy="Send it again when it is whole.")
+        raise changed
 
 
 def _all_well(waited: tuple[set[Future[None]], set[Future[None]]]) -> set[Future[None]]:
