@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from random import Random
+from typing import TypedDict, Unpack
 
 import pyarrow as pa
 
@@ -42,14 +43,24 @@ def batch(
             "timestamp": pa.array(times_us, pa.int64()).cast(TIMESTAMP),
             "latitude_deg": pa.array(latitudes, pa.float64()),
             "longitude_deg": pa.array(longitudes, pa.float64()),
-            "speed_mps": pa.array(speeds or [None] * count, pa.float32()),
-            "horizontal_accuracy_m": pa.array(accuracies or [None] * count, pa.float32()),
+            "speed_mps": pa.array(speeds, pa.float32()) if speeds else pa.nulls(count, pa.float32()),
+            "horizontal_accuracy_m": pa.array(accuracies, pa.float32())
+            if accuracies
+            else pa.nulls(count, pa.float32()),
             "flags": pa.array([0] * count, pa.uint32()),
         }
     )
 
 
-def recipes(count: int, *, seconds: int = 0, rate_hz: int = 10, **noise: float) -> Iterator[Recipe]:
+class Noise(TypedDict, total=False):
+    """Of positions, as the generator's recipes name it."""
+
+    noise_m: float
+    drift_m: float
+    drift_time_s: float
+
+
+def recipes(count: int, *, seconds: int = 0, rate_hz: int = 10, **noise: Unpack[Noise]) -> Iterator[Recipe]:
     """Recordings of circuits of 1 to 5 km at 15 to 60 m/s, all different."""
     for seed in range(count):
         random = Random(seed * 7919 + 13)

@@ -18,7 +18,7 @@ CHECKS.unregister(_of_schemathesis.__name__)
 
 @schemathesis.check
 def ensure_resource_availability(
-    ctx: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case
+    ctx: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case[Any]
 ) -> bool | None:
     """As Schemathesis has it, but for finalising with uploads that are not there."""
     if case.operation.definition.raw.get("operationId") == _FINALISE and _further_uploads(case.body):

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from tests.benchmarks.measure import Contender, side_by_side, verdict
 from tests.laps_accuracy import Accuracy, measure_accuracy, percentile
-from tests.laps_truth import recipes
+from tests.laps_truth import Noise, recipes
 
 RECORDINGS = 200
-NOISES: dict[str, dict[str, float]] = {
+NOISES: dict[str, Noise] = {
     "white 0.3 m": {"noise_m": 0.3},
     "white 0.3 m + slow 0.8 m": {"noise_m": 0.3, "drift_m": 0.8, "drift_time_s": 30.0},
 }

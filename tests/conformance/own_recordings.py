@@ -43,9 +43,9 @@ _ALWAYS_WITH_SPEED = frozenset({"csv", "nmea", "vbo"})
 def own_recordings() -> Iterator[Own]:
     """All of them."""
     for name, recipe in FIXTURES.items():
-        data = (COMMITTED / name).read_bytes
+        committed = (COMMITTED / name).read_bytes
         timed = "timestamp" in recipe.columns
-        yield Own(name, data, _truth(recipe) if timed else None, "" if timed else "CSV_NO_TIME_COLUMN")
+        yield Own(name, committed, _truth(recipe) if timed else None, "" if timed else "CSV_NO_TIME_COLUMN")
     for kind in ("csv", "gpx", "tcx", "nmea", "vbo"):
         for name, usual in _RECIPES.items():
             for sensors in (False, True) if kind in ("gpx", "tcx") else (False,):

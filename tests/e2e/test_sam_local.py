@@ -86,7 +86,13 @@ class Local:
 
     def command(self, *arguments: str) -> list[str | Path]:
         return [
-            *(SAM, "local", *arguments, "--template", self.template, "--env-vars", self.variables),
+            SAM,
+            "local",
+            *arguments,
+            "--template",
+            self.template,
+            "--env-vars",
+            self.variables,
             *("--parameter-overrides", f"Architecture={ARCHITECTURE}", "--skip-pull-image"),
         ]
 

@@ -98,10 +98,10 @@ def _hurry() -> None:
                 if job.schedule == EVERY_MINUTE:
                     job.run()
 
-    JobScheduler.loop = loop  # type: ignore[method-assign]
+    JobScheduler.loop = loop
 
 
 if __name__ == "__main__":
-    DockerRuntimeExecutorPlugin.load = lambda *_, **__: EmulatorExecutor  # type: ignore[method-assign]
+    DockerRuntimeExecutorPlugin.load = lambda *_, **__: EmulatorExecutor
     _hurry()
     main()

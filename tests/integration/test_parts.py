@@ -14,6 +14,7 @@ from functions.object_created import app as object_created
 from functions.sessions import app as sessions
 from functions.uploads import app as uploads
 from telemetry import janitor, parts, queue
+from telemetry import uploads as use_cases
 from telemetry.domain.owner import Owner
 from telemetry.errors import Code, TelemetryError
 from telemetry.janitor import Task, clean
@@ -133,7 +134,7 @@ def test_the_janitor_goes_once_around_uploads_in_parts_while_there_is_time(
         "behind the last": (0, UUID(int=2**128 - 1)),
     }[begin]
     looked_at: list[UUID] = []
-    monkeypatch.setattr(janitor.uploads, "finalise", lambda _services, _owner, upload_id: looked_at.append(upload_id))
+    monkeypatch.setattr(use_cases, "finalise", lambda _services, _owner, upload_id: looked_at.append(upload_id))
     services = api.house.services
     assert janitor.finalise_parts(services, lambda: True, batch=2, begin_behind=begin_behind) == 5
     assert looked_at == known[at:] + known[:at]
@@ -247,7 +248,8 @@ def test_parts_begin_once(api: ApiClient) -> None:
 
 def test_announcements_that_race_do_not_pass_the_limit(api: ApiClient) -> None:
     most, racers = 3, 6
-    start, answers = threading.Barrier(racers), []
+    start = threading.Barrier(racers)
+    answers: list[Code | None] = []
 
     def announce(number: int) -> None:
         services = with_settings(api.house, upload_open_max=most)

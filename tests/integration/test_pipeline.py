@@ -294,7 +294,7 @@ def test_devices_are_one_row_per_real_device(house: House, monkeypatch: pytest.M
 def test_sessions_write_their_devices_in_one_order(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two that name the same devices in different order would wait for each other for good."""
     left, right = (FileDevice(model="Mini", serial_number=number) for number in ("0001", "0002"))
-    named = {}
+    named: dict[str, FileDevice] = {}
     canonicalise, record = recording.canonicalise, parse_raw._record_device
     written: list[FileDevice] = []
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from tests.laps_accuracy import Accuracy, measure_accuracy, percentile, pooled
-from tests.laps_truth import recipes
+from tests.laps_truth import Noise, recipes
 
 RECORDINGS = 40
-WHITE = {"noise_m": 0.3}
-SLOW = {"noise_m": 0.3, "drift_m": 0.8, "drift_time_s": 30.0}
+WHITE: Noise = {"noise_m": 0.3}
+SLOW: Noise = {"noise_m": 0.3, "drift_m": 0.8, "drift_time_s": 30.0}
 
 
 @pytest.fixture(scope="module")

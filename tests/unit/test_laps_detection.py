@@ -332,10 +332,11 @@ def test_a_passage_in_a_drop_out_lies_where_other_laps_have_it() -> None:
     # Half the speed before the line, on all laps: the middle of the gap's way is not the middle of its time.
     path = oval(1200)
     drive = Drive(10)
-    for lap in range(6):
-        drive.along(path, 1200 * lap, 1200 * lap + 150, 15.0).along(path, 1200 * lap + 150, 1200 * (lap + 1), 30.0)
+    for number in range(6):
+        start = 1200 * number
+        drive.along(path, start, start + 150, 15.0).along(path, start + 150, start + 1200, 30.0)
     lap_s = 10 + 35.0
-    passes = [lap_s * lap + 10 for lap in range(6)]
+    passes = [lap_s * number + 10 for number in range(6)]
     holed = drive.without((passes[3] - 4, passes[3] + 4)).recorded(white_m=0.3)
     found = timed(laps_of(holed, LINE))
     assert len(found) == 5
