@@ -1,5 +1,6 @@
 """The command line over a service that a test makes up: where it finds the API, what it prints, its exit codes."""
 
+import hashlib
 import json
 import re
 import shlex
@@ -177,6 +178,55 @@ def test_a_file_that_is_not_there_does_not_keep_the_others_back(run: Run, tmp_pa
     told = json.loads(out)
     assert ["cannot be read" in entry["error"]["message"] for entry in told] == [True, True]
     assert "no.csv cannot be read" in err
+
+
+@pytest.mark.parametrize(("held", "sent_anew"), [("ab", False), ("abc", True), ("ax", True)])
+def test_a_session_of_these_files_and_others_is_not_the_one_asked_for(
+    run: Run, tmp_path: Path, held: str, sent_anew: bool
+) -> None:
+    files = [tmp_path / name for name in "ab"]
+    for file in files:
+        file.write_text(file.name)
+    before, new = SESSION, str(uuid4())
+    of_before = [
+        {
+            "uploadId": str(uuid4()),
+            "fileName": name,
+            "byteSize": 1,
+            "sha256": hashlib.sha256(name.encode()).hexdigest(),
+            "status": "validated",
+            "format": "csv",
+            "compression": None,
+            "receivedAt": NOW,
+            "discardedAt": None,
+        }
+        for name in held
+    ]
+    announced, joined = set[str](), list[set[str]]()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        path = request.url.path
+        if request.method == "GET":
+            assert path.endswith(f"/sessions/{before}")
+            return httpx.Response(200, json=_session(files=of_before))
+        if request.url.host == "store.test":
+            return httpx.Response(200)
+        if request.method == "DELETE":
+            announced.remove(path.rpartition("/")[2])
+            return httpx.Response(204)
+        if path.endswith("/finalise"):
+            joined.append({path.split("/")[-2], *json.loads(request.read())["artifactIds"]})
+            return httpx.Response(202, json={"sessionId": new, "runId": str(uuid4()), "pollUrl": "/x"})
+        announced.add(upload_id := str(uuid4()))
+        put = {"method": "PUT", "url": "https://store.test/x", "headers": {}, "expiresAt": NOW}
+        told = {"uploadId": upload_id, "status": "uploaded", "expiresAt": NOW, "upload": put, "duplicateOf": before}
+        return httpx.Response(201, json=told)
+
+    code, out, _ = run(answer, "upload", "--session", "A day", "--jobs", "1", "--json", *map(str, files))
+    assert code == Exit.DONE
+    assert {told["sessionId"] for told in json.loads(out)} == {new if sent_anew else before}
+    assert joined == ([announced] if sent_anew else [])
+    assert len(announced) == (2 if sent_anew else 0)
 
 
 # What is printed

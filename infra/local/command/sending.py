@@ -4,7 +4,7 @@ Each becomes a session of its own, or all together become one.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,15 +93,19 @@ def send_joined(
     results = [Result(file) for file in files]
     whole = Result(Path(wish.name or files[0].name), joined=True)
 
+    def brought() -> list[Brought]:
+        return [result.sent for result in results if isinstance(result.sent, Brought)]
+
     def bring(result: Result, show: Callable[[Step], None], *, again: bool = wish.again) -> None:
         result.sent = client.bring(result.file, show, again=again)
 
+    def find_before(result: Result, show: Callable[[Step], None]) -> None:
+        result.session_id = _made_before(client, brought())
+
     def join(result: Result, show: Callable[[Step], None]) -> None:
         show(Step(Phase.FINALISE))
-        made_before = {found.sent.session_id for found in results if found.sent}
-        one_before = len(made_before) == 1 and all(found.sent and found.sent.duplicate for found in results)
-        brought = [found.sent for found in results if isinstance(found.sent, Brought)]
-        result.session_id = made_before.pop() if one_before else client.join(brought, name=wish.name)
+        if result.session_id is None:
+            result.session_id = client.join(brought(), name=wish.name)
         if wish.wait and result.session_id:
             result.session = client.wait(result.session_id, show, seconds=wish.seconds)
 
@@ -110,9 +114,12 @@ def send_joined(
         interrupted = crew.each(results, bring)
         _find_twins(results)
         duplicates = [result for result in results if result.sent and result.sent.duplicate]
-        sessions = {result.sent.session_id for result in duplicates if result.sent}
-        if not interrupted and (len(duplicates) < len(results) or len(sessions) > 1):
-            # Together they make another session than they made apart.
+        if not interrupted and len(duplicates) == len(results):
+            interrupted = crew.each([whole], find_before)
+            if interrupted or whole.error:
+                return [*results, whole], interrupted
+        if not interrupted and whole.session_id is None:
+            # Together they make another session than they made apart, or with others.
             interrupted = crew.each(duplicates, lambda result, show: bring(result, show, again=True))
         if interrupted or any(result.error for result in results):
             return results, interrupted
@@ -120,6 +127,16 @@ def send_joined(
     for result in results:
         result.session_id = whole.session_id
     return [*results, whole], interrupted
+
+
+def _made_before(client: Client, brought: Sequence[Brought]) -> UUID | None:
+    """The session that was made of these files and no others, if there is one."""
+    made = {sent.session_id for sent in brought}
+    session_id = made.pop()
+    if made or session_id is None:
+        return None
+    held = {file.sha256 for file in client.session(session_id).files}
+    return session_id if held == {sent.content.sha256 for sent in brought} else None
 
 
 def _find_twins(results: list[Result]) -> None:
