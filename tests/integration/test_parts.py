@@ -1,6 +1,7 @@
 """Large files in parts, over both stores: signed, resumed, completed by finalise, aborted with the upload."""
 
 import hashlib
+import logging
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -140,6 +141,31 @@ def test_the_janitor_goes_once_around_uploads_in_parts_while_there_is_time(
     assert looked_at == known[at:] + known[:at]
     time_left = iter([True, True, True, False])
     assert janitor.finalise_parts(services, lambda: next(time_left), batch=2, begin_behind=begin_behind) == 3
+
+
+@pytest.mark.parametrize(
+    ("code", "level"),
+    [
+        (Code.SIZE_MISMATCH, logging.INFO),
+        (Code.CHECKSUM_MISMATCH, logging.INFO),
+        (Code.DUPLICATE_ARTIFACT, logging.WARNING),
+        (Code.UPLOAD_NOT_RECEIVED, None),
+    ],
+)
+def test_only_what_an_operator_could_mend_is_a_warning(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, code: Code, level: int | None
+) -> None:
+    def refuse(*_: object) -> None:
+        raise TelemetryError(code)
+
+    monkeypatch.setattr(
+        janitor, "_in_parts", lambda *_: iter([{"id": uuid4(), "owner_user_id": "o", "tenant_id": "o"}])
+    )
+    monkeypatch.setattr(janitor.uploads, "finalise", refuse)
+    with caplog.at_level(logging.DEBUG, logger=janitor.logger.name):
+        assert janitor.finalise_parts(house.services, lambda: True) == 0
+    told = [record.levelno for record in caplog.records if record.message == "parts not finalised"]
+    assert told == ([] if level is None else [level])
 
 
 def test_the_store_refuses_other_bytes_for_a_part(api: ApiClient, put: Put) -> None:

@@ -40,6 +40,9 @@ MARGIN_MS = 10_000
 UPLOADS_PREFIX = "uploads/"
 DATASETS_PREFIX = "datasets/"
 
+_OTHER_BYTES = (Code.SIZE_MISMATCH, Code.CHECKSUM_MISMATCH)
+"""The sender's own mistake, found at every pass until the upload expires: nothing for an operator to do."""
+
 _Item = TypeVar("_Item")
 
 
@@ -143,7 +146,8 @@ def finalise_parts(
                 raise
             if error.code is not Code.UPLOAD_NOT_RECEIVED:
                 told = {"upload_id": str(row["id"]), "code": str(error.code)}
-                logger.warning("parts not finalised", extra=told)
+                level = logging.INFO if error.code in _OTHER_BYTES else logging.WARNING
+                logger.log(level, "parts not finalised", extra=told)
         else:
             finalised += 1
     return finalised
