@@ -1,6 +1,7 @@
 """The FIT reader on files written here byte by byte, each named after what it holds."""
 
 import io
+import itertools
 import struct
 from collections.abc import Iterable
 
@@ -113,6 +114,69 @@ def test_two_fixes_of_one_time_each_split_in_two_stay_two() -> None:
     assert seconds(table) == [0, 0]
     assert table["heart_rate_bpm"].to_pylist() == [100, 101]
     assert len(set(table["latitude_deg"].to_pylist())) == 2
+
+
+POSITION, HEART_RATE, CADENCE, TEMPERATURE = range(4)
+_SPLIT = (
+    definition(20, RECORD_LAYOUT[:3], local=POSITION)
+    + definition(20, ((253, 4, 0x86), (3, 1, 0x02)), local=HEART_RATE)
+    + definition(20, ((253, 4, 0x86), (4, 1, 0x02)), local=CADENCE)
+    + definition(20, ((253, 4, 0x86), (13, 1, 0x01)), local=TEMPERATURE)
+)
+
+
+def _split(*messages: int, second: int = 0) -> bytes:
+    """Messages of one second; each holds its own place among them as its value."""
+    body = b""
+    for value, kind in enumerate(messages, 1):
+        values = struct.pack("<ii", value, value) if kind == POSITION else struct.pack("<B", value)
+        body += bytes([kind]) + struct.pack("<I", START + second) + values
+    return body
+
+
+@pytest.mark.parametrize(
+    "messages", list(itertools.permutations(range(4))) + list(itertools.permutations(range(3))), ids=str
+)
+def test_a_record_split_over_several_messages_is_one(messages: tuple[int, ...]) -> None:
+    table, findings = read(fit_file(_SPLIT + b"".join(_split(*messages, second=second) for second in range(3))))
+    assert seconds(table) == [0, 1, 2]
+    named = ("latitude_deg", "heart_rate_bpm", "cadence_rpm", "temperature_degc")
+    for kind, name in enumerate(named):
+        if kind in messages:
+            assert table[name].null_count == 0
+    assert table["heart_rate_bpm"].to_pylist() == [messages.index(HEART_RATE) + 1] * 3
+    assert findings.rows_read == 3 * len(messages)
+
+
+@pytest.mark.parametrize(
+    ("messages", "placed", "heart_rates"),
+    [
+        ((POSITION, HEART_RATE, CADENCE) * 2, [True, True], [2, 5]),
+        ((HEART_RATE, POSITION) * 2, [True, True], [1, 3]),
+        ((POSITION, POSITION, HEART_RATE), [True, True], [None, 3]),
+        # Samples between two fixes are kept, each for itself.
+        ((POSITION, HEART_RATE, HEART_RATE, HEART_RATE), [True, False, False], [2, 3, 4]),
+        ((POSITION, HEART_RATE, HEART_RATE, CADENCE, POSITION), [True, True], [2, 3]),
+    ],
+)
+def test_a_record_ends_at_a_second_position_or_sample(
+    messages: tuple[int, ...], placed: list[bool], heart_rates: list[int | None]
+) -> None:
+    table, _ = read(fit_file(_SPLIT + _split(*messages)))
+    assert [value is not None for value in table["latitude_deg"].to_pylist()] == placed
+    assert table["heart_rate_bpm"].to_pylist() == heart_rates
+
+
+def test_a_record_is_joined_whatever_number_of_channels_it_has() -> None:
+    """Each message adds one channel to the record, beyond the bits of one word."""
+    body = _SPLIT + _split(POSITION)
+    for number in range(130, 230):
+        body += definition(20, ((253, 4, 0x86), (number, 1, 0x02)), local=4) + b"\4" + struct.pack("<IB", START, 7)
+    body += _split(HEART_RATE)
+    table, _ = read(fit_file(body))
+    assert seconds(table) == [0]
+    assert table["heart_rate_bpm"].to_pylist() == [1]
+    assert len(table.schema.names) > 100
 
 
 def test_developer_fields_carry_their_own_name_unit_and_scale() -> None:

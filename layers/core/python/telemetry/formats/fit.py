@@ -360,28 +360,42 @@ def _batch(columns: dict[str, pa.Array], stream: FitStream) -> pa.RecordBatch:
 
 
 def _merge_split_records(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Joins neighbours of one time of which only one has a position: some writers split a record in two."""
+    """Joins neighbours of one time that some writers split a record into. A record has one position, and ends at a
+    message that adds nothing to it: that one is a sample of its own."""
     rows = batch.num_rows
     names = batch.schema.names
     if rows < 2 or "latitude_deg" not in names:
         return batch
     time, placed = batch.column("timestamp"), pc.is_valid(batch.column("latitude_deg"))
-    same = pc.and_(
-        pc.fill_null(pc.equal(time.slice(1), time.slice(0, rows - 1)), False),
-        pc.xor(placed.slice(1), placed.slice(0, rows - 1)),
-    )
-    if not pc.any(same).as_py():
+    same = pc.fill_null(pc.equal(time.slice(1), time.slice(0, rows - 1)), False)
+    if not pc.any(pc.and_(same, pc.xor(placed.slice(1), placed.slice(0, rows - 1)))).as_py():
         return batch
-    starts = pc.invert(pa.concat_arrays([pa.array([False]), same]))
-    # Of several fixes of one time, each split in two, every fix stays: not more than two neighbours are joined.
-    index = pa.array(range(rows), pa.int64())
-    within = pc.subtract(index, pc.fill_null_forward(pc.if_else(starts, index, None)))
-    starts = pc.equal(pc.bit_wise_and(within, 1), 0)
-    record = pc.cumulative_sum(starts.cast(pa.int64()))
-    table = pa.table(batch.columns, names=names).append_column("record", record)
+    channels = [name for name in names if name not in ("timestamp", "source_row", "latitude_deg")]
+    filled = _filled([batch.column(name) for name in ("latitude_deg", *channels)])
+    records: list[int] = []
+    held = 0
+    for goes_on, message in zip([False, *same.to_pylist()], filled, strict=True):
+        if goes_on and not message & held & 1 and (message & ~held or not message):
+            records.append(records[-1])
+            held |= message
+        else:
+            records.append(len(records))
+            held = message
+    table = pa.table(batch.columns, names=names).append_column("record", pa.array(records, pa.int64()))
     merged = table.group_by("record", use_threads=False).aggregate([(name, "first") for name in names])
     columns = [merged.column(f"{name}_first").combine_chunks() for name in names]
     return pa.record_batch(columns, schema=batch.schema)
+
+
+def _filled(columns: list[pa.Array]) -> list[int]:
+    """For each row the columns that have a value, as bits; the first column's is the lowest."""
+    filled = [0] * len(columns[0])
+    for start in range(0, len(columns), 62):
+        word = pa.scalar(0, pa.int64())
+        for bit, column in enumerate(columns[start : start + 62]):
+            word = pc.bit_wise_or(word, pc.if_else(pc.is_valid(column), 1 << bit, 0))
+        filled = [bits | more << start for bits, more in zip(filled, word.to_pylist(), strict=True)]
+    return filled
 
 
 def _in_utc(batch: pa.RecordBatch, power_on_time: int | None) -> pa.RecordBatch:
