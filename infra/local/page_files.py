@@ -18,10 +18,10 @@ from urllib.parse import unquote
 from starlette.requests import Request
 from starlette.responses import Response
 
-from infra.local.process import ROOT
+from infra.web import PAGE
 from infra.web.policy import CACHE, CACHE_NEVER, HEADERS, content_security_policy, content_type
 
-PAGE = ROOT / "infra" / "page"
+__all__ = ["PAGE", "PageFiles"]
 _LOOPBACK = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?")
 
 

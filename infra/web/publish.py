@@ -11,10 +11,9 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from infra.local.process import ROOT
+from infra.web import PAGE
 from infra.web.policy import CACHE, CACHE_NEVER, content_type
 
-PAGE = ROOT / "infra" / "page"
 _OUTPUTS = ("PageUrl", "PageBucketName", "PageDistributionId", "PageConfiguration")
 _CONFIGURED = {"api", "signIn", "tiles"}
 

@@ -17,8 +17,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from infra.local.process import ROOT
+from infra.web import PAGE
 
-VENDOR = ROOT / "infra" / "page" / "vendor"
+VENDOR = PAGE / "vendor"
 MANIFEST = VENDOR / "vendored.json"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from infra.local.process import ROOT
+from infra.web import PAGE
 from infra.web.vendored import (
     MANIFEST,
     VENDOR,
@@ -23,7 +24,6 @@ from infra.web.vendored import (
     write_manifest,
 )
 
-PAGE = ROOT / "infra" / "page"
 PACKAGES = read_manifest()
 _TEXTS = {".html", ".css", ".js", ".mjs", ".json", ".svg", ".webmanifest"}
 _IMPORT = re.compile(
@@ -60,6 +60,13 @@ def test_vendored_files_are_the_pinned_ones(package: Package) -> None:
     assert found == package.files, "`make vendor` writes them anew"
     assert any(path.startswith("LICENSE") for path in found)
     assert re.fullmatch(r"\d+\.\d+\.\d+", package.version)
+
+
+def test_the_folder_is_named_once() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z", "*.py"], cwd=ROOT, capture_output=True, check=True).stdout
+    named = re.compile(r"""["']infra["'] / ["']page["'](?! / )|["']infra/page["']""")
+    there = [path for path in listed.decode().split("\0") if path and named.search((ROOT / path).read_text("utf-8"))]
+    assert there == ["infra/web/__init__.py"], "import PAGE of infra.web"
 
 
 def test_nothing_lies_beside_the_vendored_packages() -> None:

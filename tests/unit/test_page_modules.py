@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.process import ROOT
+from infra.web import PAGE
 
-PAGE = ROOT / "infra" / "page"
 _STATIC_IMPORT = re.compile(r"""^import\s[^;'"]*?from\s*'([^']+)'|^import\s*'([^']+)'""", re.MULTILINE)
 _PRELOAD = re.compile(r'<link rel="modulepreload" href="([^"]+)">')
 
