@@ -161,7 +161,7 @@ def test_only_what_an_operator_could_mend_is_a_warning(
     monkeypatch.setattr(
         janitor, "_in_parts", lambda *_: iter([{"id": uuid4(), "owner_user_id": "o", "tenant_id": "o"}])
     )
-    monkeypatch.setattr(janitor.uploads, "finalise", refuse)
+    monkeypatch.setattr(use_cases, "finalise", refuse)
     with caplog.at_level(logging.DEBUG, logger=janitor.logger.name):
         assert janitor.finalise_parts(house.services, lambda: True) == 0
     told = [record.levelno for record in caplog.records if record.message == "parts not finalised"]
