@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import runpy
 import socket
 import subprocess
 import time
@@ -43,6 +44,7 @@ ENVIRONMENT = {
     "SAM_CLI_TELEMETRY": "0",
     "ARCHITECTURE": ARCHITECTURE,
 }
+LONGEST_ASKED_S = 5
 ANSWERS = [
     ("UploadsFunction", "uploads_create", '"statusCode": 201'),
     ("SessionsFunction", "sessions_list", '"statusCode": 200'),
@@ -57,7 +59,9 @@ ANSWERS = [
 def _docker(*arguments: str) -> str | None:
     """What it says, or None."""
     try:
-        done = subprocess.run(["docker", *arguments], check=False, capture_output=True, text=True, timeout=20)
+        done = subprocess.run(
+            ["docker", *arguments], check=False, capture_output=True, text=True, timeout=LONGEST_ASKED_S
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
@@ -73,8 +77,11 @@ def _why_not() -> str | None:
     return None
 
 
-WHY_NOT = _why_not()
-IN_DOCKER = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
+@pytest.fixture(scope="session")
+def docker() -> None:
+    """Docker with all that is needed; asked only where a test needs it, as a daemon may hang."""
+    if why_not := _why_not():
+        pytest.skip(why_not)
 
 
 @dataclass(frozen=True)
@@ -122,7 +129,7 @@ def _seen_by_containers() -> str:
 
 
 @pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
+def local(docker: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
     directory = tmp_path_factory.mktemp("sam")
     built = subprocess.run(
         [SAM, "build", "--build-dir", directory / "build", "--parameter-overrides", f"Architecture={ARCHITECTURE}"],
@@ -141,10 +148,28 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
         yield Local(directory / "build" / "template.yaml", files / function_variables.IN_CONTAINERS)
 
 
-@IN_DOCKER
 @pytest.mark.parametrize(("function", "event", "answer"), ANSWERS)
 def test_every_function_answers_in_its_container(local: Local, function: str, event: str, answer: str) -> None:
     assert answer in local.invoke(function, json.loads((EVENTS / f"{event}.json").read_text()))
+
+
+def test_docker_is_not_asked_before_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(*_: object, **__: object) -> None:
+        raise AssertionError("asked at import")
+
+    monkeypatch.setattr(subprocess, "run", ask)
+    assert "ANSWERS" in runpy.run_path(__file__)
+
+
+def test_a_daemon_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    hanging = tmp_path / "docker"
+    hanging.write_text("#!/bin/sh\nexec sleep 60\n")
+    hanging.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setitem(globals(), "LONGEST_ASKED_S", 0.2)
+    begun = time.monotonic()
+    assert _docker("version") is None
+    assert time.monotonic() - begun < 20
 
 
 def test_the_readme_says_the_same() -> None:
@@ -156,7 +181,6 @@ def test_the_readme_says_the_same() -> None:
     assert {path.stem for path in EVENTS.glob("*.json")} <= set(re.findall(r"`(\w+)`", text))
 
 
-@IN_DOCKER
 def test_what_a_container_signs_is_good_here(local: Local) -> None:
     """From the announcement in one container over the PUT from this machine to READY in another."""
     content = TRACK.read_bytes()
@@ -183,7 +207,6 @@ def test_what_a_container_signs_is_good_here(local: Local) -> None:
         assert time.monotonic() < limit, sessions
 
 
-@IN_DOCKER
 def test_start_api_routes_as_the_template_says(local: Local, tmp_path: Path) -> None:
     port = free_port()
     with (tmp_path / "log").open("w") as log:
