@@ -88,6 +88,64 @@ def test_several_files_at_once_and_one_that_cannot_be_used(open_window: OpenWind
     expect(alert).to_contain_text("CSV_NO_TIME_COLUMN")
 
 
+def test_several_files_make_one_session(open_window: OpenWindow, client: Client, tmp_path: Path, stack: Stack) -> None:
+    opened = open_window()
+    page = opened.open()
+    files = [tmp_path / "morning.csv", tmp_path / "evening.gpx", tmp_path / "forgotten.csv"]
+    laps(files[0], minutes=2)
+    files[1].write_bytes((SAMPLES / "sample_track.gpx").read_bytes())
+    files[2].touch()
+    page.get_by_label("Make one session of several files").check()
+    opened.drop(*files)
+    # One cannot be sent: the others wait until it is let go.
+    expect(upload(page, files[2]).get_by_text("The file is empty")).to_be_visible()
+    for file in files[:2]:
+        expect(upload(page, file).get_by_text("The session begins when all of its files are here")).to_be_visible()
+    assert client.sessions().sessions == []
+    upload(page, files[2]).get_by_role("button", name="Remove").click()
+    for file in files[:2]:
+        expect(upload(page, file).get_by_text("Ready: 1,800 points")).to_be_visible(timeout=WHILE_PROCESSING_MS)
+    [session] = client.sessions().sessions
+    assert session.name == "morning"
+    assert {file.file_name for file in client.session(session.session_id).files} == {"morning.csv", "evening.gpx"}
+    upload(page, files[1]).get_by_role("link", name="Open").click()
+    expect(page.get_by_label("File", exact=True).get_by_role("option")).to_have_count(2)
+
+    # And again, with another: what was sent before is sent once more when the viewer wants it.
+    page.go_back()
+    before = len(opened.sent("PUT", stack.s3_url))
+    third = laps(tmp_path / "night.csv", minutes=1, seed=2)
+    expect(page.get_by_label("Make one session of several files")).to_be_checked()
+    page.get_by_role("button", name="Clear the finished ones").click()
+    opened.drop(files[0], third)
+    expect(upload(page, third).get_by_text("The session begins")).to_be_visible()
+    upload(page, files[0]).get_by_role("button", name="Upload again anyway").click()
+    expect(upload(page, third).get_by_text("Ready: 1,800 points")).to_be_visible(timeout=WHILE_PROCESSING_MS)
+    assert len(opened.sent("PUT", stack.s3_url)) == before + 2
+    assert len(client.sessions().sessions) == 2
+
+
+def test_files_that_make_no_session_are_taken_up_together(
+    open_window: OpenWindow, client: Client, tmp_path: Path
+) -> None:
+    opened = open_window()
+    opened.expect_complaint("status of 422")
+    refusal = {"code": "VALIDATION_FAILED", "detail": "These files make no session."}
+    opened.page.route("**/finalise", lambda route: route.fulfill(status=422, json=refusal), times=1)
+    page = opened.open()
+    files = [laps(tmp_path / f"{name}.csv", minutes=1, seed=k) for k, name in enumerate(("one", "two", "three"), 1)]
+    page.get_by_label("Make one session of several files").check()
+    page.get_by_label("Choose recordings").set_input_files(files)
+    for file in files:
+        expect(upload(page, file).get_by_text("These files make no session.")).to_be_visible()
+    upload(page, files[2]).get_by_role("button", name="Remove").click()
+    upload(page, files[1]).get_by_role("button", name="Try again").click()
+    for file in files[:2]:
+        expect(upload(page, file).get_by_text("Ready: 1,200 points")).to_be_visible(timeout=WHILE_PROCESSING_MS)
+    [session] = client.sessions().sessions
+    assert [file.file_name for file in client.session(session.session_id).files] == ["one.csv", "two.csv"]
+
+
 def test_the_same_bytes_are_not_sent_twice(open_window: OpenWindow, stack: Stack, client: Client) -> None:
     file = SAMPLES / "sample_track.gpx"
     before = client.wait(client.send(file).session_id)

@@ -13,8 +13,8 @@ const AT_ONCE = 2;
 const PARTS_FROM = 16 * 1024 * 1024;
 
 /**
- * @typedef {'waiting' | 'checksum' | 'announcing' | 'duplicate' | 'sending' | 'finalising' | 'processing' | 'ready' | 'failed'
- *   | 'cancelled' | 'left'} Stage
+ * @typedef {'waiting' | 'checksum' | 'announcing' | 'duplicate' | 'sending' | 'arrived' | 'finalising' | 'processing'
+ *   | 'ready' | 'failed' | 'cancelled' | 'left'} Stage `arrived` until all files of its session have
  * @typedef {import('../types.js').SessionDetail} SessionDetail
  */
 
@@ -28,6 +28,20 @@ const TYPES = {
   gz: 'application/gzip',
   zip: 'application/zip',
 };
+
+/** Files that become one session together; it is followed as long as one of them is in the list. */
+class Together {
+  /** @type {UploadItem[]} */
+  items = [];
+  stopping = new AbortController();
+
+  /** @param {UploadItem} item */
+  leave(item) {
+    this.items = this.items.filter((other) => other !== item);
+    item.together = null;
+    if (!this.items.length) this.stopping.abort(new DOMException('stopped', 'AbortError'));
+  }
+}
 
 /** One file on its way. `done` counts bytes of `file.size` while reading or sending. */
 export class UploadItem {
@@ -54,6 +68,8 @@ export class UploadItem {
     /** @type {SessionDetail | null} */
     this.session = null;
     this.stopping = new AbortController();
+    /** The files that its session is made of. @type {Together | null} */
+    this.together = null;
   }
 
   /** Nothing happens any more, unless the viewer does something. */
@@ -81,6 +97,8 @@ export class Uploads extends EventTarget {
     /** @type {UploadItem[]} */
     this.items = [];
     this.running = 0;
+    /** Do files that are added at once become one session? */
+    this.joining = false;
     /** @type {Promise<unknown>} */
     this.hashing = Promise.resolve();
   }
@@ -92,26 +110,36 @@ export class Uploads extends EventTarget {
 
   /** @param {Iterable<File>} files */
   add(files) {
-    for (const file of files) {
-      const item = new UploadItem(file);
+    const added = Array.from(files, (file) => new UploadItem(file));
+    if (this.joining && added.length > 1) {
+      const together = new Together();
+      together.items = added;
+      for (const item of added) item.together = together;
+    }
+    for (const item of added) {
       this.items.push(item);
       this.#tell('added', item);
     }
     this.#next();
   }
 
-  /** Takes up an upload that stopped. @param {UploadItem} item */
+  /** Takes up an upload that stopped, and those that stopped with it. @param {UploadItem} item */
   goOn(item) {
-    item.stopping = new AbortController();
-    Object.assign(item, { failure: '', hopeless: false, note: '' });
-    this.#stage(item, 'waiting');
+    for (const one of item.together?.items.filter(({ mayGoOn }) => mayGoOn) ?? [item]) {
+      one.stopping = new AbortController();
+      Object.assign(one, { failure: '', hopeless: false, note: '' });
+      this.#stage(one, 'waiting');
+    }
     this.#next();
   }
 
-  /** The same bytes once more. @param {UploadItem} item */
+  /** The same bytes once more, and so those they are to make a session with. @param {UploadItem} item */
   sendAgain(item) {
-    item.again = true;
-    this.goOn(item);
+    for (const one of item.together?.items.filter(({ stage }) => stage === 'duplicate') ?? [item]) {
+      one.again = true;
+      this.#stage(one, 'waiting');
+    }
+    this.#next();
   }
 
   /** Ends an upload and forgets it here; what became of its session stays. @param {UploadItem} item */
@@ -119,13 +147,19 @@ export class Uploads extends EventTarget {
     item.stopping.abort(new DOMException('stopped', 'AbortError'));
     this.items = this.items.filter((other) => other !== item);
     this.#tell('removed', item);
-    if (item.uploadId && !item.sessionId) await this.#abandon(item);
+    const { together } = item;
+    together?.leave(item);
+    // What is being made a session of all is not taken away from it.
+    const taken = item.sessionId || (together && item.stage === 'finalising');
+    if (item.uploadId && !taken) await this.#abandon(item);
+    if (together) await this.#join(together);
   }
 
   #next() {
     for (const item of this.items) {
       if (this.running >= AT_ONCE) return;
       if (item.stage !== 'waiting') continue;
+      const { together } = item;
       this.running += 1;
       this.#stage(item, 'checksum');
       this.#deliver(item)
@@ -134,7 +168,10 @@ export class Uploads extends EventTarget {
           this.running -= 1;
           this.#next();
         })
-        .then(() => (item.stage === 'processing' ? this.#follow(item) : undefined))
+        .then(() => {
+          if (together) this.#join(together);
+          return !item.together && item.stage === 'processing' ? this.#follow([item], item.stopping.signal) : undefined;
+        })
         .catch((error) => this.#failed(item, error));
     }
   }
@@ -143,6 +180,7 @@ export class Uploads extends EventTarget {
   async #deliver(item) {
     const { signal } = item.stopping;
     if (item.sessionId) {
+      item.together?.leave(item);
       this.#stage(item, 'processing');
       return;
     }
@@ -163,8 +201,15 @@ export class Uploads extends EventTarget {
     }
     if (!item.sessionId) {
       if (signed) await this.#send(item, signed);
+      if (item.together) {
+        this.#stage(item, 'arrived');
+        return;
+      }
       this.#stage(item, 'finalising');
-      await persist(() => this.#finalise(item), { signal, waiting });
+      await persist(() => this.#finalise([item], signal), { signal, waiting });
+    } else {
+      // It became one before, with those it was sent with then.
+      item.together?.leave(item);
     }
     forget(this.#which(item));
     this.#stage(item, 'processing');
@@ -264,12 +309,35 @@ export class Uploads extends EventTarget {
     }, options);
   }
 
-  /** @param {UploadItem} item */
-  async #finalise(item) {
-    const { signal } = item.stopping;
+  /** One session of all, as soon as all are there. @param {Together} together */
+  async #join(together) {
+    const { items, stopping } = together;
+    if (!items.length || items.some(({ stage }) => stage !== 'arrived')) return;
+    for (const item of items) this.#stage(item, 'finalising');
+    try {
+      await persist(() => this.#finalise(items, stopping.signal), {
+        signal: stopping.signal,
+        waiting: this.#waiting(items[0]),
+      });
+      for (const item of items) {
+        forget(this.#which(item));
+        this.#stage(item, 'processing');
+      }
+      await this.#follow(items, stopping.signal);
+    } catch (error) {
+      // Without one of them it may be a session.
+      for (const item of together.items) this.#failed(item, error, true);
+    }
+  }
+
+  /** @param {UploadItem[]} items of one session, which the first gives its name @param {AbortSignal} signal */
+  async #finalise(items, signal) {
+    const [first, ...others] = items.map(({ uploadId }) => uploadId);
     for (let attempt = 1; ; attempt += 1) {
       try {
-        item.sessionId = (await this.api.post(`/uploads/${item.uploadId}/finalise`, {}, signal)).sessionId;
+        const body = others.length ? { artifactIds: others } : {};
+        const { sessionId } = await this.api.post(`/uploads/${first}/finalise`, body, signal);
+        for (const item of items) item.sessionId = sessionId;
         return;
       } catch (error) {
         // The store may tell the service a moment later than the browser.
@@ -280,30 +348,32 @@ export class Uploads extends EventTarget {
     }
   }
 
-  /** @param {UploadItem} item */
-  async #follow(item) {
-    if (!item.sessionId) return;
-    for await (const session of watch(this.api, item.sessionId, item.stopping.signal)) {
-      item.session = session;
-      if (session.status !== 'processing') break;
-      this.#tell('changed', item);
+  /** @param {UploadItem[]} items of one session @param {AbortSignal} signal */
+  async #follow(items, signal) {
+    const { sessionId } = items[0];
+    if (!sessionId) return;
+    for await (const session of watch(this.api, sessionId, signal)) {
+      for (const item of items) {
+        item.session = session;
+        item.failure = session.failure?.message ?? '';
+        if (session.status === 'processing') this.#tell('changed', item);
+        else this.#stage(item, session.status);
+      }
+      if (session.status !== 'processing') return;
     }
-    const { session } = item;
-    if (!session || session.status === 'processing') return;
-    if (session.failure) item.failure = session.failure.message;
-    this.#stage(item, session.status);
   }
 
-  /** @param {UploadItem} item @param {unknown} error */
-  #failed(item, error) {
+  /** @param {UploadItem} item @param {unknown} error @param {boolean} [hopeful] */
+  #failed(item, error, hopeful = false) {
     if (item.stopping.signal.aborted) return;
     // The parts that are still on their way are of no use any more: the viewer takes it up again.
     item.stopping.abort(new DOMException('failed', 'AbortError'));
     item.failure = error instanceof Error ? error.message : String(error);
     item.hopeless =
-      error instanceof Unreadable ||
-      (error instanceof TransferError && !error.passing) ||
-      (error instanceof ApiError && [413, 422].includes(error.status));
+      !hopeful &&
+      (error instanceof Unreadable ||
+        (error instanceof TransferError && !error.passing) ||
+        (error instanceof ApiError && [413, 422].includes(error.status)));
     this.#stage(item, 'failed');
   }
 

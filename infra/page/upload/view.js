@@ -27,6 +27,14 @@ export function uploadCard(uploads, signal) {
       input.value = '';
     },
   });
+  const join = h('input', {
+    type: 'checkbox',
+    id: 'join',
+    checked: uploads.joining,
+    onchange: () => {
+      uploads.joining = join.checked;
+    },
+  });
   const list = h('ul', { class: 'uploads', 'aria-label': 'Uploads' });
   /** @type {Map<UploadItem, ReturnType<typeof row>>} */
   const rows = new Map();
@@ -97,6 +105,7 @@ export function uploadCard(uploads, signal) {
         input,
         h('label', { for: 'files', class: 'button primary' }, 'Choose recordings'),
       ),
+      h('div', { class: 'choice joining' }, join, h('label', { for: 'join' }, 'Make one session of several files')),
     ),
     list,
     clear,
@@ -185,6 +194,8 @@ function tell(item) {
         text: `${item.resumed ? 'Going on with the upload' : 'Uploading'}, ${share} % (${size(item.done)} of ${size(item.file.size)})`,
         say: item.resumed ? 'Going on with the upload' : 'Uploading',
       };
+    case 'arrived':
+      return same('Uploaded. The session begins when all of its files are here; remove those it should do without.');
     case 'finalising':
       return same('Uploaded');
     // The steps show it, unless there is more to say.
