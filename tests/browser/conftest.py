@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Playwright, expect, sync_playwright
 from infra.local.client import Client
 from infra.local.process import ROOT
 from infra.local.stack import Stack
-from tests.browser.window import MISSING, PATIENCE_MS, Window, chromium, launched, window
+from tests.browser.window import PATIENCE_MS, Window, chromium, launched, why_not, window
 
 expect.set_options(timeout=PATIENCE_MS)
 PICTURES = ROOT / ".screenshots"
@@ -22,10 +22,10 @@ OpenWindow = Callable[..., Window]
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Without a browser nothing here is tried, and no stack is started for it."""
-    if chromium() is None:
-        for item in items:
-            if item.path.parent == Path(__file__).parent:
-                item.add_marker(pytest.mark.skip(reason=MISSING))
+    ours = [item for item in items if item.path.parent == Path(__file__).parent]
+    if ours and (reason := why_not()):
+        for item in ours:
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="module")

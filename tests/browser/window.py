@@ -1,10 +1,12 @@
 """A real Chromium, and what happens in one of its windows: requests with their preflights, and every complaint."""
 
 import contextlib
+import functools
 import json
 import os
 import re
 import shutil
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -35,6 +37,23 @@ def chromium() -> Path | None:
     named = os.environ.get("CHROMIUM", "").strip()
     found = named or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     return Path(found) if found and Path(found).exists() else None
+
+
+@functools.cache
+def why_not() -> str | None:
+    """Why nothing can be tried in a browser here: none is there, or it does not start (as the stub of a package that
+    wants another installer, or without libraries it needs)."""
+    found = chromium()
+    if found is None:
+        return MISSING
+    begun = [found, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", "about:blank"]
+    try:
+        done = subprocess.run(begun, capture_output=True, text=True, errors="replace", timeout=120, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{found} does not start: {error}"
+    if "<html" in done.stdout:
+        return None
+    return f"{found} does not start (exit {done.returncode}): {' '.join(done.stderr.split())[-300:]}"
 
 
 @contextlib.contextmanager
