@@ -46,7 +46,7 @@ def why_not() -> str | None:
     found = chromium()
     if found is None:
         return MISSING
-    begun = [found, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", "about:blank"]
+    begun = [str(found), "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", "about:blank"]
     try:
         done = subprocess.run(begun, capture_output=True, text=True, errors="replace", timeout=120, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
