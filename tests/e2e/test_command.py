@@ -283,12 +283,13 @@ _NOW = "2026-05-16T09:30:00Z"
 @pytest.fixture
 def stalling() -> Iterator[_Stalling]:
     server = _Stalling()
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     yield server
     server.open.set()
     server.shutdown()
-    thread.join()
+    thread.join(60)
+    assert not thread.is_alive()
     server.server_close()
 
 

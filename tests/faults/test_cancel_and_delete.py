@@ -91,7 +91,7 @@ def test_a_delete_that_a_retry_overtakes_never_deadlocks(crew: Crew) -> None:
             except Exception as error:
                 errors.append(error)
 
-        thread = threading.Thread(target=attempt)
+        thread = threading.Thread(target=attempt, daemon=True)
         thread.start()
         return thread
 
@@ -121,7 +121,8 @@ def test_a_delete_that_a_retry_overtakes_never_deadlocks(crew: Crew) -> None:
             wait_until(lambda: len(house.sql("SELECT pid FROM pg_locks WHERE NOT granted")) > 1, "it waits as well")
         holder.run("ROLLBACK")
     for thread in threads:
-        thread.join()
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
     for services in others:
         services.database.close()
     assert errors == []

@@ -89,11 +89,12 @@ def test_two_rescuers_together(crew: Crew) -> None:
             rescued.append(count)
         services.database.close()
 
-    rescuers = [threading.Thread(target=rescue) for _ in range(2)]
+    rescuers = [threading.Thread(target=rescue, daemon=True) for _ in range(2)]
     for one in rescuers:
         one.start()
     for one in rescuers:
-        one.join()
+        one.join(60)
+    assert not any(one.is_alive() for one in rescuers)
     assert sum(rescued) == len(made)
     at_rest(crew, SOURCES)
     assert {crew.house.session(one)["status"] for one in made} == {"READY"}
@@ -222,11 +223,14 @@ def test_a_real_cancel_waits_for_a_completion_and_never_deadlocks(crew: Crew, mo
     made = crew.house.finalised(CSV)
     worker = crew.stopped_at("in_completing_transaction@parse_raw", ends_at_failpoint=True)
     answers: list[Answer] = []
-    cancelling = threading.Thread(target=lambda: answers.append(api.call("sessions_cancel", str(made.session_id))))
+    cancelling = threading.Thread(
+        target=lambda: answers.append(api.call("sessions_cancel", str(made.session_id))), daemon=True
+    )
     cancelling.start()
     wait_until(lambda: _waiting(crew), "the cancel waits")
     worker.go_on()
-    cancelling.join()
+    cancelling.join(60)
+    assert not cancelling.is_alive()
     worker.wait_done()
     assert (answers[0].status, answers[0].json["status"]) == (200, "cancelled")
     at_rest(crew)

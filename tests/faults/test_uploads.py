@@ -54,11 +54,12 @@ def test_two_finalises_racing(s3_crew: Crew) -> None:
         made.append(uploads.finalise(services, OWNER, created.upload_id))
         services.database.close()
 
-    racing = [threading.Thread(target=finalise) for _ in range(4)]
+    racing = [threading.Thread(target=finalise, daemon=True) for _ in range(4)]
     for one in racing:
         one.start()
     for one in racing:
-        one.join()
+        one.join(60)
+    assert not any(one.is_alive() for one in racing)
     assert len(made) == 4
     assert len(set(made)) == 1
     assert len(s3_crew.house.sql("SELECT id FROM telemetry_sessions")) == 1

@@ -202,11 +202,12 @@ def test_environments_of_one_process_do_not_see_each_others_events(api: ApiClien
         answer = environment.handle(http_event("uploads_create", claims=claims_of(owner)), None)
         assert answer["statusCode"] == 204
 
-    threads = [threading.Thread(target=serve, args=(owner,)) for owner in ("owner-1", "owner-2")]
+    threads = [threading.Thread(target=serve, args=(owner,), daemon=True) for owner in ("owner-1", "owner-2")]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
     assert seen == {"owner-1": "owner-1", "owner-2": "owner-2"}
 
 

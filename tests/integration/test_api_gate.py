@@ -214,7 +214,7 @@ def test_a_line_given_while_the_session_is_being_deleted_finds_none(api: ApiClie
         except Exception as error:
             refused.append(error)
 
-    giver = threading.Thread(target=give)
+    giver = threading.Thread(target=give, daemon=True)
     with connect(api.house.services.settings.database) as sql:
         sql.run("BEGIN")
         sql.run("SELECT id FROM telemetry_processing_runs FOR UPDATE")
@@ -225,7 +225,8 @@ def test_a_line_given_while_the_session_is_being_deleted_finds_none(api: ApiClie
             time.sleep(0.01)
         sql.run("DELETE FROM telemetry_sessions")
         sql.run("COMMIT")
-    giver.join()
+    giver.join(60)
+    assert not giver.is_alive()
     others.database.close()
     (error,) = refused
     assert isinstance(error, TelemetryError), error

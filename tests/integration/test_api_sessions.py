@@ -465,7 +465,7 @@ def test_a_completion_under_way_is_waited_for(api: ApiClient, verb: str) -> None
         except Exception as error:
             errors.append(error)
 
-    comer = threading.Thread(target=come_between)
+    comer = threading.Thread(target=come_between, daemon=True)
     with house.database.transaction() as transaction:
         queue.complete_and_claim(transaction, job)
         comer.start()
@@ -477,7 +477,8 @@ def test_a_completion_under_way_is_waited_for(api: ApiClient, verb: str) -> None
             assert time.monotonic() < deadline, "nobody waits for the worker's row"
         transaction.run(load("pipeline")["start_run"], run_id=job.run_id)
         queue.enqueue(transaction, job.run_id, JobType.ARTIFACT_CLASSIFY, dict(job.payload))
-    comer.join()
+    comer.join(60)
+    assert not comer.is_alive()
     others.database.close()
     assert errors == []
     if verb == "delete":

@@ -90,11 +90,12 @@ def test_two_finalises_that_race_make_one_session(api: ApiClient, house: House) 
         results.append(uploads.finalise(services, Owner("owner-1", "owner-1"), first, artifact_ids=[second]))
         services.database.close()
 
-    threads = [threading.Thread(target=race, args=order) for order in (ids, ids[::-1])]
+    threads = [threading.Thread(target=race, args=order, daemon=True) for order in (ids, ids[::-1])]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
     assert len(results) == 2
     assert results[0] == results[1]
     assert len(house.sql("SELECT 1 AS one FROM telemetry_sessions")) == 1

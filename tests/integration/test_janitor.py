@@ -297,11 +297,12 @@ def test_two_janitors_share_the_work(house: House) -> None:
             failures.append(error)
         services.database.close()
 
-    janitors = [threading.Thread(target=work) for _ in range(2)]
+    janitors = [threading.Thread(target=work, daemon=True) for _ in range(2)]
     for one in janitors:
         one.start()
     for one in janitors:
-        one.join()
+        one.join(60)
+    assert not any(one.is_alive() for one in janitors)
     assert failures == []
     assert sum(handled) == 30
     assert {house.run(one)["error_code"] for one in finalised} == {"WORKER_LOST"}

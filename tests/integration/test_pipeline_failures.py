@@ -342,11 +342,12 @@ def test_workers_side_by_side_execute_every_job_once(house: House) -> None:
             totals.append(drain(services, lambda: LIFE_MS).outcomes[Outcome.SUCCEEDED])
         services.database.close()
 
-    workers = [threading.Thread(target=work) for _ in range(3)]
+    workers = [threading.Thread(target=work, daemon=True) for _ in range(3)]
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join()
+        worker.join(60)
+    assert not any(worker.is_alive() for worker in workers)
     house.drain()
     for one in made:
         assert house.session(one)["status"] == "READY"

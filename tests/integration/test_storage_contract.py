@@ -78,7 +78,7 @@ def local(tmp_path: Path) -> Iterator[Backend]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _LocalServer)
     settings = LocalStorageSettings(tmp_path / "storage", f"http://127.0.0.1:{server.server_port}", SECRET)
     server.RequestHandlerClass = type("Server", (_LocalServer,), {"settings": settings})
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
 
     def replace_bytes(path: str, data: bytes) -> None:
@@ -88,7 +88,8 @@ def local(tmp_path: Path) -> Iterator[Backend]:
 
     yield Backend("local", LocalPath(settings, "raw"), replace_bytes)
     server.shutdown()
-    thread.join()
+    thread.join(60)
+    assert not thread.is_alive()
     server.server_close()
 
 

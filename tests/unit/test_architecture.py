@@ -1,6 +1,7 @@
 """The house's arrows: imports run downward only, SQL stays in .sql files, no room is called after nothing."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,14 @@ def test_no_room_is_named_after_nothing() -> None:
 @pytest.mark.parametrize("path", _modules(), ids=_name)
 def test_first_lines_say_what_it_is(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text("utf-8"))), f"{path} has no module docstring"
+
+
+def test_no_test_waits_for_a_thread_for_ever() -> None:
+    """A test that hangs tells nothing: a limit, then `assert not thread.is_alive()`."""
+    waiting = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if re.search(r"\w\.join\(\)", line)
+    ]
+    assert waiting == []
