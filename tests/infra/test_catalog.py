@@ -5,9 +5,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from telemetry.domain.streams import BIOMETRICS, GNSS_PVT, IMU
 from telemetry.laps.delta import LAP_DELTA, LAP_DELTA_SCHEMA
 from telemetry.storage.paths import dataset_path
-from telemetry.streams.channels import BIOMETRICS, CHANNELS, GNSS_PVT, GNSS_PVT_SCHEMA, IMU
+from telemetry.streams.channels import CHANNELS, GNSS_PVT_SCHEMA
 from tests.infra.test_template import nested
 
 # Arrow's types, as they stand in a Parquet file, to Athena's. Its integers are signed, so `uint32` wants a wider one.

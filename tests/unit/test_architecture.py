@@ -110,6 +110,19 @@ def test_sql_stands_in_sql_files() -> None:
                 assert not node.value.lstrip().startswith(words), f"{path}:{node.lineno} holds SQL"
 
 
+def test_the_streams_are_named_once() -> None:
+    """In a room that the API may import, which never loads Arrow."""
+    folders = (CORE, ROOT / "functions", ROOT / "infra")
+    named = re.compile(r"""^_?[A-Z_]+ *(?::.*)?= *["'](gnss_pvt|imu|biometrics|vehicle)["']""", re.MULTILINE)
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for folder in folders
+        for path in folder.rglob("*.py")
+        if named.search(path.read_text("utf-8"))
+    }
+    assert found == {"layers/core/python/telemetry/domain/streams.py"}
+
+
 def test_no_room_is_named_after_nothing() -> None:
     for path in [*_modules(), *(ROOT / "functions").rglob("*.py"), *(ROOT / "infra").rglob("*.py")]:
         assert not SAYS_NOTHING & {part.removesuffix(".py") for part in path.relative_to(ROOT).parts}

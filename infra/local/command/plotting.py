@@ -10,13 +10,13 @@ from infra.local.client import ClientError
 from infra.local.command.desk import Desk, failure_of, make_folder
 from infra.local.command.parser import Exit
 from telemetry.api import models
+from telemetry.domain.streams import GNSS_PVT
 from telemetry.errors import TelemetryError
 
 if TYPE_CHECKING:
     from infra.local.plot.drive import Drive
 
 _FORMATS = ("png", "svg")
-_GNSS_PVT = "gnss_pvt"
 
 
 def plot(desk: Desk, given: argparse.Namespace) -> Exit:
@@ -77,7 +77,7 @@ def _of_session(desk: Desk, session_id: UUID, directory: Path) -> "Drive":
     session = desk.client.session(session_id)
     if session.failure is not None:
         raise failure_of(session.failure)
-    tracks = [dataset for dataset in desk.client.datasets(session_id) if dataset.stream == _GNSS_PVT]
+    tracks = [dataset for dataset in desk.client.datasets(session_id) if dataset.stream == GNSS_PVT]
     if not tracks:
         raise ClientError(f"It is {session.status}; it has no track yet.", remedy="Look at it with `telemetry show`.")
     files = [directory / f"{dataset.dataset_id}.parquet" for dataset in tracks]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from telemetry import PIPELINE_VERSION
+from telemetry.domain.streams import GNSS_PVT, STREAMS
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.containers import ContainerLimits, Recording, open_recording, peek
 from telemetry.formats.reader import (
@@ -26,7 +27,7 @@ from telemetry.formats.reader import (
     Recognition,
 )
 from telemetry.formats.recognition import HEAD_BYTES, reader_named, recognise
-from telemetry.streams.channels import GNSS_PVT, SCHEMA_VERSION, STREAMS
+from telemetry.streams.channels import SCHEMA_VERSION
 from telemetry.streams.judgement import Judgement
 from telemetry.streams.memory import prefer_lean_allocator
 from telemetry.streams.normalise import Normaliser

@@ -14,9 +14,10 @@ from telemetry.database.queries import load
 from telemetry.domain.names import clean_name
 from telemetry.domain.owner import Owner
 from telemetry.domain.states import SessionStatus
+from telemetry.domain.streams import GNSS_PVT
 from telemetry.errors import Code, TelemetryError
 from telemetry.services import Services
-from telemetry.sessions import GNSS_PVT, SessionDetail, get_session, session_row
+from telemetry.sessions import SessionDetail, get_session, session_row
 from telemetry.storage.paths import track_path
 from telemetry.storage.protocol import FileStore
 from telemetry.uploads import start_run

@@ -15,13 +15,13 @@ from telemetry.database.connection import Row, Runner
 from telemetry.database.queries import load
 from telemetry.domain.owner import Owner
 from telemetry.domain.states import ArtifactStatus, JobStatus, JobType, SessionStatus
+from telemetry.domain.streams import GNSS_PVT
 from telemetry.errors import Code, TelemetryError, user_message
 from telemetry.services import Services
 from telemetry.storage.paths import track_path
 from telemetry.storage.protocol import SignedRequest
 
 _QUERIES = load("sessions")
-GNSS_PVT = "gnss_pvt"
 _READ_BYTES = 1 << 20
 
 

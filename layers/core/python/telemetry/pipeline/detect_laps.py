@@ -22,6 +22,7 @@ from telemetry.database.connection import Row, Transaction
 from telemetry.database.queries import load
 from telemetry.database.storable import storable_json
 from telemetry.domain.states import JobType, RunStatus
+from telemetry.domain.streams import GNSS_PVT
 from telemetry.errors import Code, TelemetryError
 from telemetry.laps.delta import LAP_DELTA, lap_deltas, reference
 from telemetry.laps.found import LinesGiven, find_laps, lines_of_owner, metadata_of
@@ -30,7 +31,7 @@ from telemetry.laps.motion import COLUMNS, Motion
 from telemetry.pipeline.parse_raw import CONTENT_TYPE
 from telemetry.pipeline.step import Completion, Progress, Work, changed
 from telemetry.services import Services
-from telemetry.streams.channels import GNSS_PVT, SCHEMA_VERSION
+from telemetry.streams.channels import SCHEMA_VERSION
 from telemetry.streams.parquet import COMPRESSION, COMPRESSION_LEVEL
 
 _PIPELINE = load("pipeline")

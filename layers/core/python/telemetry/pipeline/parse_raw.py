@@ -19,6 +19,7 @@ from telemetry import recording
 from telemetry.database.connection import Transaction
 from telemetry.database.queries import load
 from telemetry.database.storable import storable_json, storable_text
+from telemetry.domain.streams import GNSS_PVT
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.reader import FileDevice
 from telemetry.pipeline.artifact_classify import origin_of
@@ -27,7 +28,6 @@ from telemetry.pipeline.step import Artifact, Completion, Progress, Work, change
 from telemetry.services import Services
 from telemetry.storage.paths import track_path
 from telemetry.streams import map_track
-from telemetry.streams.channels import GNSS_PVT
 
 _PIPELINE = load("pipeline")
 _DATASETS = load("datasets")

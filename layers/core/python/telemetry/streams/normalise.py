@@ -10,12 +10,11 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from telemetry.domain.streams import GNSS_PVT, VEHICLE
 from telemetry.streams.channels import (
     CHANNELS,
-    GNSS_PVT,
     GNSS_PVT_SCHEMA,
     TIMESTAMP,
-    VEHICLE,
     Flag,
     channel_field,
 )

@@ -1,0 +1,8 @@
+"""The names of the canonical streams. What needs a name alone imports it here, without Arrow."""
+
+GNSS_PVT = "gnss_pvt"
+IMU = "imu"
+BIOMETRICS = "biometrics"
+VEHICLE = "vehicle"
+STREAMS = (GNSS_PVT, IMU, BIOMETRICS, VEHICLE)
+"""The streams that a recording is parted into."""
