@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import pytest
+from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
 from functions.object_created import app as object_created
 from functions.sessions import app as sessions
@@ -151,7 +152,9 @@ def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     modules = logging.getLogger("telemetry")
     for logger in (uploads.api.logger, sessions.api.logger, object_created.logger, modules):
         for handler in logger.handlers:
-            monkeypatch.setattr(handler, "stream", written)
+            # pytest's own are among those that Powertools copies to the modules' logger.
+            if isinstance(handler, logging.StreamHandler) and isinstance(handler.formatter, LambdaPowertoolsFormatter):
+                monkeypatch.setattr(handler, "stream", written)
     return written
 
 

@@ -21,7 +21,6 @@ from starlette.responses import Response
 from infra.web import PAGE
 from infra.web.policy import CACHE, CACHE_NEVER, HEADERS, content_security_policy, content_type
 
-__all__ = ["PAGE", "PageFiles"]
 _LOOPBACK = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?")
 
 

@@ -11,8 +11,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from infra.local.client import Client
-from infra.local.page_files import PAGE
 from infra.local.stack import Stack
+from infra.web import PAGE
 from telemetry.api import models
 from tests.browser.conftest import OpenWindow
 from tests.browser.drives import laps

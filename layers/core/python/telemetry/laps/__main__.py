@@ -17,13 +17,13 @@ import pyarrow.parquet as pq
 
 from telemetry import recording
 from telemetry.api import models
+from telemetry.domain.streams import GNSS_PVT
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.reader import Origin
 from telemetry.laps.crossings import Line
 from telemetry.laps.found import LinesGiven, find_laps, gate_of, metadata_of
 from telemetry.laps.lap import Lap, best_lap, theoretical_best_ms
 from telemetry.laps.motion import COLUMNS
-from telemetry.streams.channels import GNSS_PVT
 
 _PARQUET_MAGIC = b"PAR1"
 _READ_BYTES = 65_536

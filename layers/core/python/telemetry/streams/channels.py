@@ -9,8 +9,7 @@ from enum import IntFlag
 
 import pyarrow as pa
 
-from telemetry.domain.streams import BIOMETRICS, IMU
-from telemetry.domain.streams import GNSS_PVT as GNSS_PVT  # noqa: PLC0414 the laps command reads it here
+from telemetry.domain.streams import BIOMETRICS, GNSS_PVT, IMU
 
 UNIT = b"unit"
 """Key of a field's metadata: the unit, as a person writes it (`km/h`, `°C`)."""
