@@ -31,13 +31,12 @@ pq.write_table(pa.Table.from_batches([track_of(Drive(recipe))]), sys.argv[1], ro
 
 _DETECT = """
 import sys, time
+import telemetry
 import pyarrow as pa
 pa.set_cpu_count(1)
 import pyarrow.parquet as pq
 from telemetry.laps.found import find_laps
 from telemetry.laps.motion import COLUMNS
-from telemetry.streams.memory import prefer_lean_allocator
-prefer_lean_allocator()
 start = time.process_time()
 with pq.ParquetFile(sys.argv[1], pre_buffer=False, buffer_size=65536) as file:
     found = find_laps({}, lambda: file.iter_batches(columns=list(COLUMNS), use_threads=False), file.metadata.num_rows)

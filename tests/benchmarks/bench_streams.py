@@ -18,10 +18,9 @@ MOST_PEAK_MB = 200
 
 _FIXES = """
 import pathlib, sys, time
+import telemetry
 import pyarrow as pa, pyarrow.compute as pc
 from telemetry.streams.channels import TIMESTAMP
-from telemetry.streams.memory import prefer_lean_allocator
-prefer_lean_allocator()
 def fixes(first, count):
     index = pa.arange(first, first + count)
     turn = pc.divide(index.cast(pa.float64()), 100.0)

@@ -29,13 +29,10 @@ from telemetry.formats.reader import (
 from telemetry.formats.recognition import HEAD_BYTES, reader_named, recognise
 from telemetry.streams.channels import SCHEMA_VERSION
 from telemetry.streams.judgement import Judgement
-from telemetry.streams.memory import prefer_lean_allocator
 from telemetry.streams.normalise import Normaliser
 from telemetry.streams.ordering import OrderedStream
 from telemetry.streams.quality import ChannelQuality, Timing, TrackQuality, iso_time
 from telemetry.streams.tally import Tally
-
-prefer_lean_allocator()
 
 METADATA_KEY = "telemetry"
 """Key in each file's Parquet metadata; its value is JSON."""
