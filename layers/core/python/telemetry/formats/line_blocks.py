@@ -13,7 +13,7 @@ from telemetry.formats.reader import ByteSource
 
 HEAD_BYTES = 256 * 1024
 """The preamble, the header and the first rows are looked for in so many bytes."""
-BLOCK_BYTES = 2 << 20
+BLOCK_BYTES = 3 << 20
 """Cells of so much text are still in the processor's cache when they are converted."""
 PIECE_BYTES = 256 * 1024
 """So much is read at a time: it is still in the processor's cache when it is looked at and copied."""
