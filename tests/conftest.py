@@ -1,10 +1,16 @@
 """Fixtures that several kinds of tests share, each in the plugin named after the server it starts."""
 
+import signal
+
 from hypothesis import settings
 
 from infra.local.layer_modules import hide_numpy
 
 hide_numpy()
+
+# A shell's background jobs ignore Ctrl-C, and so would every process that a test starts and interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tests.postgres", "tests.localstack", "tests.house", "tests.api", "tests.stack"]
 
