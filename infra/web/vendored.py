@@ -1,13 +1,15 @@
 """`make vendor`: writes the page's libraries anew, file by file as their npm packages hold them. It alone needs npm.
 
 infra/page/vendor/vendored.json pins each package by version and by the SHA-512 of its tarball (npm's `integrity`), and
-each file by its SHA-256. The files are committed as they are, so that the page needs no build step and no network.
+each file by its SHA-256. The files are committed as they are, but for a registry's address in a banner, so that the page
+needs no build step and no network.
 """
 
 import argparse
 import base64
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from infra.web import PAGE
 
 VENDOR = PAGE / "vendor"
 MANIFEST = VENDOR / "vendored.json"
+_REGISTRY = re.compile(rb" \(https://www\.npmj[s]\.com/[^)\s]*\)")
 
 
 class VendorError(Exception):
@@ -91,7 +94,10 @@ def unpack(tarball: bytes, paths: list[str]) -> dict[str, bytes]:
             missing = sorted(set(paths) - set(members))
             if missing:
                 raise VendorError(f"The package does not hold {', '.join(missing)}.")
-            return {path: archive.extractfile(members[path]).read() for path in paths}  # type: ignore[union-attr]
+            return {
+                path: _REGISTRY.sub(b"", archive.extractfile(members[path]).read())  # type: ignore[union-attr]
+                for path in paths
+            }
 
 
 def checked(package: Package, tarball: bytes) -> dict[str, bytes]:

@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 from telemetry.laps.crossings import Crossing, Line, find_crossings
 from telemetry.laps.motion import Frame, Motion, difference
 
-_MOST_GAPS = 300
+_MOST_GAPS = 2000
+"""More are not bridged: each takes about a millisecond."""
 _LONGEST_SHARE = 0.8
 """Of a lap: the longest gap in which one passage, and not two, can be told."""
 _LAPS_AROUND = 16
