@@ -1,8 +1,8 @@
 """`make vendor`: writes the page's libraries anew, file by file as their npm packages hold them. It alone needs npm.
 
 infra/page/vendor/vendored.json pins each package by version and by the SHA-512 of its tarball (npm's `integrity`), and
-each file by its SHA-256. The files are committed as they are, but for a registry's address in a banner, so that the page
-needs no build step and no network.
+each file by its SHA-256. The files are committed as they are, but for a registry's address in a banner, so that the
+page needs no build step and no network.
 """
 
 import argparse

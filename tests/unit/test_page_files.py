@@ -33,7 +33,7 @@ _IMPORT = re.compile(
 # Namespaces are names, not addresses: nothing is fetched from them.
 _NAMESPACES = ("http://www.w3.org/2000/svg", "http://www.w3.org/1999/xhtml", "http://www.w3.org/1999/xlink")
 _HOST = re.compile(r"""(?:\b(?:https?|wss?|ftp):)?//[a-z0-9-]+(?:\.[a-z0-9-]+)+""", re.IGNORECASE)
-_REGISTRY = re.compile(r"registry\.(?:npmjs|yarnpkg)|npmjs\.(?:org|com)|files\.pythonhosted|pypi\.org/simple", re.IGNORECASE)
+_REGISTRY = re.compile(r"registry\.yarnpkg|npmjs\.(?:org|com)|files\.pythonhosted|pypi\.org/simple", re.IGNORECASE)
 
 
 def own_files() -> list[Path]:
