@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, CDPSession, ConsoleMessage, Page, Playwright
+import pytest
+from playwright.sync_api import Browser, BrowserContext, CDPSession, ConsoleMessage, Page, Playwright, expect
 
 MISSING = "no Chromium: install Debian's package chromium, or name one by CHROMIUM=/path/to/chromium"
 PATIENCE_MS = 30_000
@@ -129,8 +130,25 @@ class Window:
         size = self.page.viewport_size or {"width": 800, "height": 600}
         place = {"x": size["width"] // 2, "y": size["height"] // 2}
         data = {"items": [], "files": [str(file) for file in files], "dragOperationsMask": 1}
-        for step in ("dragEnter", "dragOver", "drop"):
-            self.wire.send("Input.dispatchDragEvent", {"type": step, **place, "data": data})
+        veil = self.page.locator("#drop-veil")
+
+        def step(kind: str) -> None:
+            self.wire.send("Input.dispatchDragEvent", {"type": kind, **place, "data": data})
+            # Chromium lets go of a drop that comes before the page's answer to the step before it.
+            self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)))")
+
+        for _ in range(10):
+            step("dragEnter")
+            with contextlib.suppress(AssertionError):  # the page may still be loading
+                expect(veil).to_be_visible(timeout=3000)
+                break
+        for _ in range(5):
+            step("dragOver")
+            step("drop")
+            with contextlib.suppress(AssertionError):
+                expect(veil).to_be_hidden(timeout=3000)
+                return
+        pytest.fail("the page does not take what is dropped")
 
     def ink(self, selector: str) -> int:
         """How many pixels of a canvas are drawn on."""
