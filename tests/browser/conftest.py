@@ -55,6 +55,19 @@ def client(stack: Stack, owner: str, tmp_path: Path) -> Iterator[Client]:
         yield calls
 
 
+@pytest.fixture(scope="module")
+def driver_token(stack: Stack) -> str:
+    """Of the owner whose recordings all tests of a file look at."""
+    return stack.token(f"driver-{uuid4()}")
+
+
+@pytest.fixture(scope="module")
+def driver(stack: Stack, driver_token: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """That owner's calls from outside the browser."""
+    with Client(stack.api_url, driver_token, state=tmp_path_factory.mktemp("uploads")) as calls:
+        yield calls
+
+
 @pytest.fixture
 def open_window(browser: Browser, stack: Stack, owner: str, request: pytest.FixtureRequest) -> Iterator[OpenWindow]:
     """Opens windows; at the test's end leaves a picture of each, and fails where one of them complained or called

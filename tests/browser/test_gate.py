@@ -2,33 +2,22 @@
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from playwright.sync_api import Page, Route, expect
 
 from fixtures.circuit import start_finish_line
 from infra.local.client import Client
-from infra.local.stack import Stack
 from telemetry.api import models
 from tests.browser.conftest import OpenWindow
 from tests.browser.drives import laps
 from tests.browser.window import Window
 
-DRIVER = f"driver-{uuid4()}"
 NAMES = ("latitude1Deg", "longitude1Deg", "latitude2Deg", "longitude2Deg")
 LINE: dict[str, Any] = dict(zip(NAMES, start_finish_line(), strict=True))
 SESSION = re.compile(r"/sessions/[0-9a-f-]{36}$")
 FAILURE = {"code": "PROCESSING_TIMEOUT", "message": "Processing took longer than is allowed."}
-
-
-@pytest.fixture(scope="module")
-def driver(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """The owner of the session that all tests here look at."""
-    with Client(stack.api_url, stack.token(DRIVER), state=tmp_path_factory.mktemp("uploads")) as calls:
-        yield calls
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +28,9 @@ def session(driver: Client, tmp_path_factory: pytest.TempPathFactory) -> models.
 
 
 @pytest.fixture
-def opened(open_window: OpenWindow, stack: Stack) -> Window:
+def opened(open_window: OpenWindow, driver_token: str) -> Window:
     """A window of the session's owner."""
-    return open_window(token=stack.token(DRIVER), viewport={"width": 1280, "height": 1000})
+    return open_window(token=driver_token, viewport={"width": 1280, "height": 1000})
 
 
 def shown(opened: Window, session: models.SessionDetail) -> Page:

@@ -2,9 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pyarrow.parquet
 import pytest
@@ -18,17 +16,9 @@ from tests.browser.conftest import OpenWindow
 from tests.browser.drives import laps
 from tests.browser.window import Request, Window, wait_until
 
-DRIVER = f"driver-{uuid4()}"
 ICON = PAGE / "icon.svg"
 MAP = ".map-stage canvas >> nth=0"
 MARKS = ".map-stage canvas >> nth=1"
-
-
-@pytest.fixture(scope="module")
-def driver(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """The owner of the session that all tests here look at."""
-    with Client(stack.api_url, stack.token(DRIVER), state=tmp_path_factory.mktemp("uploads")) as calls:
-        yield calls
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +29,9 @@ def session(driver: Client, tmp_path_factory: pytest.TempPathFactory) -> models.
 
 
 @pytest.fixture
-def opened(open_window: OpenWindow, stack: Stack, session: models.SessionDetail) -> Window:
+def opened(open_window: OpenWindow, driver_token: str, session: models.SessionDetail) -> Window:
     """The session's page, with every fix read."""
-    one = open_window(token=stack.token(DRIVER), viewport={"width": 1280, "height": 1400})
+    one = open_window(token=driver_token, viewport={"width": 1280, "height": 1400})
     page = one.open(f"#/sessions/{session.session_id}")
     expect(page.get_by_role("heading", name=session.name)).to_be_visible()
     expect(page.get_by_role("table", name="Laps")).to_be_visible()
@@ -200,9 +190,9 @@ def test_zoom_by_button_drag_and_lap(opened: Window, driver: Client, session: mo
 
 
 def test_the_first_picture_needs_no_parquet(
-    open_window: OpenWindow, stack: Stack, session: models.SessionDetail
+    open_window: OpenWindow, stack: Stack, driver_token: str, session: models.SessionDetail
 ) -> None:
-    one = open_window(token=stack.token(DRIVER))
+    one = open_window(token=driver_token)
     one.expect_complaint("net::ERR_FAILED")
     one.page.route(f"{stack.s3_url}/**", lambda route: route.abort())
     page = one.open(f"#/sessions/{session.session_id}")
@@ -213,9 +203,9 @@ def test_the_first_picture_needs_no_parquet(
 
 
 def test_on_a_phone_the_buttons_lie_beside_the_track(
-    open_window: OpenWindow, stack: Stack, session: models.SessionDetail
+    open_window: OpenWindow, driver_token: str, session: models.SessionDetail
 ) -> None:
-    one = open_window(token=stack.token(DRIVER), viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
+    one = open_window(token=driver_token, viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
     page = one.open(f"#/sessions/{session.session_id}")
     expect(page.get_by_text("Reading every fix")).to_have_count(0)
     box = page.get_by_role("group", name="Zoom the map").bounding_box()
@@ -236,10 +226,10 @@ def test_on_a_phone_the_buttons_lie_beside_the_track(
 
 
 def test_a_map_beneath_is_fetched_only_when_it_is_wanted(
-    open_window: OpenWindow, stack: Stack, session: models.SessionDetail
+    open_window: OpenWindow, stack: Stack, driver_token: str, session: models.SessionDetail
 ) -> None:
     tiles = {"url": f"{stack.page_url}tiles/{{z}}/{{x}}/{{y}}.png", "attribution": "© map makers"}
-    one = open_window(configuration={"api": stack.api_url, "token": stack.token(DRIVER), "tiles": tiles})
+    one = open_window(configuration={"api": stack.api_url, "token": driver_token, "tiles": tiles})
     one.page.route("**/tiles/**", lambda route: route.fulfill(path=ICON, content_type="image/svg+xml"))
     page = one.open(f"#/sessions/{session.session_id}")
     expect(page.get_by_text("Reading every fix")).to_have_count(0)

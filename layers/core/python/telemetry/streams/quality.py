@@ -110,7 +110,7 @@ class Timing:
         self._intervals = Intervals()
         self._longest: list[tuple[int, int]] = []
 
-    def add(self, micros: pa.Array, steps: pa.Array, span: "_Span | None") -> None:
+    def add(self, micros: pa.Array, steps: pa.Array, span: _Span | None) -> None:
         """Takes the next rows' times, the steps that lead to them (one less for the very first row) and their span."""
         if not self.rows:
             self.first = micros[0].as_py()
@@ -258,7 +258,7 @@ class TrackQuality:
         return pc.is_in(pa.arange(0, count), value_set=rows)
 
     def _flags(
-        self, flags: pa.Array, into: pa.Array, span: "_Span | None", spike: pa.Array | None, lead: int
+        self, flags: pa.Array, into: pa.Array, span: _Span | None, spike: pa.Array | None, lead: int
     ) -> pa.Array:
         bits: list[pa.Array] = []
         if span is not None and span.least <= 0:
@@ -304,7 +304,7 @@ class TrackQuality:
             self._east_of_west = max(self._east_of_west, pc.max(longitude.filter(pc.less(longitude, 0.0))).as_py())
 
     def _add_distance(
-        self, flags: pa.Array, into: pa.Array, span: "_Span | None", metres: pa.Array, spike: pa.Array | None
+        self, flags: pa.Array, into: pa.Array, span: _Span | None, metres: pa.Array, spike: pa.Array | None
     ) -> None:
         if self._carried_spike or pc.max(flags).as_py():
             starts = pc.not_equal(pc.bit_wise_and(flags, pa.scalar(Flag.SEGMENT_START, pa.uint32())), 0)
