@@ -8,10 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from aws_lambda_powertools.event_handler.api_gateway import Response
-
 from telemetry.api.resolver import PREFIX, Api
 from telemetry.services import Services
+
+from aws_lambda_powertools.event_handler.api_gateway import Response
 
 HERE = Path(__file__).parent
 _KEPT = {"Cache-Control": "public, max-age=300", "X-Content-Type-Options": "nosniff"}

@@ -2,13 +2,13 @@
 
 from typing import Any
 
+from telemetry.janitor import Task, clean
+from telemetry.services import Services
+
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.logging.utils import copy_config_to_registered_loggers
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
-
-from telemetry.janitor import Task, clean
-from telemetry.services import Services
 
 logger = Logger(service="janitor")
 metrics = Metrics(namespace="Telemetry", service="janitor")

@@ -7,13 +7,13 @@ an operator invokes it with `{"action": …}`.
 from dataclasses import asdict
 from typing import Any
 
-from aws_lambda_powertools import Logger
-from aws_lambda_powertools.utilities.typing import LambdaContext
-
 from migrations.custom_resource import answer
 from migrations.run import deploy, migrate, migrate_down, schema_status
 from telemetry.errors import Code, TelemetryError
 from telemetry.services import Services
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 logger = Logger(service="migrate")
 services = Services()

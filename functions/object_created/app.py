@@ -2,15 +2,15 @@
 
 from typing import Any
 
+from telemetry import uploads
+from telemetry.services import Services
+from telemetry.storage.object_events import created_paths
+
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.logging.utils import copy_config_to_registered_loggers
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
-
-from telemetry import uploads
-from telemetry.services import Services
-from telemetry.storage.object_events import created_paths
 
 services = Services()
 logger = Logger(service="object_created")

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from aws_lambda_powertools.event_handler.api_gateway import Response
-
 from telemetry import gate, session_changes, sessions
 from telemetry.api import cursor, models
 from telemetry.api.resolver import PREFIX, Api, path_id
 from telemetry.domain.states import SessionStatus
 from telemetry.services import Services
+
+from aws_lambda_powertools.event_handler.api_gateway import Response
 
 services = Services()
 api = Api(services, "sessions")

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from aws_lambda_powertools.event_handler.api_gateway import Response
-
 from telemetry import parts, uploads
 from telemetry.api import models
 from telemetry.api.resolver import PREFIX, Api, path_id
 from telemetry.services import Services
+
+from aws_lambda_powertools.event_handler.api_gateway import Response
 
 services = Services()
 api = Api(services, "uploads")

@@ -2,17 +2,17 @@
 
 from typing import Any
 
+from telemetry.nudge import is_nudge
+from telemetry.pipeline.drain import Drained, drain
+from telemetry.pipeline.outcome import Outcome
+from telemetry.services import Services
+
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.logging.utils import copy_config_to_registered_loggers
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
-
-from telemetry.nudge import is_nudge
-from telemetry.pipeline.drain import Drained, drain
-from telemetry.pipeline.outcome import Outcome
-from telemetry.services import Services
 
 logger = Logger(service="worker")
 metrics = Metrics(namespace="Telemetry", service="worker")

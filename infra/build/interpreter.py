@@ -4,8 +4,10 @@ import functools
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from infra.build.wheels import BuildError
 
 RUNTIME = "3.13"  # the template's Runtime, as Python calls itself
 
@@ -54,3 +56,21 @@ def compile_folder(folder: Path, *, python: str, mounted_at: str) -> None:
         ],
         check=True,
     )
+
+
+def record_generated(folder: Path, layers: Sequence[Path], *, python: str) -> None:
+    """Writes into a function's folder the bytecode that its import generates, for `telemetry/cold_start.py`.
+
+    Raises
+    ------
+    BuildError : the function cannot be imported.
+    """
+    done = subprocess.run(
+        [python, "-s", "-S", "-P", str(Path(__file__).with_name("record_generated.py")), str(folder)],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": os.pathsep.join(map(str, (folder, *layers))), "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    if done.returncode:
+        raise BuildError(f"functions/{folder.name} cannot be imported:\n{done.stderr}")

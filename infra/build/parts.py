@@ -7,14 +7,16 @@ function's own package (at /var/task).
 import fcntl
 import hashlib
 import os
+import platform
 import shutil
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.build.interpreter import RUNTIME, compile_folder, find_python
+from infra.build.interpreter import RUNTIME, compile_folder, find_python, record_generated
 from infra.build.lazy import make_lazy
+from infra.build.settled import settle
 from infra.build.slim import slim
 from infra.build.wheels import BuildError, install, requirements
 
@@ -39,6 +41,12 @@ class Target:
     def folder(self) -> Path:
         """Where its parts lie."""
         return BUILD / f"{self.architecture}-{self.python}"
+
+
+def host_target() -> Target:
+    """What this machine can run: its own architecture, and Lambda's Python where there is one, else any it has."""
+    python = RUNTIME if find_python() else ".".join(platform.python_version_tuple()[:2])
+    return Target(_host_architecture(), python)
 
 
 def functions() -> tuple[str, ...]:
@@ -128,6 +136,7 @@ def _layer(name: str, folder: Path, target: Target) -> None:
     )
     slim(packages)
     make_lazy(packages)
+    settle(packages)
 
 
 def _client(folder: Path, target: Target) -> None:
@@ -142,6 +151,7 @@ def _function(name: str, folder: Path, target: Target) -> None:
     hashes = (f"{layer} {_hash(target, f'layers/{layer}', compiled=False)}\n" for layer in layers_of(name))
     (folder / "layers.txt").write_text("".join(hashes))
     if name != "migrate":
+        _record_generated(name, folder, target)
         return
     base = requirements(ROOT / "requirements" / "base.txt")
     install(
@@ -153,6 +163,20 @@ def _function(name: str, folder: Path, target: Target) -> None:
     )
     slim(folder)
     _copy(ROOT / "migrations", folder / "migrations")
+
+
+def _record_generated(name: str, folder: Path, target: Target) -> None:
+    """What the function's import generates is the same on every architecture, so this machine's own layers serve."""
+    python = find_python(target.python)
+    if python is None:
+        return
+    here = Target(_host_architecture(), target.python)
+    layers = [build(here, f"layers/{layer}") / "python" for layer in layers_of(name)]
+    record_generated(folder, layers, python=python)
+
+
+def _host_architecture() -> str:
+    return {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 from infra.build.interpreter import RUNTIME
-from infra.build.parts import ROOT, functions
+from infra.build.parts import ROOT, functions, host_target
 from infra.build.wheels import BuildError
-from infra.runtime.emulator import Emulator, RuntimeFailure, host_target, python_path
+from infra.runtime.emulator import Emulator, RuntimeFailure, python_path
 
 # Written by `make up`, in the form that `sam local invoke --env-vars` takes, too.
 VARIABLES = ROOT / ".stack" / "env.json"

@@ -7,7 +7,6 @@ own environment.
 import contextlib
 import json
 import os
-import platform
 import signal
 import socket
 import subprocess
@@ -21,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from infra.build.interpreter import RUNTIME, find_python
+from infra.build.interpreter import find_python
 from infra.build.parts import ROOT, Target, build, layers_of
 from infra.build.wheels import BuildError
 
@@ -31,13 +30,6 @@ _PORTS = threading.Lock()
 
 class RuntimeFailure(Exception):
     """The function could not start, or its handler raised; the message is what Lambda would answer."""
-
-
-def host_target() -> Target:
-    """What this machine can run: its own architecture, and Lambda's Python where there is one, else any it has."""
-    architecture = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
-    python = RUNTIME if find_python() else ".".join(platform.python_version_tuple()[:2])
-    return Target(architecture, python)
 
 
 def python_path(function: str, target: Target) -> list[Path]:

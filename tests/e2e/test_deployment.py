@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from infra.build.interpreter import RUNTIME
+from infra.build.parts import host_target
 from infra.local.localstack import named_endpoint
-from infra.runtime.emulator import host_target
 from telemetry.settings import DatabaseSettings
 from tests.infra.deployment import Deployed, deployed
 

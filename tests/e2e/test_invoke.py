@@ -5,7 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from infra.runtime.emulator import Emulator, RuntimeFailure, host_target, python_path
+from infra.build.parts import host_target
+from infra.runtime.emulator import Emulator, RuntimeFailure, python_path
 
 ROOT = Path(__file__).resolve().parents[2]
 EVENTS = ROOT / "fixtures" / "events"

@@ -21,12 +21,12 @@ import httpx
 import pytest
 
 from infra.build.interpreter import RUNTIME
+from infra.build.parts import host_target
 from infra.local import function_variables
 from infra.local.localstack import free_port, named_endpoint
 from infra.local.postgres import named_url
 from infra.local.process import LOOPBACK
 from infra.local.stack import Stack
-from infra.runtime.emulator import host_target
 
 ROOT = Path(__file__).resolve().parents[2]
 SAM = ROOT / ".sam-venv" / "bin" / "sam"

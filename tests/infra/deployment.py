@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 import psutil
 from localstack_client.session import Session
 
-from infra.build.parts import ROOT, Target, build, zipped_size
+from infra.build.parts import ROOT, Target, build, host_target, zipped_size
 from infra.local.localstack import LocalStack
-from infra.runtime.emulator import host_target, interpreter, runtime_client
+from infra.runtime.emulator import interpreter, runtime_client
 from telemetry.settings import DatabaseSettings
 
 STACK = "telemetry"

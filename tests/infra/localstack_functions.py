@@ -17,8 +17,9 @@ from localstack.services.lambda_.invocation.lambda_models import InvocationResul
 from localstack.services.lambda_.invocation.plugins import DockerRuntimeExecutorPlugin
 from localstack.services.lambda_.invocation.runtime_executor import RuntimeExecutor
 
+from infra.build.parts import host_target
 from infra.local.localstack_server import main
-from infra.runtime.emulator import Emulator, RuntimeFailure, host_target
+from infra.runtime.emulator import Emulator, RuntimeFailure
 
 EVERY_MINUTE = "*/1 * * * *"
 

@@ -5,17 +5,19 @@ import os
 import re
 import struct
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from infra.build import parts
 from infra.build.interpreter import RUNTIME, find_python
-from infra.build.lazy import PACKAGES, lazy
-from infra.build.parts import LAYERS, Target, build, functions, layers_of, unzipped_size, zipped_size
+from infra.build.lazy import PACKAGES, late, lazy
+from infra.build.parts import LAYERS, Target, build, functions, host_target, layers_of, unzipped_size, zipped_size
+from infra.build.settled import with_version, without_fields
 from infra.build.slim import strip
-from infra.build.wheels import PLATFORMS
-from infra.runtime.emulator import host_target, interpreter, python_path
+from infra.build.wheels import PLATFORMS, BuildError
+from infra.runtime.emulator import interpreter, python_path
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "fixtures" / "telemetry"
@@ -54,7 +56,7 @@ import boto3
 import os, types
 from telemetry.database.connection import _iam_token
 os.environ.update(AWS_ACCESS_KEY_ID="key", AWS_SECRET_ACCESS_KEY="secret", AWS_DEFAULT_REGION="eu-central-1")
-assert "X-Amz-Signature=" in _iam_token(types.SimpleNamespace(host="db", port=5432, user="user"))
+assert "X-Amz-Signature=" in _iam_token(types.SimpleNamespace(host="db", port=5432, user="user", region="eu-central-1"))
 for service in ("s3", "sqs", "secretsmanager"):
     boto3.client(service, region_name="eu-central-1")
 loaded = {name: module.__file__ for name, module in list(sys.modules.items()) if getattr(module, "__file__", None)}
@@ -183,6 +185,108 @@ def test_only_imports_from_the_package_itself_are_put_off() -> None:
     assert lazy("import os\n", "package") == "import os\n"
 
 
+def test_late_imports_stand_before_each_use() -> None:
+    source = (
+        '"""What it is."""\n'
+        "from dateutil.parser import (\n    ParserError as Wrong,\n    parse,\n)\n"
+        "from other import thing\n"
+        "class Reader:\n"
+        "    def read(self, text):\n"
+        "        if thing:\n"
+        "            return [parse(one) for one in text]\n"
+        "        try:\n"
+        "            return int(text)\n"
+        "        except Wrong:\n"
+        "            return None\n"
+    )
+    made = late(source, "dateutil.parser")
+    assert made == (
+        '"""What it is."""\n'
+        "\n\n\n\n"
+        "from other import thing\n"
+        "class Reader:\n"
+        "    def read(self, text):\n"
+        "        if thing:\n"
+        "            from dateutil.parser import parse\n"
+        "            return [parse(one) for one in text]\n"
+        "        from dateutil.parser import ParserError as Wrong\n"
+        "        try:\n"
+        "            return int(text)\n"
+        "        except Wrong:\n"
+        "            return None\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "source", ["import os\n", "from a import b\nclass C(b): ...\n", "from a import b\ndef f(x=b): ...\n"]
+)
+def test_what_is_used_at_import_cannot_come_late(source: str) -> None:
+    with pytest.raises(BuildError):
+        late(source, "a")
+
+
+def test_versions_are_written_in(tmp_path: Path) -> None:
+    (tmp_path / "package-1.2.3.dist-info").mkdir()
+    source = "import os\nfrom importlib.metadata import version\n__version__ = version('package')\n"
+    assert with_version(source, tmp_path) == "import os\n\n__version__ = '1.2.3'\n"
+    for other in ("import os\n", source.replace("'package'", "'absent'"), source + "version(__name__)\n"):
+        with pytest.raises(BuildError):
+            with_version(other, tmp_path)
+
+
+def test_dictionaries_of_type_checkers_are_emptied() -> None:
+    source = (
+        'class A(TypedDict, total=False):\n    """Says it."""\n\n    one: int\n    two: str\nclass B:\n    one: int\n'
+    )
+    assert without_fields(source) == "class A(TypedDict, total=False):\n    pass\n\n\n\nclass B:\n    one: int\n"
+    with pytest.raises(BuildError):
+        without_fields("class B:\n    one: int\n")
+
+
+def test_the_models_are_the_same_in_the_built_folders(target: Target) -> None:
+    """Those of the API's description, which `make openapi` makes of the sources."""
+    code = """
+import json
+from pydantic.json_schema import models_json_schema
+from telemetry.api import models
+everyone = [getattr(models, name) for name in models._MODULES]
+ways = [(model, mode) for model in everyone for mode in ("validation", "serialization")]
+print(json.dumps(models_json_schema(ways)[1]))
+"""
+    described = json.loads(_run("sessions", target, code))["$defs"]
+    here = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "layers/core/python")},
+    )
+    assert len(described) > 20
+    assert described == json.loads(here.stdout)["$defs"]
+
+
+@pytest.mark.parametrize("function", [name for name in functions() if name != "migrate"])
+def test_a_start_finds_every_generated_method_compiled(function: str, target: Target) -> None:
+    code = """
+import inspect, os, sys
+os.environ["LAMBDA_TASK_ROOT"] = sys.argv[1]
+import dataclasses, telemetry
+run = vars(dataclasses)["exec"]
+known = inspect.getclosurevars(run).nonlocals["known"]
+compiled = []
+def counted(source, *scopes):
+    if source not in known:
+        compiled.append(source)
+    run(source, *scopes)
+vars(dataclasses)["exec"] = counted
+import app
+print(len(known), len(compiled))
+"""
+    known, compiled = map(int, _run(function, target, code, build(target, f"functions/{function}")).split())
+    assert known > 10
+    assert compiled == 0
+
+
 def test_migrations_lie_in_their_function(target: Target) -> None:
     folder = build(target, "functions/migrate")
     sources = {path.relative_to(ROOT) for path in (ROOT / "migrations").rglob("*.sql")}
@@ -200,6 +304,7 @@ def test_a_changed_source_builds_anew(target: Target, monkeypatch: pytest.Monkey
     source.write_text("")
     shared.write_text("")
     monkeypatch.setattr(parts, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(parts, "find_python", lambda version: None)  # nothing to compile, no layers to import
     monkeypatch.setattr(parts, "ROOT", root)
     monkeypatch.setattr(parts, "__file__", str(root / "infra" / "build" / "parts.py"))
     folder = build(target, "functions/worker")

@@ -194,7 +194,7 @@ def test_every_guard_is_a_signed_header(s3: Backend) -> None:
     }
 
 
-def test_the_signature_is_that_of_botocore(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_address_is_the_regions_and_carries_the_sessions_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "session token")
@@ -256,7 +256,7 @@ def test_a_second_put_is_refused(store: FileStore) -> None:
 def test_an_expired_address_is_refused(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
     earlier = datetime.now(UTC) - timedelta(minutes=2)
     with monkeypatch.context() as clock:
-        clock.setattr("botocore.auth.get_current_datetime", lambda: earlier.replace(tzinfo=None))
+        clock.setattr("telemetry.signature.now", lambda: earlier)
         clock.setattr("telemetry.storage.local_path.time.time", earlier.timestamp)
         signed = sign(store, seconds=60)
     answer = send(signed)

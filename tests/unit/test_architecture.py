@@ -12,8 +12,8 @@ CORE = ROOT / "layers/core/python"
 # Rooms from the ground up. A module may import its own room and rooms on lower floors; never a neighbour on the
 # same floor unless it is named in NEIGHBOURS.
 FLOORS = (
-    ("errors", "domain"),
-    ("settings", "streams"),
+    ("errors", "domain", "cold_start"),
+    ("settings", "streams", "signature"),
     ("formats", "laps"),
     ("database", "storage", "recording", "nudge"),
     ("queue",),

@@ -123,7 +123,7 @@ def test_more_than_one_page(store: ObjectStorage) -> None:
 def test_nothing_to_sign_with_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("telemetry.storage.object_storage._botocore_credentials", lambda: None)
+    monkeypatch.setattr("telemetry.signature._botocore_credentials", lambda: None)
     with pytest.raises(TelemetryError) as raised:
         ObjectStorage(SETTINGS, "raw").sign_get("a", file_name="a", seconds=60)
     assert raised.value.code is Code.STORAGE_UNAVAILABLE

@@ -29,6 +29,7 @@ class DatabaseSettings:
     user: str
     password: str = field(repr=False)
     auth: DatabaseAuth
+    region: str
     secret_id: str
     tls: bool
     ca_file: str
@@ -98,7 +99,7 @@ class Settings:
                 raw_bucket=reader.text("TELEMETRY_OBJECT_STORAGE_RAW_BUCKET", required=backend == "s3"),
                 canonical_bucket=reader.text("TELEMETRY_OBJECT_STORAGE_CANONICAL_BUCKET", required=backend == "s3"),
                 endpoint=reader.url("TELEMETRY_OBJECT_STORAGE_ENDPOINT"),
-                region=reader.text("TELEMETRY_OBJECT_STORAGE_REGION", reader.text("AWS_REGION", "us-east-1")),
+                region=reader.text("TELEMETRY_OBJECT_STORAGE_REGION", reader.region()),
                 prefix=reader.text("TELEMETRY_OBJECT_STORAGE_PREFIX").strip("/"),
                 addressing_style=reader.choice("TELEMETRY_OBJECT_STORAGE_ADDRESSING_STYLE", AddressingStyle, "virtual"),
             ),
@@ -151,6 +152,10 @@ class _Reader:
             self.complain(name, "must start with http:// or https:// and a host")
         return value.rstrip("/")
 
+    def region(self) -> str:
+        # Lambda sets the first, people and containers the second.
+        return self.text("AWS_REGION", self.text("AWS_DEFAULT_REGION", "us-east-1"))
+
     def choice(self, name: str, choices: Any, default: str) -> Any:
         value = self.text(name, default).lower()
         allowed = get_args(choices)
@@ -189,6 +194,7 @@ def _database(reader: _Reader) -> DatabaseSettings:
         user=reader.text("TELEMETRY_DATABASE_USER", unquote(url.username or "") or "telemetry"),
         password=reader.text("TELEMETRY_DATABASE_PASSWORD", unquote(url.password or "")),
         auth=auth,
+        region=reader.region(),
         secret_id=reader.text("TELEMETRY_DATABASE_SECRET_ID", required=auth == "secret"),
         # Plain only where there is no network in between: a Unix socket, or when asked for by name.
         tls=reader.choice(

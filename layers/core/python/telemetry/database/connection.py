@@ -20,6 +20,7 @@ import pg8000.converters
 import pg8000.exceptions
 import pg8000.native
 
+from telemetry import signature
 from telemetry.database.queries import Query, load
 from telemetry.database.storable import storable_json, storable_text
 from telemetry.errors import Code, TelemetryError
@@ -378,18 +379,20 @@ def _credentials(settings: DatabaseSettings) -> tuple[str, str]:
 
 def _iam_token(settings: DatabaseSettings) -> str:
     """A token of RDS, good for 15 minutes and for connecting only; signed here, without a call."""
-    from botocore.auth import SigV4QueryAuth
-    from botocore.awsrequest import AWSRequest
-    from botocore.session import Session
-
     # As boto3's `generate_db_auth_token`, without the model of RDS, whose megabytes no function carries.
-    session = Session()
-    region = session.get_config_variable("region") or "us-east-1"
     query = urlencode({"Action": "connect", "DBUser": settings.user})
-    request = AWSRequest(method="GET", url=f"https://{settings.host}:{settings.port}/?{query}")
-    credentials: Any = session.get_credentials()
-    SigV4QueryAuth(credentials, "rds-db", region, expires=_TOKEN_S).add_auth(request)
-    return str(request.url).removeprefix("https://")
+    url = signature.signed_url(
+        "GET",
+        f"https://{settings.host}:{settings.port}/?{query}",
+        headers={},
+        service="rds-db",
+        region=settings.region,
+        payload=signature.EMPTY_PAYLOAD,
+        seconds=_TOKEN_S,
+        credentials=signature.credentials(missing=Code.DATABASE_UNAVAILABLE),
+        at=signature.now(),
+    )
+    return url.removeprefix("https://")
 
 
 @functools.cache

@@ -1,6 +1,6 @@
 """Object storage (S3): presigned requests, reads, writes that never replace, deletes for good.
 
-Signing needs no client, only `botocore.auth`, so that handing out an upload address stays quick in a cold
+Signing needs no client (`telemetry.signature`), so that handing out an upload address stays quick in a cold
 environment; the boto3 client is built on first use. HEAD of a missing object answers 404 only to a role that may
 list the bucket (`s3:ListBucket`), else 403, which reads as a storage failure.
 """
@@ -8,20 +8,19 @@ list the bucket (`s3:ListBucket`), else 403, which reads as a storage failure.
 import base64
 import contextlib
 import functools
-import os
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from telemetry import signature
 from telemetry.errors import Code, TelemetryError
 from telemetry.settings import ObjectStorageSettings
 from telemetry.storage import paths
 from telemetry.storage.protocol import SignedRequest, StoredObject, StoredPart
 
 if TYPE_CHECKING:
-    from botocore.credentials import ReadOnlyCredentials
     from types_boto3_s3 import S3Client
 
 _BLOCK = 1 << 20
@@ -255,16 +254,21 @@ class ObjectStorage:
     def _sign(
         self, method: str, path: str, headers: dict[str, str], query: dict[str, str], seconds: int
     ) -> SignedRequest:
-        # Every header given here ends up in X-Amz-SignedHeaders. boto3's own presigner is not used: it leaves
-        # content-length out, and in some regions signs with version 2, which covers neither.
-        from botocore.auth import S3SigV4QueryAuth
-        from botocore.awsrequest import AWSRequest
-
-        url = self._url(path) + (f"?{urlencode(query, quote_via=quote)}" if query else "")
-        request = AWSRequest(method=method, url=url, headers=headers)
-        expires_at = datetime.now(UTC) + timedelta(seconds=seconds)
-        S3SigV4QueryAuth(_signing_key(), "s3", self._settings.region, expires=seconds).add_auth(request)
-        return SignedRequest(method, str(request.url), headers, expires_at.replace(microsecond=0))
+        # Every header given here is signed. boto3's own presigner is not used: it leaves content-length out, and in
+        # some regions signs with version 2, which covers neither.
+        at = signature.now()
+        url = signature.signed_url(
+            method,
+            self._url(path) + (f"?{urlencode(query, quote_via=quote)}" if query else ""),
+            headers=headers,
+            service="s3",
+            region=self._settings.region,
+            payload=signature.UNSIGNED_PAYLOAD,
+            seconds=seconds,
+            credentials=signature.credentials(missing=Code.STORAGE_UNAVAILABLE),
+            at=at,
+        )
+        return SignedRequest(method, url, headers, (at + timedelta(seconds=seconds)).replace(microsecond=0))
 
 
 class ObjectStream:
@@ -325,28 +329,6 @@ def _storage_errors(operation: str) -> Iterator[None]:
         raise TelemetryError(Code.STORAGE_UNAVAILABLE, f"{operation} {code}") from error
     except (BotoCoreError, HTTPError, OSError) as error:
         raise TelemetryError(Code.STORAGE_UNAVAILABLE, f"{operation} {type(error).__name__}") from error
-
-
-def _signing_key() -> "ReadOnlyCredentials":
-    """Lambda's credentials stand in its environment; anywhere else (profiles, containers) botocore finds them."""
-    from botocore.credentials import ReadOnlyCredentials
-
-    access_key, secret_key = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
-    if access_key and secret_key:
-        return ReadOnlyCredentials(access_key, secret_key, os.environ.get("AWS_SESSION_TOKEN"))
-    credentials = _botocore_credentials()
-    if credentials is None:
-        raise TelemetryError(Code.STORAGE_UNAVAILABLE, "no credentials to sign with")
-    frozen: ReadOnlyCredentials = credentials.get_frozen_credentials()
-    return frozen
-
-
-@functools.cache
-def _botocore_credentials() -> Any:
-    # Kept, as it renews itself before it expires.
-    from botocore.session import Session
-
-    return Session().get_credentials()
 
 
 def _base64(sha256_hex: str) -> str:

@@ -6,7 +6,7 @@ lines are dropped before the text reaches pg8000, which would take a colon in th
 
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def load(topic: str) -> dict[str, Query]:
             raise ValueError(f"{topic}.sql: {name} stands twice, has no sentence, or no statement")
         queries[name] = Query(name, " ".join(sentence), statement)
 
-    for line in files(__package__).joinpath(f"{topic}.sql").read_text("utf-8").splitlines():
+    for line in Path(__file__).with_name(f"{topic}.sql").read_text("utf-8").splitlines():
         stripped = line.strip()
         if stripped.startswith("-- name:"):
             finish()
