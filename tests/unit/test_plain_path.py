@@ -49,6 +49,7 @@ def general_ways(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Window, "trusts_order", False)
     patch.setattr(TrackQuality, "skips_slow", False)
     patch.setattr(values, "_LAYOUTS", {})
+    patch.setattr(vbo, "_GIVE_UP_AFTER", 0)
 
 
 def outcome(data: bytes, name: str, directory: Path) -> Any:
@@ -176,6 +177,61 @@ def test_cells_that_are_not_kept(notes: list[tuple[int, str]], tmp_path_factory:
     )
     data = f"timestamp,lat,lon,note,alt,speed,remark\n{text}\n".encode()
     assert_both_ways_agree(data, "a.csv", tmp_path_factory.mktemp("notes"))
+
+
+VBO_HEAD = (
+    "File created on 15/05/2024 @ 10:00\r\n\r\n[column names]\r\nsats time lat long velocity height\r\n\r\n[data]\r\n"
+)
+CELL = st.one_of(
+    st.sampled_from(
+        ["+012", "-1", "1+2", "1e+02", "1E+02", "+", "", " ", "\t", "\t+1", "nan", "NaN", "NULL", "x", "0x1F", "1\t"]
+    ),
+    st.text(alphabet="0123456789.+- \tEe", max_size=8),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    odd=st.lists(st.tuples(st.integers(0, 199), st.integers(0, 5), CELL), max_size=4),
+    lines=st.lists(st.tuples(st.integers(0, 199), st.text(alphabet="0123456789.+- \t\r\0E", max_size=40)), max_size=3),
+    between=st.sampled_from([" ", "\t", "  ", " \t"]),
+    end=st.sampled_from(["\r\n", "\n", " \r\n", "\n "]),
+)
+@example(odd=[], lines=[], between=" ", end="\r\n")
+@example(odd=[(7, 4, "1+2"), (50, 2, "+52\t"), (51, 0, "")], lines=[(90, "")], between=" ", end="\n")
+def test_hostile_vbo(
+    odd: list[tuple[int, int, str]],
+    lines: list[tuple[int, str]],
+    between: str,
+    end: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    noise = random.Random(1)
+    table = [
+        [
+            "012",
+            f"1000{n // 10:02}.{n % 10}0",
+            f"+3120.{n:06}",
+            f"{-60 - n / 1000:+.6f}",
+            f"{noise.random():.3f}",
+            "+00034.20",
+        ]
+        for n in range(200)
+    ]
+    for row, column, cell in odd:
+        table[row][column] = cell
+    written = [between.join(cells) for cells in table]
+    for row, line in lines:
+        written.insert(row, line)
+    data = (VBO_HEAD + end.join(written) + end).encode()
+    assert_both_ways_agree(data, "a.vbo", tmp_path_factory.mktemp("vbo"))
+
+
+def test_a_plain_vbo_takes_the_short_way(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(vbo, "_regular", lambda data: pytest.fail("made regular what was plain"))
+    text = "".join(f"012 1000{n // 10:02}.{n % 10}0 +3120.{n:06} -0060.000001 +1.0e+01 nan\r\n" for n in range(200))
+    _, files = outcome((VBO_HEAD + text.replace("e+01", "")).encode(), "a.vbo", tmp_path)
+    assert files[0][0].row_count == 200
 
 
 FLOATS = st.one_of(st.none(), st.floats(), st.sampled_from((0.0, -0.0, math.inf, -math.inf, math.nan, 1e308, -1e308)))

@@ -147,7 +147,7 @@ class _Recording:
         if "fractional_cadence" in columns and "cadence" in columns:
             columns["cadence"] = pc.add(columns["cadence"], pc.fill_null(columns.pop("fractional_cadence"), 0.0))
         _prefer(columns, "cadence_rpm", "cadence256", "cadence")
-        columns["source_row"] = pa.array(range(self.records + 1, self.records + rows + 1), pa.int64())
+        columns["source_row"] = pa.arange(self.records + 1, self.records + rows + 1)
         self.records += rows
         return _merge_split_records(_batch(columns, self.stream))
 

@@ -98,7 +98,7 @@ class _Flight:
         first = self.lines + block.overlong_before + 1
         # After the last line end stands one empty piece, which is no line.
         self.lines = first + block.data.count(b"\n") - 1
-        numbers = pa.array(range(first, first + len(lines)), pa.int64())
+        numbers = pa.arange(first, first + len(lines))
         self._describe(lines)
         begins = pc.starts_with(lines, "B")
         whole = pc.match_substring_regex(lines, _B_RECORD)

@@ -219,7 +219,7 @@ class _Document:
         self.starting = False
         fields = [CHANNELS[name].field.with_nullable(True) for name in ("timestamp", "latitude_deg", "longitude_deg")]
         fields += [CHANNELS[name].field for name in ("altitude_m", "source_row", "flags")]
-        rows = pa.array(range(first, first + count), pa.int64())
+        rows = pa.arange(first, first + count)
         columns = [times.cast(TIMESTAMP), latitude, longitude, altitude, rows, flags]
         return pa.record_batch(columns, schema=pa.schema(fields))
 

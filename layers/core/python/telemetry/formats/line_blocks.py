@@ -38,7 +38,9 @@ class Block:
 
     def whole(self) -> bytes:
         """The block's own bytes."""
-        return bytes(self.data) if self.size == len(self.data) else bytes(self.data[: self.size])
+        if isinstance(self.data, bytes) and self.size == len(self.data):
+            return self.data
+        return bytes(memoryview(self.data)[: self.size])
 
     def without_nul(self) -> "Block":
         """A copy that holds the block's own lines only, without NUL, which some loggers pad their files with."""

@@ -47,6 +47,9 @@ _WRITTEN = {
     "long": ("long", "lng", "lon", "longitude"),  # RaceBox writes `lng`
     "sats": ("sats",),
 }
+# An empty cell is none of them: it comes of a blank too many.
+_NO_NUMBER = ["NaN", "nan", "-NaN", "-nan", "1.#QNAN", "-1.#IND", "N/A", "n/a", "NULL", "null"]
+_GIVE_UP_AFTER = 3
 _SPELLED = {"kmh": "km/h", "kph": "km/h", "kt": "knots", "kts": "knots", "kn": "knots"}
 _UNITS = {"speed_mps": "km/h", "altitude_m": "m", "vertical_speed_mps": "m/s"}
 
@@ -141,6 +144,12 @@ class _Rows:
     position: _Position
     clock: DayClock
     line: int
+    odd_blocks: int = 0
+
+    @property
+    def tries_plain(self) -> bool:
+        """A file of odd blocks is not asked again and again whether it has plain ones."""
+        return self.odd_blocks < _GIVE_UP_AFTER
 
     @classmethod
     def of(cls, header: VboHeader, text: str, origin: Origin, findings: Findings) -> "_Rows":
@@ -213,29 +222,34 @@ class _Rows:
         for _ in range(block.overlong_before):
             self.findings.reject("malformed_row", None)
         first = self.line
-        lines = block.data.count(b"\n") + (not block.data.endswith(b"\n") and bool(block.data))
-        self.line += lines
-        data = _regular(block.whole())
-        table = self._parsed(data)
-        if table is not None and table.num_rows == lines:
-            rows = pa.array(range(first, first + lines), pa.int64())
+        data = block.whole()
+        # A tab would be stripped off a number, wherever it was meant to part two.
+        table = self._parsed(_without_plus(data)) if self.tries_plain and b"\t" not in data else None
+        if table is None:
+            self.odd_blocks += 1
+            data = _regular(data)
+            table = self._parsed(data)
+        if table is not None:
+            rows = pa.arange(first, first + table.num_rows)
+            self.line += table.num_rows
         else:
+            self.line += data.count(b"\n") + (bool(data) and not data.endswith(b"\n"))
             table, rows = self._mended(data, first)
         self.findings.rows_read += table.num_rows
         return self._batch(table, rows) if table.num_rows else None
 
     def _parsed(self, data: bytes, kind: pa.DataType | None = None) -> pa.Table | None:
-        """All cells as numbers (or as `kind`), or None where a line or a cell does not fit."""
-        if not data.strip():
+        """All cells as numbers (or as `kind`), or None where a line, also a blank one, or a cell does not fit."""
+        if not data:
             return None
         names = [str(index) for index in range(self.width)]
         try:
             return pa_csv.read_csv(
                 pa.BufferReader(data),
                 read_options=pa_csv.ReadOptions(column_names=names, use_threads=False, block_size=len(data) + 1),
-                parse_options=pa_csv.ParseOptions(delimiter=" ", quote_char=False),
+                parse_options=pa_csv.ParseOptions(delimiter=" ", quote_char=False, ignore_empty_lines=False),
                 convert_options=pa_csv.ConvertOptions(
-                    column_types=dict.fromkeys(names, kind or pa.float64()), strings_can_be_null=False
+                    column_types=dict.fromkeys(names, kind or pa.float64()), null_values=_NO_NUMBER
                 ),
             )
         except pa.ArrowInvalid:
@@ -245,7 +259,7 @@ class _Rows:
         """Drops and counts lines of another width; a line that lacks only `sats` gets an unknown one."""
         text = pa.array([data], pa.binary()).cast(pa.string(), safe=False)
         lines = pc.utf8_trim_whitespace(pc.split_pattern(text, "\n").values)
-        numbers = pa.array(range(first, first + len(lines)), pa.int64())
+        numbers = pa.arange(first, first + len(lines))
         blank = pc.equal(lines, "")
         lines, numbers = lines.filter(pc.invert(blank)), numbers.filter(pc.invert(blank))
         cells = pc.add(pc.count_substring(lines, " "), 1)
@@ -313,8 +327,13 @@ class _Rows:
         return self.clock.absolute(pc.if_else(sound, of_day, None)).cast(TIMESTAMP)
 
 
+def _without_plus(data: bytes) -> bytes:
+    """No plus signs before numbers, which Arrow's parser does not take."""
+    return data.replace(b" +", b" ")
+
+
 def _regular(data: bytes) -> bytes:
-    """One blank between cells, none at the ends of lines, and no plus signs, which Arrow's parser does not take."""
+    """One blank between cells, none at the ends of lines, and as `_without_plus`."""
     data = data.replace(b"\r\n", b"\n")
     if b"\t" in data or b"  " in data:
         data = re.sub(rb"[ \t]+", b" ", data)
@@ -322,8 +341,7 @@ def _regular(data: bytes) -> bytes:
         data = data.replace(b" \n", b"\n")
     if b"\n " in data or data.startswith(b" "):
         data = data.replace(b"\n ", b"\n").removeprefix(b" ")
-    data = data.replace(b" +", b" ")
-    return data.rstrip(b" ")
+    return _without_plus(data).rstrip(b" ")
 
 
 def _satellites(values: pa.DoubleArray) -> pa.Int16Array:

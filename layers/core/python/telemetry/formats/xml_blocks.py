@@ -191,7 +191,7 @@ class PointBlocks:
 
     def _group(self, points: "_Points", starts: pa.Int64Array, gathered: _Gathered) -> list[int]:
         """Finds the points that match templates; answers those that match none."""
-        left = pa.array(range(len(points.firsts)), pa.int64())
+        left = pa.arange(0, len(points.firsts))
         for template in self._templates:
             if template.scope is self._stream.scope:
                 left = self._match(template, points, left, gathered)
@@ -340,7 +340,7 @@ def _source_rows(accepted: list[tuple[int, int, int]], points: pa.Int64Array) ->
     position = 0
     for first, stop, source_row in accepted:
         parts.append(pa.nulls(first - position, pa.int64()))
-        parts.append(pa.array(range(source_row, source_row + stop - first), pa.int64()))
+        parts.append(pa.arange(source_row, source_row + stop - first))
         position = stop
     reach = pc.max(points).as_py() + 1
     parts.append(pa.nulls(max(reach - position, 0), pa.int64()))

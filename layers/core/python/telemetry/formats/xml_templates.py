@@ -117,7 +117,7 @@ class Template:
         firsts : for each point that has as many marks as this shape, which mark is its first.
         ends : for each of them, the byte where the next point (of whatever shape) or the end of the block is.
         """
-        points = pa.array(range(len(firsts)), pa.int64())
+        points = pa.arange(0, len(firsts))
         while len(firsts):
             self._reserve(len(firsts))
             spread = pa.RunEndEncodedArray.from_arrays(self._run_ends.slice(0, len(firsts)), firsts)
