@@ -149,6 +149,26 @@ def test_every_function_imports_alone(function: str, target: Target) -> None:
         assert not {name.split(".")[0] for name in loaded} & set(WORKERS_ALONE)
 
 
+@pytest.mark.parametrize("function", ["uploads", "sessions"])
+def test_a_snapshot_holds_what_a_request_would_load(function: str, target: Target) -> None:
+    code = """
+import json, os, sys
+os.environ["AWS_LAMBDA_INITIALIZATION_TYPE"] = sys.argv[1]
+import app
+from telemetry.api import models
+built = [models.__dict__[name].__pydantic_complete__ for name in models._MODULES if name in models.__dict__]
+late = [name in sys.modules for name in ("botocore.session", "telemetry.storage.stores")]
+print(json.dumps([len(built), all(built), *late]))
+"""
+    count, built, *loaded = json.loads(_run(function, target, code, "snap-start"))
+    assert count > 20
+    assert built
+    assert all(loaded)
+    few, _, *loaded = json.loads(_run(function, target, code, "on-demand"))
+    assert few < count
+    assert not any(loaded)
+
+
 def test_lazy_packages_offer_what_they_did(target: Target) -> None:
     names = [package.replace("/", ".") for package in PACKAGES]
     code = f"""

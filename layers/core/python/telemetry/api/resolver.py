@@ -12,6 +12,7 @@ import json
 import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
@@ -25,15 +26,19 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEventV2
 from pydantic import ValidationError
 
+from telemetry.api import models
 from telemetry.api.models import Model, NoQuery
 from telemetry.api.owner import owner_of
 from telemetry.api.problems import CONTENT_TYPE, RequestInvalid, problem
+from telemetry.cold_start import begins_ahead
 from telemetry.domain.owner import Owner
 from telemetry.errors import Code, TelemetryError
 from telemetry.services import Services
 
 PREFIX = "/api/v1/telemetry"
 MOST_BODY_BYTES = 64 * 1024
+# What a request may import for itself. A restored snapshot finds no credentials in its variables: botocore gets them.
+_LATE = ("boto3", "botocore.session", "telemetry.database.connection", "telemetry.nudge", "telemetry.storage.stores")
 _NOT_STORED = {"Cache-Control": "private, no-store"}
 
 AnyModel = TypeVar("AnyModel", bound=Model)
@@ -65,6 +70,10 @@ class Api(APIGatewayHttpResolver):
         self._metrics = EphemeralMetrics(namespace="Telemetry", service=name)
         self.exception_handler(Exception)(self._failed)
         self.not_found(self._no_route)
+        if begins_ahead():
+            for module in _LATE:
+                import_module(module)
+            models.build_all()
 
     def handle(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """Answers one HTTP API event (payload 2.0)."""

@@ -111,3 +111,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     model = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
     return model
+
+
+def build_all() -> None:
+    """Loads every model and builds what it validates and writes with."""
+    for name in _MODULES:
+        __getattr__(name).model_rebuild()
