@@ -16,7 +16,7 @@ TOPICS = sorted(file.stem for file in Path(queries.__file__).parent.glob("*.sql"
 @pytest.fixture
 def topic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     """Writes a topic of its own and loads it."""
-    monkeypatch.setattr(queries, "files", lambda _: tmp_path)
+    monkeypatch.setattr(queries, "_FOLDER", tmp_path)
 
     def write(text: str) -> dict[str, queries.Query]:
         (tmp_path / "topic.sql").write_text(text, "utf-8")

@@ -96,8 +96,10 @@ def test_a_token_of_rds_is_the_one_that_boto3_makes(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "a/token+of=a session")
     settings = SimpleNamespace(host="db.proxy.example", port=5432, user="telemetry_api", region="eu-central-1")
-    theirs = boto3.client("rds", region_name=settings.region).generate_db_auth_token(
-        settings.host, settings.port, settings.user
+    theirs = (
+        boto3.Session()
+        .client("rds", region_name=settings.region)
+        .generate_db_auth_token(settings.host, settings.port, settings.user)
     )
     assert _iam_token(settings) == theirs  # type: ignore[arg-type]
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+_FOLDER = Path(__file__).parent
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
@@ -41,7 +43,7 @@ def load(topic: str) -> dict[str, Query]:
             raise ValueError(f"{topic}.sql: {name} stands twice, has no sentence, or no statement")
         queries[name] = Query(name, " ".join(sentence), statement)
 
-    for line in Path(__file__).with_name(f"{topic}.sql").read_text("utf-8").splitlines():
+    for line in (_FOLDER / f"{topic}.sql").read_text("utf-8").splitlines():
         stripped = line.strip()
         if stripped.startswith("-- name:"):
             finish()
