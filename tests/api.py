@@ -18,7 +18,7 @@ from functions.sessions import app as sessions
 from functions.uploads import app as uploads
 from telemetry.storage.local_path import accept_put
 from telemetry.storage.protocol import StoredObject
-from tests.house import House
+from tests.harness import Harness
 
 EVENTS = Path(__file__).parents[1] / "fixtures/events"
 UPLOAD_ID = "0c6e0e0e-3b57-4f0e-9a3a-5a1f3a1c0001"
@@ -80,13 +80,13 @@ def claims_of(owner: str) -> dict[str, str]:
 class ApiClient:
     """One owner's view of the API."""
 
-    def __init__(self, house: House, owner: str = "owner-1") -> None:
-        self.house = house
+    def __init__(self, harness: Harness, owner: str = "owner-1") -> None:
+        self.harness = harness
         self.owner = owner
 
     def as_owner(self, owner: str) -> "ApiClient":
         """The same service seen by somebody else."""
-        return ApiClient(self.house, owner)
+        return ApiClient(self.harness, owner)
 
     def call(self, name: str, id: str = "", **changed: Any) -> Answer:  # noqa: A002
         """Sends a committed event, changed, to the function that its name begins with."""
@@ -112,7 +112,7 @@ class ApiClient:
     def put(self, upload: Mapping[str, Any], content: bytes) -> StoredObject:
         """The PUT of the bytes, by way of the local server's own function."""
         url = urlsplit(upload["url"])
-        settings = self.house.services.settings.local_storage
+        settings = self.harness.services.settings.local_storage
         return accept_put(settings, url.path.lstrip("/"), url.query, upload["headers"], [content])
 
     def uploaded(self, content: bytes, **fields: Any) -> str:
@@ -159,10 +159,10 @@ def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 
 
 @pytest.fixture
-def api(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiClient]:
+def api(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiClient]:
     """The API over a fresh database and a directory."""
     for function in (uploads, sessions, object_created):
-        monkeypatch.setattr(function, "services", house.services)
+        monkeypatch.setattr(function, "services", harness.services)
     for function in (uploads, sessions):
-        monkeypatch.setattr(function.api, "_services", house.services)
-    yield ApiClient(house)
+        monkeypatch.setattr(function.api, "_services", harness.services)
+    yield ApiClient(harness)

@@ -12,7 +12,7 @@ hide_numpy()
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-pytest_plugins = ["tests.postgres", "tests.localstack", "tests.house", "tests.api", "tests.stack"]
+pytest_plugins = ["tests.postgres", "tests.localstack", "tests.harness", "tests.api", "tests.stack"]
 
 # The same commit gives the same result; `make fuzz` looks for new examples (`--hypothesis-profile=default`).
 settings.register_profile("repeatable", derandomize=True, deadline=None)

@@ -1,4 +1,4 @@
-"""Fixtures of the fault tests: crews over a directory and over S3."""
+"""Fixtures of the fault tests: worker pools over a directory and over S3."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -6,43 +6,47 @@ from pathlib import Path
 import pytest
 
 from telemetry.settings import DatabaseSettings
-from tests.faults.crew import Crew, Nursery
 from tests.faults.invariants import violations
-from tests.house import House
+from tests.faults.worker_pool import ForkServer, WorkerPool
+from tests.harness import Harness
 from tests.postgres import environment_of
 
 
 @pytest.fixture(scope="session")
-def nursery() -> Iterator[Nursery]:
+def fork_server() -> Iterator[ForkServer]:
     """Forks workers."""
-    made = Nursery()
+    made = ForkServer()
     yield made
     made.close()
 
 
 @pytest.fixture
-def crew(nursery: Nursery, house: House, local_environment: Mapping[str, str], tmp_path: Path) -> Iterator[Crew]:
+def pool(
+    fork_server: ForkServer, harness: Harness, local_environment: Mapping[str, str], tmp_path: Path
+) -> Iterator[WorkerPool]:
     """Workers over a fresh database and a directory."""
-    made = Crew(nursery, house, local_environment, tmp_path / "crew")
+    made = WorkerPool(fork_server, harness, local_environment, tmp_path / "pool")
     yield made
     made.close()
 
 
 @pytest.fixture
-def s3_crew(
-    nursery: Nursery,
-    s3_house: House,
+def s3_pool(
+    fork_server: ForkServer,
+    s3_harness: Harness,
     database_settings: DatabaseSettings,
     storage_environment: Mapping[str, str],
     tmp_path: Path,
-) -> Iterator[Crew]:
+) -> Iterator[WorkerPool]:
     """Workers over a fresh database and S3."""
-    made = Crew(nursery, s3_house, {**environment_of(database_settings), **storage_environment}, tmp_path / "crew")
+    made = WorkerPool(
+        fork_server, s3_harness, {**environment_of(database_settings), **storage_environment}, tmp_path / "pool"
+    )
     yield made
     made.close()
 
 
-def at_rest(crew: Crew, sources: Mapping[str, bytes] | None = None) -> None:
+def at_rest(pool: WorkerPool, sources: Mapping[str, bytes] | None = None) -> None:
     """Everything comes to its end with nobody helping, and every invariant holds."""
-    crew.settle()
-    assert violations(crew.house, sources=sources) == []
+    pool.settle()
+    assert violations(pool.harness, sources=sources) == []

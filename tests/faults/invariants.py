@@ -30,7 +30,7 @@ from telemetry.errors import CATALOGUE, Code, TelemetryError
 from telemetry.formats.reader import Origin
 from telemetry.laps.delta import LAP_DELTA
 from telemetry.storage.protocol import FileStore
-from tests.house import House
+from tests.harness import Harness
 
 _Row: TypeAlias = dict[str, Any]
 _Tables: TypeAlias = dict[str, list[_Row]]
@@ -47,13 +47,13 @@ _MAY_PASS = {Code.WORKER_LOST, Code.PROCESSING_TIMEOUT}
 _STRANGER = Owner("a stranger", "a stranger")
 
 
-def record_history(house: House) -> None:
+def record_history(harness: Harness) -> None:
     """From here on every change of a state or an attempt count is noted in a table of the test's own."""
-    house.sql(
+    harness.sql(
         """CREATE TABLE faults_history (number bigint GENERATED ALWAYS AS IDENTITY, place text, row_id uuid,
                old_status text, new_status text, old_attempt integer, new_attempt integer)"""
     )
-    house.sql(
+    harness.sql(
         """CREATE FUNCTION faults_note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
            BEGIN
                INSERT INTO faults_history (place, row_id, old_status, new_status, old_attempt, new_attempt)
@@ -64,14 +64,14 @@ def record_history(house: House) -> None:
            END $$"""
     )
     for table in _TRANSITIONS:
-        house.sql(
+        harness.sql(
             f"""CREATE TRIGGER faults_note AFTER UPDATE ON {table} FOR EACH ROW
                 WHEN (OLD.status IS DISTINCT FROM NEW.status) EXECUTE FUNCTION faults_note()"""
         )
 
 
 def violations(
-    house: House, *, settled: bool = True, sources: Mapping[str, bytes] | None = None, objects: bool = True
+    harness: Harness, *, settled: bool = True, sources: Mapping[str, bytes] | None = None, objects: bool = True
 ) -> list[str]:
     """Every invariant that does not hold; empty when all do.
 
@@ -81,26 +81,26 @@ def violations(
     sources : raw bytes by their SHA-256, to make the canonical files of them once more.
     objects : False leaves the stores aside.
     """
-    tables = _snapshot(house)
+    tables = _snapshot(harness)
     found = [*_single_and_terminal(tables), *_attempts(tables), *_chain(tables), *_owners(tables), *_codes(tables)]
     if settled:
         found += _ended(tables)
     if objects:
-        found += [*_canonical(house, tables, settled=settled), *_raw(house, tables, settled=settled)]
-        found += _strangers(house, tables)
-        found += _same_bytes(house, tables, sources or {})
+        found += [*_canonical(harness, tables, settled=settled), *_raw(harness, tables, settled=settled)]
+        found += _strangers(harness, tables)
+        found += _same_bytes(harness, tables, sources or {})
     return found
 
 
-def _snapshot(house: House) -> _Tables:
+def _snapshot(harness: Harness) -> _Tables:
     """All tables as of one moment."""
-    house.sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    harness.sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     try:
         names = ("artifacts", "sessions", "processing_runs", "jobs", "datasets", "laps", "devices")
-        tables = {name: house.sql(f"SELECT * FROM telemetry_{name} ORDER BY created_at, id") for name in names}
-        tables["history"] = house.sql("SELECT * FROM faults_history ORDER BY number")
+        tables = {name: harness.sql(f"SELECT * FROM telemetry_{name} ORDER BY created_at, id") for name in names}
+        tables["history"] = harness.sql("SELECT * FROM faults_history ORDER BY number")
     finally:
-        house.sql("COMMIT")
+        harness.sql("COMMIT")
     return tables
 
 
@@ -165,7 +165,7 @@ def _ended(tables: _Tables) -> Iterator[str]:
                 yield f"E: {table} {row['id']} is still {row['status']}"
 
 
-def _canonical(house: House, tables: _Tables, *, settled: bool) -> Iterator[str]:
+def _canonical(harness: Harness, tables: _Tables, *, settled: bool) -> Iterator[str]:
     runs = {run["id"]: run for run in tables["processing_runs"]}
     attempts = defaultdict(set)
     for job in tables["jobs"]:
@@ -182,7 +182,7 @@ def _canonical(house: House, tables: _Tables, *, settled: bool) -> Iterator[str]
         counted = attempts[run["id"], "detect_laps" if dataset["stream"] == LAP_DELTA else "parse_raw"]
         if not any(f"/{run['id']}/{dataset['artifact_id']}/{attempt}-" in path for attempt in counted):
             yield f"C: dataset {dataset['id']} was not written by attempt {sorted(counted)}, which counts"
-        content = _content(house.services.canonical, path)
+        content = _content(harness.services.canonical, path)
         if content is None:
             yield f"C: dataset {dataset['id']} has no object"
         elif (len(content), hashlib.sha256(content).hexdigest()) != (dataset["byte_size"], dataset["sha256"]):
@@ -193,16 +193,16 @@ def _canonical(house: House, tables: _Tables, *, settled: bool) -> Iterator[str]
         yield f"C: session {session_id} is READY without a track"
     if settled:
         folders = {dataset["storage_path"].rpartition("/")[0] for dataset in tables["datasets"]}
-        for path in house.canonical_paths():
+        for path in harness.canonical_paths():
             if path.rpartition("/")[0] not in folders:
                 yield f"C: orphan {path}"
 
 
-def _raw(house: House, tables: _Tables, *, settled: bool) -> Iterator[str]:
+def _raw(harness: Harness, tables: _Tables, *, settled: bool) -> Iterator[str]:
     states = {session["id"]: session["status"] for session in tables["sessions"]}
     ended = {run["session_id"]: run["finished_at"] for run in tables["processing_runs"]}
-    stored = house.raw_paths()
-    retention_s = house.services.settings.failed_raw_retention_days * 86_400
+    stored = harness.raw_paths()
+    retention_s = harness.services.settings.failed_raw_retention_days * 86_400
     for artifact in tables["artifacts"]:
         state = states.get(artifact["session_id"])
         gone, discarded = artifact["storage_path"] not in stored, artifact["discarded_at"]
@@ -239,12 +239,14 @@ def _owners(tables: _Tables) -> Iterator[str]:
             yield f"F: dataset {dataset['id']} lies outside its session's prefix"
 
 
-def _strangers(house: House, tables: _Tables) -> Iterator[str]:
-    if sessions.list_sessions(house.services, _STRANGER).sessions or sessions.list_devices(house.services, _STRANGER):
+def _strangers(harness: Harness, tables: _Tables) -> Iterator[str]:
+    if sessions.list_sessions(harness.services, _STRANGER).sessions or sessions.list_devices(
+        harness.services, _STRANGER
+    ):
         yield "F: a stranger's lists are not empty"
     for session in tables["sessions"][:20]:
         try:
-            sessions.get_session(house.services, _STRANGER, session["id"])
+            sessions.get_session(harness.services, _STRANGER, session["id"])
         except TelemetryError as error:
             if error.code is Code.NOT_FOUND:
                 continue
@@ -268,7 +270,7 @@ def _codes(tables: _Tables) -> Iterator[str]:
             yield f"G: job {job['id']} went on after {code}, which is permanent"
 
 
-def _same_bytes(house: House, tables: _Tables, sources: Mapping[str, bytes]) -> Iterator[str]:
+def _same_bytes(harness: Harness, tables: _Tables, sources: Mapping[str, bytes]) -> Iterator[str]:
     runs = {run["id"]: run["status"] for run in tables["processing_runs"]}
     artifacts = {artifact["id"]: artifact for artifact in tables["artifacts"]}
     made: dict[tuple[Any, Any], dict[str, str]] = {}

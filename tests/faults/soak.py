@@ -35,11 +35,11 @@ from telemetry.janitor import clean
 from telemetry.services import Services
 from telemetry.settings import DatabaseSettings, Settings
 from telemetry.storage.protocol import SignedRequest
-from tests.faults.crew import NO_AGE, Crew, Nursery, Worker, wait_until
 from tests.faults.invariants import violations
 from tests.faults.proxy import DatabaseProxy, StorageProxy
 from tests.faults.worker import with_lease
-from tests.house import LIFE_MS, SAMPLES, House
+from tests.faults.worker_pool import NO_AGE, ForkServer, Worker, WorkerPool, wait_until
+from tests.harness import LIFE_MS, SAMPLES, Harness
 from tests.postgres import connect, environment_of, settings_of
 
 WORKERS = 4
@@ -98,7 +98,7 @@ class Report:
 
 
 class Soak:
-    """One database, two buckets, a crew, and a client that does its worst."""
+    """One database, two buckets, a pool of workers, and a client that does its worst."""
 
     def __init__(self, directory: Path, seed: int) -> None:
         self.report = Report()
@@ -130,8 +130,8 @@ class Soak:
             localstack.client("s3").create_bucket(Bucket=name)
         self._storage = StorageProxy(localstack.endpoint, delay_s=1.0)
         self._database = DatabaseProxy(direct.host, direct.port)
-        nursery = Nursery()
-        self._closing += [self._storage.close, self._database.close, nursery.close]
+        fork_server = ForkServer()
+        self._closing += [self._storage.close, self._database.close, fork_server.close]
         shared = {
             **localstack.environment,
             "TELEMETRY_STORAGE_BACKEND": "s3",
@@ -146,9 +146,9 @@ class Soak:
             "TELEMETRY_OBJECT_STORAGE_ENDPOINT": self._storage.url,
         }
         self._shared = shared
-        self._nursery = nursery
+        self._fork_server = fork_server
         self._connect(direct)
-        self._crew = Crew(nursery, self._house, self._environment, self._directory / "workers")
+        self._pool = WorkerPool(fork_server, self._harness, self._environment, self._directory / "workers")
         # The API's side goes through the same broken connections.
         self._client = Services(Settings.from_environment(self._environment))
 
@@ -170,7 +170,7 @@ class Soak:
         return self.report
 
     def _round(self, seconds: float) -> None:
-        self._crew.workers.clear()
+        self._pool.workers.clear()
         for _ in range(WORKERS):
             self._worker()
         self._storage.fail_at_random(0.03, self._random.randrange(1 << 30))
@@ -203,29 +203,29 @@ class Soak:
         self._thaw(everyone=True)
         live = """SELECT id FROM telemetry_jobs WHERE status IN ('QUEUED', 'RUNNING')
                   UNION ALL SELECT id FROM telemetry_sessions WHERE status = 'PROCESSING'"""
-        if not any(worker.alive for worker in self._crew.workers):
+        if not any(worker.alive for worker in self._pool.workers):
             self._worker()
         try:
-            wait_until(lambda: not self._house.sql(live), "everything has ended", REST_S)
+            wait_until(lambda: not self._harness.sql(live), "everything has ended", REST_S)
         except AssertionError as error:
             self.report.violations.append(f"E: {error}")
-        for worker in self._crew.workers:
+        for worker in self._pool.workers:
             worker.kill()
-        self._house.sql("UPDATE telemetry_artifacts SET expires_at = now() WHERE status = 'UPLOADED'")
-        janitor = Services(with_lease(self._house.services.settings, LEASE_S))
+        self._harness.sql("UPDATE telemetry_artifacts SET expires_at = now() WHERE status = 'UPLOADED'")
+        janitor = Services(with_lease(self._harness.services.settings, LEASE_S))
         clean(janitor, lambda: LIFE_MS, safe_age=NO_AGE)
         janitor.database.close()
         self._check(settled=True, objects=True)
         self._count()
 
     def _check(self, *, settled: bool, objects: bool) -> None:
-        self.report.violations += violations(self._house, settled=settled, sources=self._sources, objects=objects)
+        self.report.violations += violations(self._harness, settled=settled, sources=self._sources, objects=objects)
 
     def _count(self) -> None:
         """Counts the round, and clears the tables and buckets for the next one."""
-        for row in self._house.sql("SELECT status, count(*) AS n FROM telemetry_sessions GROUP BY status"):
+        for row in self._harness.sql("SELECT status, count(*) AS n FROM telemetry_sessions GROUP BY status"):
             self.report.sessions[row["status"].lower()] += row["n"]
-        for worker in self._crew.workers:
+        for worker in self._pool.workers:
             for line in worker.lines():
                 self.report.fenced += line["message"] == "job lost"
                 self.report.rescued += line["message"] == "job rescued"
@@ -237,12 +237,12 @@ class Soak:
         if self.report.violations:
             return
         for store, paths in (
-            (self._house.services.raw, self._house.raw_paths()),
-            (self._house.services.canonical, self._house.canonical_paths()),
+            (self._harness.services.raw, self._harness.raw_paths()),
+            (self._harness.services.canonical, self._harness.canonical_paths()),
         ):
             for path in paths:
                 store.delete(path)
-        self._house.sql(
+        self._harness.sql(
             """TRUNCATE telemetry_sessions, telemetry_artifacts, telemetry_processing_runs, telemetry_jobs,
                         telemetry_datasets, telemetry_laps, telemetry_devices, faults_history"""
         )
@@ -362,7 +362,7 @@ class Soak:
         self.report.faults[name] += 1
 
     def _worker(self, failpoint: str = "") -> Worker:
-        return self._crew.start(
+        return self._pool.start(
             failpoint,
             forever=True,
             lease_s=LEASE_S,
@@ -373,7 +373,7 @@ class Soak:
 
     def _any(self) -> Worker:
         frozen = {worker.pid for _, worker in self._frozen}
-        running = [one for one in self._crew.workers if one.alive and one.pid not in frozen]
+        running = [one for one in self._pool.workers if one.alive and one.pid not in frozen]
         return self._random.choice(running) if running else self._worker()
 
     def _kill(self) -> None:
@@ -392,7 +392,7 @@ class Soak:
         name = self._random.choice(FAILPOINTS)
         self._worker(name)
         self._fault("failpoint")
-        for worker in self._crew.workers[:-1]:
+        for worker in self._pool.workers[:-1]:
             if worker.state == "T" and all(one is not worker for _, one in self._frozen):
                 if self._random.random() < 0.4:
                     worker.kill()
@@ -401,7 +401,7 @@ class Soak:
         self._fill_up()
 
     def _fill_up(self) -> None:
-        running = [one for one in self._crew.workers if one.alive and one.state != "T"]
+        running = [one for one in self._pool.workers if one.alive and one.state != "T"]
         for _ in range(WORKERS - len(running)):
             self._worker()
         for worker in running[WORKERS + 2 :]:
@@ -415,12 +415,12 @@ class Soak:
                 if worker.alive:
                     worker.go_on()
         if everyone:
-            for worker in self._crew.workers:
+            for worker in self._pool.workers:
                 if worker.state == "T":
                     worker.go_on()
 
     def _terminate(self) -> None:
-        self._house.sql(
+        self._harness.sql(
             """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                WHERE application_name = 'telemetry' AND pid <> pg_backend_pid() AND random() < 0.5"""
         )
@@ -434,7 +434,7 @@ class Soak:
 
     def _restart(self) -> None:
         """PostgreSQL is stopped at once and comes back from its log."""
-        self._house.close()
+        self._harness.close()
         pid = self._postgres.pid
         assert pid is not None
         os.kill(pid, signal.SIGQUIT)
@@ -444,12 +444,12 @@ class Soak:
         direct = settings_of(self._postgres.url)
         self._database.upstream = (direct.host, direct.port)
         self._connect(direct)
-        self._crew.house = self._house
+        self._pool.harness = self._harness
         self._fault("PostgreSQL restarted")
 
     def _connect(self, direct: DatabaseSettings) -> None:
         """The test's own look into database and stores, past the proxies."""
-        self._house = House(Settings.from_environment({**self._shared, **environment_of(direct)}))
+        self._harness = Harness(Settings.from_environment({**self._shared, **environment_of(direct)}))
 
     def _remove_postgres(self) -> None:
         self._postgres.stop()

@@ -14,8 +14,8 @@ from telemetry.pipeline.failure import record_failure
 from telemetry.services import Services
 from telemetry.uploads import start_run
 from tests.faults.conftest import at_rest
-from tests.faults.crew import NO_AGE, Crew, wait_until
-from tests.house import LIFE_MS, OWNER, SAMPLES, TENANT
+from tests.faults.worker_pool import NO_AGE, WorkerPool, wait_until
+from tests.harness import LIFE_MS, OWNER, SAMPLES, TENANT
 from tests.postgres import connect
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
@@ -29,59 +29,59 @@ STEPS = [
 
 
 @pytest.mark.parametrize("failpoint", STEPS)
-def test_cancel_while_running(crew: Crew, failpoint: str) -> None:
-    made = crew.house.finalised(CSV)
-    worker = crew.stopped_at(failpoint)
-    session_changes.cancel_session(crew.house.services, ME, made.session_id)
+def test_cancel_while_running(pool: WorkerPool, failpoint: str) -> None:
+    made = pool.harness.finalised(CSV)
+    worker = pool.stopped_at(failpoint)
+    session_changes.cancel_session(pool.harness.services, ME, made.session_id)
     worker.go_on()
     worker.wait_done()
     assert worker.outcomes()["lost"] == 1
-    at_rest(crew)
-    assert crew.house.session(made)["status"] == crew.house.run(made)["status"] == "CANCELLED"
-    assert crew.house.jobs(made)[-1]["status"] == "CANCELLED"
-    assert crew.house.datasets(made) == []
-    assert crew.house.canonical_paths() == set()
-    assert len(crew.house.raw_paths()) == 1, "until its retention has passed"
-    crew.house.sql("UPDATE telemetry_processing_runs SET finished_at = now() - interval '8 days'")
-    clean(crew.house.services, lambda: LIFE_MS, [Task.DISCARD_RETAINED])
-    at_rest(crew)
-    assert crew.house.raw_paths() == set()
+    at_rest(pool)
+    assert pool.harness.session(made)["status"] == pool.harness.run(made)["status"] == "CANCELLED"
+    assert pool.harness.jobs(made)[-1]["status"] == "CANCELLED"
+    assert pool.harness.datasets(made) == []
+    assert pool.harness.canonical_paths() == set()
+    assert len(pool.harness.raw_paths()) == 1, "until its retention has passed"
+    pool.harness.sql("UPDATE telemetry_processing_runs SET finished_at = now() - interval '8 days'")
+    clean(pool.harness.services, lambda: LIFE_MS, [Task.DISCARD_RETAINED])
+    at_rest(pool)
+    assert pool.harness.raw_paths() == set()
 
 
 @pytest.mark.parametrize("failpoint", [*STEPS, "after_raw_delete@discard_raw"])
-def test_delete_while_running(crew: Crew, failpoint: str) -> None:
-    made = crew.house.finalised(CSV)
-    worker = crew.stopped_at(failpoint)
-    session_changes.delete_session(crew.house.services, ME, made.session_id)
+def test_delete_while_running(pool: WorkerPool, failpoint: str) -> None:
+    made = pool.harness.finalised(CSV)
+    worker = pool.stopped_at(failpoint)
+    session_changes.delete_session(pool.harness.services, ME, made.session_id)
     worker.go_on()
     worker.wait_done()
     assert worker.outcomes()["lost"] == 1
     for table in ("sessions", "processing_runs", "jobs", "datasets", "laps", "artifacts"):
-        assert crew.house.sql(f"SELECT * FROM telemetry_{table}") == []
-    at_rest(crew)
-    assert crew.house.raw_paths() == crew.house.canonical_paths() == set()
+        assert pool.harness.sql(f"SELECT * FROM telemetry_{table}") == []
+    at_rest(pool)
+    assert pool.harness.raw_paths() == pool.harness.canonical_paths() == set()
 
 
-def test_delete_of_a_worker_that_puts_its_file_afterwards_leaves_an_orphan_that_is_swept(crew: Crew) -> None:
-    made = crew.house.finalised(CSV)
-    worker = crew.stopped_at("before_parquet_put@parse_raw")
-    session_changes.delete_session(crew.house.services, ME, made.session_id)
+def test_delete_of_a_worker_that_puts_its_file_afterwards_leaves_an_orphan_that_is_swept(pool: WorkerPool) -> None:
+    made = pool.harness.finalised(CSV)
+    worker = pool.stopped_at("before_parquet_put@parse_raw")
+    session_changes.delete_session(pool.harness.services, ME, made.session_id)
     worker.go_on()
     worker.wait_done()
-    assert crew.house.canonical_paths() != set()
-    assert clean(crew.house.services, lambda: LIFE_MS, [Task.SWEEP_DATASETS]).total() == 0, "too young to judge"
-    clean(crew.house.services, lambda: LIFE_MS, [Task.SWEEP_DATASETS], safe_age=NO_AGE)
-    assert crew.house.canonical_paths() == set()
+    assert pool.harness.canonical_paths() != set()
+    assert clean(pool.harness.services, lambda: LIFE_MS, [Task.SWEEP_DATASETS]).total() == 0, "too young to judge"
+    clean(pool.harness.services, lambda: LIFE_MS, [Task.SWEEP_DATASETS], safe_age=NO_AGE)
+    assert pool.harness.canonical_paths() == set()
 
 
-def test_a_delete_that_a_retry_overtakes_never_deadlocks(crew: Crew) -> None:
+def test_a_delete_that_a_retry_overtakes_never_deadlocks(pool: WorkerPool) -> None:
     """The retry's new run is there when the delete comes to the session, and a worker is about to complete its job."""
-    house = crew.house
-    made = house.finalise(house.upload(CSV), house.upload(CSV + b"\n"))
-    job = queue.claim(house.database, "test")
+    harness = pool.harness
+    made = harness.finalise(harness.upload(CSV), harness.upload(CSV + b"\n"))
+    job = queue.claim(harness.database, "test")
     assert job is not None
-    record_failure(house.database, job, TelemetryError(Code.CSV_MALFORMED, "line 1"))
-    others = [Services(house.services.settings) for _ in range(2)]
+    record_failure(harness.database, job, TelemetryError(Code.CSV_MALFORMED, "line 1"))
+    others = [Services(harness.services.settings) for _ in range(2)]
     errors: list[Exception] = []
 
     def start(act: Callable[[], object]) -> threading.Thread:
@@ -97,15 +97,15 @@ def test_a_delete_that_a_retry_overtakes_never_deadlocks(crew: Crew) -> None:
 
     def wait_for_one_behind(pid: int) -> None:
         behind = "SELECT pid FROM pg_stat_activity WHERE :pid = ANY (pg_blocking_pids(pid))"
-        wait_until(lambda: house.sql(behind, pid=pid), "somebody waits")
+        wait_until(lambda: harness.sql(behind, pid=pid), "somebody waits")
 
     def complete(taken: queue.Job) -> None:
-        with house.database.transaction() as transaction:
+        with harness.database.transaction() as transaction:
             queue.complete_and_claim(transaction, taken)
             transaction.run(load("pipeline")["start_run"], run_id=taken.run_id)
             transaction.run(load("pipeline")["fail_session"], session_id=made.session_id)
 
-    with connect(house.services.settings.database) as holder:
+    with connect(harness.services.settings.database) as holder:
         holder.run("BEGIN")
         holder.run("SELECT id FROM telemetry_artifacts WHERE id = :id FOR UPDATE", id=made.artifact_ids[1])
         with others[0].database.transaction() as retry:
@@ -115,10 +115,10 @@ def test_a_delete_that_a_retry_overtakes_never_deadlocks(crew: Crew) -> None:
             threads = [start(lambda: session_changes.delete_session(others[1], ME, made.session_id))]
             wait_for_one_behind(backend["pid"])
         wait_for_one_behind(holder.run("SELECT pg_backend_pid()")[0][0])
-        taken = queue.claim(house.database, "test")
+        taken = queue.claim(harness.database, "test")
         if taken is not None:
             threads.append(start(lambda: complete(taken)))
-            wait_until(lambda: len(house.sql("SELECT pid FROM pg_locks WHERE NOT granted")) > 1, "it waits as well")
+            wait_until(lambda: len(harness.sql("SELECT pid FROM pg_locks WHERE NOT granted")) > 1, "it waits as well")
         holder.run("ROLLBACK")
     for thread in threads:
         thread.join(60)
@@ -127,14 +127,14 @@ def test_a_delete_that_a_retry_overtakes_never_deadlocks(crew: Crew) -> None:
         services.database.close()
     assert errors == []
     for table in ("sessions", "processing_runs", "jobs", "artifacts"):
-        assert house.sql(f"SELECT * FROM telemetry_{table}") == []
+        assert harness.sql(f"SELECT * FROM telemetry_{table}") == []
 
 
-def test_a_cancelled_session_stays_so(crew: Crew) -> None:
-    made = crew.house.finalised(CSV)
-    session_changes.cancel_session(crew.house.services, ME, made.session_id)
-    crew.start().wait_done()
+def test_a_cancelled_session_stays_so(pool: WorkerPool) -> None:
+    made = pool.harness.finalised(CSV)
+    session_changes.cancel_session(pool.harness.services, ME, made.session_id)
+    pool.start().wait_done()
     with pytest.raises(TelemetryError, match="SESSION_STATE_CONFLICT"):
-        session_changes.retry_session(crew.house.services, ME, made.session_id)
-    at_rest(crew)
-    assert crew.house.session(made)["status"] == "CANCELLED"
+        session_changes.retry_session(pool.harness.services, ME, made.session_id)
+    at_rest(pool)
+    assert pool.harness.session(made)["status"] == "CANCELLED"

@@ -9,9 +9,9 @@ import pytest
 
 from telemetry import queue
 from tests.faults.conftest import at_rest
-from tests.faults.crew import Crew, Worker
 from tests.faults.invariants import violations
-from tests.house import SAMPLES
+from tests.faults.worker_pool import Worker, WorkerPool
+from tests.harness import SAMPLES
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 SOURCES = {hashlib.sha256(CSV).hexdigest(): CSV}
@@ -27,113 +27,115 @@ SOURCES = {hashlib.sha256(CSV).hexdigest(): CSV}
         "after_raw_delete@discard_raw",
     ],
 )
-def test_frozen_for_longer_than_its_lease_while_another_finishes(crew: Crew, failpoint: str) -> None:
-    made = crew.house.finalised(CSV)
-    frozen = crew.stopped_at(failpoint)
-    crew.lapse()
-    at_rest(crew, SOURCES)
-    before = crew.house.jobs(made), crew.house.datasets(made)
-    assert crew.house.session(made)["status"] == "READY"
+def test_frozen_for_longer_than_its_lease_while_another_finishes(pool: WorkerPool, failpoint: str) -> None:
+    made = pool.harness.finalised(CSV)
+    frozen = pool.stopped_at(failpoint)
+    pool.lapse()
+    at_rest(pool, SOURCES)
+    before = pool.harness.jobs(made), pool.harness.datasets(made)
+    assert pool.harness.session(made)["status"] == "READY"
     frozen.go_on()
     frozen.wait_done()
     assert frozen.outcomes()["lost"] == 1
-    assert (crew.house.jobs(made), crew.house.datasets(made)) == before
-    at_rest(crew, SOURCES)
+    assert (pool.harness.jobs(made), pool.harness.datasets(made)) == before
+    at_rest(pool, SOURCES)
 
 
-def test_frozen_for_longer_than_its_lease_while_another_is_at_it(crew: Crew) -> None:
-    made = crew.house.finalised(CSV)
-    stale, newer = _two_at_the_same_job(crew)
+def test_frozen_for_longer_than_its_lease_while_another_is_at_it(pool: WorkerPool) -> None:
+    made = pool.harness.finalised(CSV)
+    stale, newer = _two_at_the_same_job(pool)
     stale.go_on()
     stale.wait_done()
     assert stale.outcomes()["lost"] == 1
-    assert crew.house.jobs(made)[-1]["status"] == "RUNNING", "the newer attempt's"
+    assert pool.harness.jobs(made)[-1]["status"] == "RUNNING", "the newer attempt's"
     newer.go_on()
     newer.wait_done()
     assert newer.outcomes() == {"succeeded": 3}
-    at_rest(crew, SOURCES)
-    assert crew.house.session(made)["status"] == "READY"
+    at_rest(pool, SOURCES)
+    assert pool.harness.session(made)["status"] == "READY"
 
 
-def test_frozen_for_real_until_the_lease_has_passed(crew: Crew) -> None:
+def test_frozen_for_real_until_the_lease_has_passed(pool: WorkerPool) -> None:
     """No hand on the clock: a lease of a second, a freeze in the midst of the work, a janitor."""
-    made = crew.house.finalised(CSV)
-    frozen = crew.stopped_at("before_parquet_put@parse_raw", lease_s=1)
-    at_rest(crew, SOURCES)
+    made = pool.harness.finalised(CSV)
+    frozen = pool.stopped_at("before_parquet_put@parse_raw", lease_s=1)
+    at_rest(pool, SOURCES)
     frozen.go_on()
     frozen.wait_done()
     assert frozen.outcomes()["lost"] == 1
-    at_rest(crew, SOURCES)
-    assert crew.house.session(made)["status"] == "READY"
+    at_rest(pool, SOURCES)
+    assert pool.harness.session(made)["status"] == "READY"
 
 
-def test_stale_fail_after_a_newer_success(crew: Crew) -> None:
+def test_stale_fail_after_a_newer_success(pool: WorkerPool) -> None:
     """Its life is over when it wakes, so it means to fail the job with PROCESSING_TIMEOUT."""
-    made = crew.house.finalised(CSV)
-    frozen = crew.stopped_at("after_parquet_put@parse_raw", ends_at_failpoint=True)
-    crew.lapse()
-    crew.settle()
+    made = pool.harness.finalised(CSV)
+    frozen = pool.stopped_at("after_parquet_put@parse_raw", ends_at_failpoint=True)
+    pool.lapse()
+    pool.settle()
     frozen.go_on()
     frozen.wait_done()
     assert frozen.outcomes()["lost"] == 1
-    assert crew.house.session(made)["status"] == "READY"
-    assert crew.house.run(made)["error_code"] is None
-    at_rest(crew, SOURCES)
+    assert pool.harness.session(made)["status"] == "READY"
+    assert pool.harness.run(made)["error_code"] is None
+    at_rest(pool, SOURCES)
 
 
 @pytest.mark.parametrize("job_type", ["parse_raw", "detect_laps"])
-def test_rescue_while_a_completion_is_open(crew: Crew, job_type: str) -> None:
-    made = crew.house.finalised(CSV)
-    completing = crew.stopped_at(f"in_completing_transaction@{job_type}")
-    assert queue.rescue(crew.house.database, lease_s=0) == [], "stepped over, not waited for"
+def test_rescue_while_a_completion_is_open(pool: WorkerPool, job_type: str) -> None:
+    made = pool.harness.finalised(CSV)
+    completing = pool.stopped_at(f"in_completing_transaction@{job_type}")
+    assert queue.rescue(pool.harness.database, lease_s=0) == [], "stepped over, not waited for"
     completing.go_on()
     completing.wait_done()
     assert completing.outcomes() == {"succeeded": 5}
-    at_rest(crew, SOURCES)
-    assert [job["attempt_count"] for job in crew.house.jobs(made)] == [1] * 5
+    at_rest(pool, SOURCES)
+    assert [job["attempt_count"] for job in pool.harness.jobs(made)] == [1] * 5
 
 
-def test_without_the_fence_the_invariants_break(crew: Crew) -> None:
-    crew.house.finalised(CSV)
-    stale, newer = _two_at_the_same_job(crew, fenced=False)
+def test_without_the_fence_the_invariants_break(pool: WorkerPool) -> None:
+    pool.harness.finalised(CSV)
+    stale, newer = _two_at_the_same_job(pool, fenced=False)
     stale.go_on()
     stale.wait_done()
     assert stale.outcomes()["lost"] == 0
     newer.go_on()
     newer.wait_done()
-    crew.settle()
-    assert any("was not written by attempt [2]" in one for one in violations(crew.house))
+    pool.settle()
+    assert any("was not written by attempt [2]" in one for one in violations(pool.harness))
 
 
-def test_without_the_fence_a_stale_fail_ends_the_session_under_another_worker(crew: Crew) -> None:
-    made = crew.house.finalised(CSV)
-    stale, newer = _two_at_the_same_job(crew, fenced=False, ends_at_failpoint=True)
+def test_without_the_fence_a_stale_fail_ends_the_session_under_another_worker(pool: WorkerPool) -> None:
+    made = pool.harness.finalised(CSV)
+    stale, newer = _two_at_the_same_job(pool, fenced=False, ends_at_failpoint=True)
     stale.go_on()
     stale.wait_done()
-    assert crew.house.session(made)["status"] == "FAILED"
-    assert crew.house.run(made)["error_code"] == "PROCESSING_TIMEOUT"
+    assert pool.harness.session(made)["status"] == "FAILED"
+    assert pool.harness.run(made)["error_code"] == "PROCESSING_TIMEOUT"
     newer.kill()
 
 
-def test_with_the_fence_a_stale_fail_ends_nothing(crew: Crew) -> None:
+def test_with_the_fence_a_stale_fail_ends_nothing(pool: WorkerPool) -> None:
     """The same scene as before."""
-    made = crew.house.finalised(CSV)
-    stale, newer = _two_at_the_same_job(crew, ends_at_failpoint=True)
+    made = pool.harness.finalised(CSV)
+    stale, newer = _two_at_the_same_job(pool, ends_at_failpoint=True)
     stale.go_on()
     stale.wait_done()
     assert stale.outcomes()["lost"] == 1
-    assert crew.house.session(made)["status"] == "PROCESSING"
+    assert pool.harness.session(made)["status"] == "PROCESSING"
     newer.go_on()
     newer.wait_done()
-    at_rest(crew, SOURCES)
-    assert crew.house.session(made)["status"] == "READY"
+    at_rest(pool, SOURCES)
+    assert pool.harness.session(made)["status"] == "READY"
 
 
-def _two_at_the_same_job(crew: Crew, *, fenced: bool = True, ends_at_failpoint: bool = False) -> tuple[Worker, Worker]:
+def _two_at_the_same_job(
+    pool: WorkerPool, *, fenced: bool = True, ends_at_failpoint: bool = False
+) -> tuple[Worker, Worker]:
     """A worker frozen past its lease after its PUT, and the one that was given the job since, stopped there as well."""
-    stale = crew.stopped_at("after_parquet_put@parse_raw", fenced=fenced, ends_at_failpoint=ends_at_failpoint)
-    crew.lapse()
-    assert crew.rescue() == 1
-    crew.house.hurry()
-    newer = crew.stopped_at("after_parquet_put@parse_raw", fenced=fenced)
+    stale = pool.stopped_at("after_parquet_put@parse_raw", fenced=fenced, ends_at_failpoint=ends_at_failpoint)
+    pool.lapse()
+    assert pool.rescue() == 1
+    pool.harness.hurry()
+    newer = pool.stopped_at("after_parquet_put@parse_raw", fenced=fenced)
     return stale, newer

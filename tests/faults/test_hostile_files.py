@@ -18,9 +18,9 @@ from telemetry import recording
 from telemetry.errors import TelemetryError
 from telemetry.formats.reader import Origin
 from tests.faults.conftest import at_rest
-from tests.faults.crew import Crew
 from tests.faults.invariants import violations
-from tests.house import SAMPLES
+from tests.faults.worker_pool import WorkerPool
+from tests.harness import SAMPLES
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 GPX = (SAMPLES / "sample_track.gpx").read_bytes()
@@ -86,25 +86,25 @@ def huge_attribute() -> bytes:
     ],
     ids=["zip bomb", "gzip bomb", "nested zip", "lying header", "billion laughs", "external entity", "8 MB attribute"],
 )
-def test_hostile_files(crew: Crew, make: Callable[[], bytes], name: str, codes: set[str | None]) -> None:
-    made = crew.house.finalised(make(), name)
+def test_hostile_files(pool: WorkerPool, make: Callable[[], bytes], name: str, codes: set[str | None]) -> None:
+    made = pool.harness.finalised(make(), name)
     begun = time.monotonic()
-    worker = crew.start()
+    worker = pool.start()
     worker.wait_done()
     assert time.monotonic() - begun < TIME_S
     assert "unexpected error" not in worker.text()
     assert worker.peak_mb() < 400
-    assert crew.house.run(made)["error_code"] in codes
-    assert {job["attempt_count"] for job in crew.house.jobs(made)} == {1}, "a permanent error is not tried again"
-    assert violations(crew.house) == []
-    assert "root:" not in str(crew.house.jobs(made))
+    assert pool.harness.run(made)["error_code"] in codes
+    assert {job["attempt_count"] for job in pool.harness.jobs(made)} == {1}, "a permanent error is not tried again"
+    assert violations(pool.harness) == []
+    assert "root:" not in str(pool.harness.jobs(made))
 
 
-def test_gzip_with_trailing_garbage(crew: Crew) -> None:
-    made = crew.house.finalised(gzip.compress(CSV) + b"garbage" * 100, "lap.csv.gz")
-    at_rest(crew)
-    assert crew.house.session(made)["status"] == "READY"
-    dataset = next(one for one in crew.house.datasets(made) if one["stream"] == "gnss_pvt")
+def test_gzip_with_trailing_garbage(pool: WorkerPool) -> None:
+    made = pool.harness.finalised(gzip.compress(CSV) + b"garbage" * 100, "lap.csv.gz")
+    at_rest(pool)
+    assert pool.harness.session(made)["status"] == "READY"
+    dataset = next(one for one in pool.harness.datasets(made) if one["stream"] == "gnss_pvt")
     assert dataset["row_count"] == CSV.count(b"\n") - 1
 
 

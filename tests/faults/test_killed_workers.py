@@ -6,9 +6,9 @@ import hashlib
 import pytest
 
 from tests.faults.conftest import at_rest
-from tests.faults.crew import Crew
 from tests.faults.invariants import violations
-from tests.house import SAMPLES
+from tests.faults.worker_pool import WorkerPool
+from tests.harness import SAMPLES
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 SOURCES = {hashlib.sha256(CSV).hexdigest(): CSV}
@@ -31,47 +31,47 @@ SOURCES = {hashlib.sha256(CSV).hexdigest(): CSV}
         "in_completing_transaction@discard_raw",
     ],
 )
-def test_kill_9_at_any_step(crew: Crew, failpoint: str) -> None:
-    made = crew.house.finalised(CSV)
-    crew.stopped_at(failpoint).kill()
-    assert violations(crew.house, settled=False) == []
-    crew.lapse()
-    at_rest(crew, SOURCES)
-    assert crew.house.session(made)["status"] == "READY"
-    assert crew.house.artifacts(made)[0]["status"] == "DISCARDED"
-    assert crew.house.raw_paths() == set()
+def test_kill_9_at_any_step(pool: WorkerPool, failpoint: str) -> None:
+    made = pool.harness.finalised(CSV)
+    pool.stopped_at(failpoint).kill()
+    assert violations(pool.harness, settled=False) == []
+    pool.lapse()
+    at_rest(pool, SOURCES)
+    assert pool.harness.session(made)["status"] == "READY"
+    assert pool.harness.artifacts(made)[0]["status"] == "DISCARDED"
+    assert pool.harness.raw_paths() == set()
 
 
-def test_kill_9_over_s3_with_nobody_helping(s3_crew: Crew) -> None:
+def test_kill_9_over_s3_with_nobody_helping(s3_pool: WorkerPool) -> None:
     """The lease passes by itself, and what the dead worker wrote is swept."""
-    made = s3_crew.house.finalised(CSV)
-    s3_crew.stopped_at("after_parquet_put@parse_raw").kill()
-    orphans = s3_crew.house.canonical_paths()
+    made = s3_pool.harness.finalised(CSV)
+    s3_pool.stopped_at("after_parquet_put@parse_raw").kill()
+    orphans = s3_pool.harness.canonical_paths()
     assert orphans
-    at_rest(s3_crew, SOURCES)
-    assert s3_crew.house.session(made)["status"] == "READY"
-    assert s3_crew.house.canonical_paths().isdisjoint(orphans)
+    at_rest(s3_pool, SOURCES)
+    assert s3_pool.harness.session(made)["status"] == "READY"
+    assert s3_pool.harness.canonical_paths().isdisjoint(orphans)
 
 
-def test_the_invariants_see_what_is_missing(crew: Crew) -> None:
+def test_the_invariants_see_what_is_missing(pool: WorkerPool) -> None:
     """The check itself: it names each kind of loss that is put before it."""
-    house = crew.house
-    made = house.finalised(CSV)
-    house.drain()
-    assert violations(house, sources=SOURCES) == []
-    path = house.datasets(made)[0]["storage_path"]
-    house.sql("UPDATE telemetry_datasets SET sha256 = repeat('0', 64) WHERE stream = 'gnss_pvt'")
-    assert {one[0] for one in violations(house, sources=SOURCES)} == {"C", "H"}
-    house.services.canonical.delete(path)
-    assert any("has no object" in one for one in violations(house))
-    house.sql("UPDATE telemetry_sessions SET owner_user_id = 'a stranger'")
-    assert {one[0] for one in violations(house)} == {"C", "F"}
-    waiting = house.finalised(CSV + b"\n")
-    assert {one[0] for one in violations(house, objects=False)} == {"E", "F"}
-    house.services.raw.delete(house.artifacts(waiting)[0]["storage_path"])
-    assert any(one.startswith("D") for one in violations(house, settled=False))
-    house.sql("DELETE FROM telemetry_jobs WHERE run_id = :run", run=waiting.run_id)
-    assert any("live jobs []" in one for one in violations(house, settled=False))
-    house.sql("ALTER TABLE telemetry_sessions DISABLE TRIGGER telemetry_sessions_transition")
-    house.sql("UPDATE telemetry_sessions SET status = 'PROCESSING' WHERE id = :id", id=made.session_id)
-    assert any("went from READY" in one for one in violations(house, settled=False))
+    harness = pool.harness
+    made = harness.finalised(CSV)
+    harness.drain()
+    assert violations(harness, sources=SOURCES) == []
+    path = harness.datasets(made)[0]["storage_path"]
+    harness.sql("UPDATE telemetry_datasets SET sha256 = repeat('0', 64) WHERE stream = 'gnss_pvt'")
+    assert {one[0] for one in violations(harness, sources=SOURCES)} == {"C", "H"}
+    harness.services.canonical.delete(path)
+    assert any("has no object" in one for one in violations(harness))
+    harness.sql("UPDATE telemetry_sessions SET owner_user_id = 'a stranger'")
+    assert {one[0] for one in violations(harness)} == {"C", "F"}
+    waiting = harness.finalised(CSV + b"\n")
+    assert {one[0] for one in violations(harness, objects=False)} == {"E", "F"}
+    harness.services.raw.delete(harness.artifacts(waiting)[0]["storage_path"])
+    assert any(one.startswith("D") for one in violations(harness, settled=False))
+    harness.sql("DELETE FROM telemetry_jobs WHERE run_id = :run", run=waiting.run_id)
+    assert any("live jobs []" in one for one in violations(harness, settled=False))
+    harness.sql("ALTER TABLE telemetry_sessions DISABLE TRIGGER telemetry_sessions_transition")
+    harness.sql("UPDATE telemetry_sessions SET status = 'PROCESSING' WHERE id = :id", id=made.session_id)
+    assert any("went from READY" in one for one in violations(harness, settled=False))

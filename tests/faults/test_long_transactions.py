@@ -12,8 +12,8 @@ import pytest
 
 from telemetry import queue
 from tests.faults.conftest import at_rest
-from tests.faults.crew import Crew
-from tests.house import SAMPLES
+from tests.faults.worker_pool import WorkerPool
+from tests.harness import SAMPLES
 from tests.postgres import connect
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
@@ -22,42 +22,42 @@ CLAIMS = 400
 
 
 @pytest.mark.parametrize("open_transaction", [False, True], ids=["vacuum may work", "a transaction left open"])
-def test_claim_time_stays_bounded(crew: Crew, open_transaction: bool) -> None:
-    empty = _median_claim_s(crew)
+def test_claim_time_stays_bounded(pool: WorkerPool, open_transaction: bool) -> None:
+    empty = _median_claim_s(pool)
     batch = min(FINISHED, 50_000)
     for _ in range(0, FINISHED, batch):  # each within a statement's time
-        crew.house.sql(
+        pool.harness.sql(
             """INSERT INTO telemetry_jobs (run_id, job_type, payload, status, attempt_count, created_at)
                SELECT (SELECT id FROM telemetry_processing_runs LIMIT 1), 'discard_raw', '{}', 'SUCCEEDED', 1,
                       now() - make_interval(secs => n)
                FROM generate_series(1, :count) AS n""",
             count=batch,
         )
-    crew.house.sql("ANALYZE telemetry_jobs")
-    with connect(crew.house.services.settings.database) as idle:
+    pool.harness.sql("ANALYZE telemetry_jobs")
+    with connect(pool.harness.services.settings.database) as idle:
         if open_transaction:
             idle.run("BEGIN ISOLATION LEVEL REPEATABLE READ")
             idle.run("SELECT count(*) FROM telemetry_jobs")
-        full = _median_claim_s(crew)
+        full = _median_claim_s(pool)
         idle.run("ROLLBACK")
     # Five times what an empty table takes: a scan of ten thousand rows takes thirty times as long.
     assert full < 5 * empty + 0.002, f"{empty * 1e3:.2f} ms empty, {full * 1e3:.2f} ms"
 
 
-def test_a_transaction_left_open_holds_nobody_up(crew: Crew) -> None:
-    made = crew.house.finalised(CSV)
-    with connect(crew.house.services.settings.database) as idle:
+def test_a_transaction_left_open_holds_nobody_up(pool: WorkerPool) -> None:
+    made = pool.harness.finalised(CSV)
+    with connect(pool.harness.services.settings.database) as idle:
         idle.run("BEGIN ISOLATION LEVEL REPEATABLE READ")
         idle.run("SELECT count(*) FROM telemetry_jobs")
-        at_rest(crew)
-        assert crew.house.session(made)["status"] == "READY"
+        at_rest(pool)
+        assert pool.harness.session(made)["status"] == "READY"
         idle.run("ROLLBACK")
 
 
-def _median_claim_s(crew: Crew) -> float:
+def _median_claim_s(pool: WorkerPool) -> float:
     """Of completions that each claim the next, as a worker's do, over a queue of waiting runs."""
-    house = crew.house
-    house.sql(
+    harness = pool.harness
+    harness.sql(
         """WITH made AS (
                INSERT INTO telemetry_sessions (tenant_id, owner_user_id, name)
                SELECT 't', 'o', 'load' FROM generate_series(1, :count) RETURNING id
@@ -70,13 +70,13 @@ def _median_claim_s(crew: Crew) -> float:
     )
     taken = []
     claims = queue.Claims("load")
-    job = claims.take(house.database)
+    job = claims.take(harness.database)
     assert job is not None
     for _ in range(CLAIMS):
         begun = time.perf_counter()
-        job = queue.complete_and_claim(house.database, job, claim=claims.next())
+        job = queue.complete_and_claim(harness.database, job, claim=claims.next())
         taken.append(time.perf_counter() - begun)
         assert job is not None
         claims.took(job)
-    queue.complete_and_claim(house.database, job)
+    queue.complete_and_claim(harness.database, job)
     return statistics.median(taken)

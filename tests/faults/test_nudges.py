@@ -16,8 +16,8 @@ from telemetry.nudge import BODY
 from telemetry.services import Services
 from telemetry.settings import Settings
 from tests.faults.conftest import at_rest
-from tests.faults.crew import Crew
-from tests.house import LIFE_MS, SAMPLES
+from tests.faults.worker_pool import WorkerPool
+from tests.harness import LIFE_MS, SAMPLES
 
 ROOT = Path(__file__).parents[2]
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
@@ -38,14 +38,14 @@ class Context:
 
 
 @pytest.fixture
-def handler(crew: Crew) -> Iterator[ModuleType]:
-    """The worker function over the crew's house."""
+def handler(pool: WorkerPool) -> Iterator[ModuleType]:
+    """The worker function over the pool's harness."""
     specification = importlib.util.spec_from_file_location("faults_worker_app", ROOT / "functions/worker/app.py")
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
-    module.__dict__["services"] = crew.house.services
+    module.__dict__["services"] = pool.harness.services
     yield module
 
 
@@ -61,29 +61,29 @@ def dead_letters(localstack: LocalStack, queue_url: str) -> Iterator[str]:
     sqs.delete_queue(QueueUrl=url)
 
 
-def test_nudge_doubled_ten_times_and_reordered(crew: Crew, handler: ModuleType) -> None:
-    made = [crew.house.finalised(CSV + b"\n" * number) for number in range(3)]
+def test_nudge_doubled_ten_times_and_reordered(pool: WorkerPool, handler: ModuleType) -> None:
+    made = [pool.harness.finalised(CSV + b"\n" * number) for number in range(3)]
     messages = [_record(str(number), BODY) for number in range(10)] * 2
     random.Random(3).shuffle(messages)
     for start in range(0, len(messages), 10):
         assert handler.handler({"Records": messages[start : start + 10]}, Context()) == {"batchItemFailures": []}
     for one in made:
-        assert [job["attempt_count"] for job in crew.house.jobs(one)] == [1] * 5
-    at_rest(crew, SOURCES)
+        assert [job["attempt_count"] for job in pool.harness.jobs(one)] == [1] * 5
+    at_rest(pool, SOURCES)
 
 
-def test_nudge_never_sent(crew: Crew, handler: ModuleType) -> None:
+def test_nudge_never_sent(pool: WorkerPool, handler: ModuleType) -> None:
     """The schedule of a minute finds the work."""
-    made = crew.house.finalised(CSV)
+    made = pool.harness.finalised(CSV)
     handler.handler({"source": "aws.scheduler", "detail-type": "Scheduled Event"}, Context())
-    assert crew.house.session(made)["status"] == "READY"
-    at_rest(crew, SOURCES)
+    assert pool.harness.session(made)["status"] == "READY"
+    at_rest(pool, SOURCES)
 
 
 def test_one_bad_message_in_a_batch_of_ten_ends_in_the_dead_letters(
-    crew: Crew, handler: ModuleType, localstack: LocalStack, queue_url: str, dead_letters: str
+    pool: WorkerPool, handler: ModuleType, localstack: LocalStack, queue_url: str, dead_letters: str
 ) -> None:
-    made = crew.house.finalised(CSV)
+    made = pool.harness.finalised(CSV)
     sqs = localstack.client("sqs")
     for number in range(10):
         sqs.send_message(QueueUrl=queue_url, MessageBody="rubbish" if number == 4 else BODY)
@@ -101,31 +101,31 @@ def test_one_bad_message_in_a_batch_of_ten_ends_in_the_dead_letters(
     assert acknowledged == 9
     dead = sqs.receive_message(QueueUrl=dead_letters, WaitTimeSeconds=2)["Messages"]
     assert [one["Body"] for one in dead] == ["rubbish"]
-    assert crew.house.session(made)["status"] == "READY"
-    at_rest(crew, SOURCES)
+    assert pool.harness.session(made)["status"] == "READY"
+    at_rest(pool, SOURCES)
 
 
-def test_a_worker_that_dies_before_the_ack(crew: Crew, handler: ModuleType) -> None:
+def test_a_worker_that_dies_before_the_ack(pool: WorkerPool, handler: ModuleType) -> None:
     """SQS delivers its nudge again; the jobs that it completed stay completed."""
-    made = crew.house.finalised(CSV)
-    crew.stopped_at("after_commit@parse_raw").kill()
-    done = [job["id"] for job in crew.house.jobs(made) if job["status"] == "SUCCEEDED"]
+    made = pool.harness.finalised(CSV)
+    pool.stopped_at("after_commit@parse_raw").kill()
+    done = [job["id"] for job in pool.harness.jobs(made) if job["status"] == "SUCCEEDED"]
     assert len(done) == 3
     handler.handler({"Records": [_record("1", BODY)]}, Context())
-    at_rest(crew, SOURCES)
-    assert [job["attempt_count"] for job in crew.house.jobs(made)][:3] == [1] * 3
-    assert crew.house.session(made)["status"] == "READY"
+    at_rest(pool, SOURCES)
+    assert [job["attempt_count"] for job in pool.harness.jobs(made)][:3] == [1] * 3
+    assert pool.harness.session(made)["status"] == "READY"
 
 
-def test_a_queue_that_is_gone_loses_no_work(crew: Crew) -> None:
-    made = crew.house.finalised(CSV)
-    settings = crew.house.services.settings
+def test_a_queue_that_is_gone_loses_no_work(pool: WorkerPool) -> None:
+    made = pool.harness.finalised(CSV)
+    settings = pool.harness.services.settings
     environment = {"TELEMETRY_NUDGE_QUEUE_URL": "http://127.0.0.1:9/nowhere", "AWS_REGION": "us-east-1"}
-    services = Services(Settings.from_environment({**crew.environment, **environment}))
+    services = Services(Settings.from_environment({**pool.environment, **environment}))
     services.nudges.send()
     assert services.settings.database == settings.database
-    at_rest(crew, SOURCES)
-    assert crew.house.session(made)["status"] == "READY"
+    at_rest(pool, SOURCES)
+    assert pool.harness.session(made)["status"] == "READY"
 
 
 def _record(message_id: str, body: str) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from functions.object_created import app as object_created
 from telemetry import uploads
 from telemetry.domain.owner import Owner
 from tests.faults.conftest import at_rest
-from tests.faults.crew import Crew
-from tests.house import SAMPLES
+from tests.faults.worker_pool import WorkerPool
+from tests.harness import SAMPLES
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 SOURCES = {hashlib.sha256(CSV).hexdigest(): CSV}
@@ -21,9 +21,9 @@ EVENT = Path(__file__).parents[2] / "fixtures/events/object_created.json"
 
 
 @pytest.fixture(autouse=True)
-def over_the_crew(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The function works on the crew's house."""
-    monkeypatch.setattr(object_created, "services", crew.house.services)
+def over_the_pool(pool: WorkerPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The function works on the pool's harness."""
+    monkeypatch.setattr(object_created, "services", pool.harness.services)
 
 
 def send(*keys: str) -> dict[str, Any]:
@@ -39,36 +39,36 @@ def send(*keys: str) -> dict[str, Any]:
     return object_created.handler(event, None)
 
 
-def uploaded(crew: Crew, tenant: str = "tenant-1") -> tuple[uploads.CreatedUpload, str]:
+def uploaded(pool: WorkerPool, tenant: str = "tenant-1") -> tuple[uploads.CreatedUpload, str]:
     """An upload that is to be finalised on receipt, its bytes there; and its key."""
-    services = crew.house.services
+    services = pool.harness.services
     announcement = uploads.Announcement(
         "lap.csv", "text/csv", len(CSV), hashlib.sha256(CSV).hexdigest(), finalise_on_receipt=True
     )
     created = uploads.create_upload(services, Owner("owner-1", tenant), announcement)
     key = services.raw.upload_path(tenant, str(created.upload_id))
-    crew.house.store(key, CSV)
+    pool.harness.store(key, CSV)
     return created, key
 
 
-def test_event_doubled_and_late(crew: Crew) -> None:
-    _, key = uploaded(crew)
+def test_event_doubled_and_late(pool: WorkerPool) -> None:
+    _, key = uploaded(pool)
     for _ in range(3):
         assert send(key, key) == {"batchItemFailures": []}
-    at_rest(crew, SOURCES)
+    at_rest(pool, SOURCES)
     assert send(key) == {"batchItemFailures": []}, "long after the raw bytes are gone"
-    at_rest(crew, SOURCES)
-    assert [row["status"] for row in crew.house.sql("SELECT status FROM telemetry_sessions")] == ["READY"]
-    assert len(crew.house.sql("SELECT id FROM telemetry_jobs")) == 5
+    at_rest(pool, SOURCES)
+    assert [row["status"] for row in pool.harness.sql("SELECT status FROM telemetry_sessions")] == ["READY"]
+    assert len(pool.harness.sql("SELECT id FROM telemetry_jobs")) == 5
 
 
-def test_event_that_never_comes(crew: Crew) -> None:
+def test_event_that_never_comes(pool: WorkerPool) -> None:
     """The client may finalise by itself; else the upload expires."""
-    created, _ = uploaded(crew)
-    crew.house.sql("UPDATE telemetry_artifacts SET expires_at = now() - interval '1 s'")
-    at_rest(crew)
-    assert crew.house.artifact(created.upload_id)["status"] == "EXPIRED"
-    assert crew.house.raw_paths() == set()
+    created, _ = uploaded(pool)
+    pool.harness.sql("UPDATE telemetry_artifacts SET expires_at = now() - interval '1 s'")
+    at_rest(pool)
+    assert pool.harness.artifact(created.upload_id)["status"] == "EXPIRED"
+    assert pool.harness.raw_paths() == set()
 
 
 @pytest.mark.parametrize(
@@ -83,23 +83,25 @@ def test_event_that_never_comes(crew: Crew) -> None:
         "",
     ],
 )
-def test_event_for_an_unknown_key_is_ignored_and_logged(crew: Crew, key: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_event_for_an_unknown_key_is_ignored_and_logged(
+    pool: WorkerPool, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level("WARNING", logger="telemetry"):
         assert send(key) == {"batchItemFailures": []}
     assert [record.getMessage() for record in caplog.records] == ["event for an object of no upload"]
-    assert crew.house.sql("SELECT id FROM telemetry_sessions") == []
+    assert pool.harness.sql("SELECT id FROM telemetry_sessions") == []
 
 
-def test_an_upload_of_another_path_is_not_believed(crew: Crew) -> None:
+def test_an_upload_of_another_path_is_not_believed(pool: WorkerPool) -> None:
     """The right id under another tenant's prefix."""
-    created, _ = uploaded(crew)
+    created, _ = uploaded(pool)
     send(f"uploads/another/{created.upload_id}.bin")
-    assert crew.house.sql("SELECT id FROM telemetry_sessions") == []
+    assert pool.harness.sql("SELECT id FROM telemetry_sessions") == []
 
 
 @pytest.mark.parametrize("tenant", ["a+b", "with space", "t\u00fcrk\u65e5\u672c", "auth0|5f7c", "100%25"])
-def test_keys_with_signs_that_events_encode(crew: Crew, tenant: str) -> None:
-    _, key = uploaded(crew, tenant)
+def test_keys_with_signs_that_events_encode(pool: WorkerPool, tenant: str) -> None:
+    _, key = uploaded(pool, tenant)
     assert send(key) == {"batchItemFailures": []}
-    at_rest(crew, SOURCES)
-    assert [row["status"] for row in crew.house.sql("SELECT status FROM telemetry_sessions")] == ["READY"]
+    at_rest(pool, SOURCES)
+    assert [row["status"] for row in pool.harness.sql("SELECT status FROM telemetry_sessions")] == ["READY"]

@@ -32,9 +32,9 @@ from telemetry.janitor import Task, clean
 from telemetry.pipeline.failure import record_failure
 from telemetry.pipeline.step import ArtifactError
 from telemetry.pipeline.steps import following
-from tests.faults.crew import Crew
 from tests.faults.invariants import violations
-from tests.house import LIFE_MS, OWNER, TENANT, House
+from tests.faults.worker_pool import WorkerPool
+from tests.harness import LIFE_MS, OWNER, TENANT, Harness
 
 _PIPELINE = load("pipeline")
 ME, STRANGER = Owner(OWNER, TENANT), Owner("a stranger", TENANT)
@@ -45,14 +45,14 @@ LONG = bool(os.environ.get("FAULTS_LONG"))
 class Machine(RuleBasedStateMachine):
     """Verbs of the queue and of the owner, as workers, janitor and API use them; no file is read."""
 
-    house: House
+    harness: Harness
     reached: Counter[str]
     made = Bundle("made")
     held = Bundle("held")
 
     def __init__(self) -> None:
         super().__init__()
-        self.house.sql(
+        self.harness.sql(
             """TRUNCATE telemetry_sessions, telemetry_artifacts, telemetry_processing_runs, telemetry_jobs,
                         telemetry_datasets, telemetry_laps, telemetry_devices, faults_history"""
         )
@@ -61,7 +61,9 @@ class Machine(RuleBasedStateMachine):
     @rule(target=made)
     def finalise(self) -> UUID:
         """A new session with its first job."""
-        return self.house.finalise(self.house.upload(None, sha256=f"{next(self.numbers):064x}", byte_size=1)).session_id
+        return self.harness.finalise(
+            self.harness.upload(None, sha256=f"{next(self.numbers):064x}", byte_size=1)
+        ).session_id
 
     @rule(target=held)
     def claim(self) -> Any:
@@ -94,7 +96,9 @@ class Machine(RuleBasedStateMachine):
         """It fails, in passing or for good."""
         mine = self._is_held(job)
         try:
-            record_failure(self.house.database, job, ArtifactError(UUID(job.payload["artifactIds"][0]), code, "line 1"))
+            record_failure(
+                self.harness.database, job, ArtifactError(UUID(job.payload["artifactIds"][0]), code, "line 1")
+            )
         except queue.LeaseLost:
             assert not mine
         else:
@@ -103,13 +107,13 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def lapse_and_rescue(self) -> None:
         """Everyone falls silent for longer than a lease."""
-        self.house.sql("UPDATE telemetry_jobs SET locked_at = now() - interval '1 day' WHERE status = 'RUNNING'")
-        clean(self.house.services, lambda: LIFE_MS, [Task.RESCUE])
+        self.harness.sql("UPDATE telemetry_jobs SET locked_at = now() - interval '1 day' WHERE status = 'RUNNING'")
+        clean(self.harness.services, lambda: LIFE_MS, [Task.RESCUE])
 
     @rule()
     def hurry(self) -> None:
         """Time passes."""
-        self.house.hurry()
+        self.harness.hurry()
 
     @rule(session_id=made)
     def cancel(self, session_id: UUID) -> None:
@@ -135,20 +139,20 @@ class Machine(RuleBasedStateMachine):
     def meddle(self, session_id: UUID, verb: str) -> None:
         """A stranger tries the same."""
         with pytest.raises(TelemetryError, match="NOT_FOUND") as refused:
-            getattr(session_changes, verb)(self.house.services, STRANGER, session_id)
+            getattr(session_changes, verb)(self.harness.services, STRANGER, session_id)
         assert refused.value.code is Code.NOT_FOUND, "not even whether it is there"
 
     @invariant()
     def everything_holds(self) -> None:
         """A, B, E, F, G at any moment."""
-        assert violations(self.house, settled=False, objects=False) == []
-        for row in self.house.sql("SELECT new_status FROM faults_history"):
+        assert violations(self.harness, settled=False, objects=False) == []
+        for row in self.harness.sql("SELECT new_status FROM faults_history"):
             self.reached[row["new_status"]] += 1
 
     def _claimed(self, claims: queue.Claims | None = None) -> queue.Job | None:
-        job = (claims or queue.Claims("worker")).take(self.house.database)
+        job = (claims or queue.Claims("worker")).take(self.harness.database)
         if job is not None:
-            self.house.database.run(_PIPELINE["start_run"], run_id=job.run_id)
+            self.harness.database.run(_PIPELINE["start_run"], run_id=job.run_id)
         return job
 
     def _completed(self, job: queue.Job, claims: queue.Claims | None = None) -> queue.Job | None:
@@ -158,7 +162,7 @@ class Machine(RuleBasedStateMachine):
 
         def write(transaction: Transaction) -> None:
             chained = self._work(transaction, job)["run_status"] != "SUCCEEDED"
-            successor = following(job.job_type, self.house.services.settings) if chained else None
+            successor = following(job.job_type, self.harness.services.settings) if chained else None
             taken.append(queue.complete_and_claim(transaction, job, successor=successor, claim=claims.next()))
             self._step(transaction, job)
 
@@ -166,7 +170,7 @@ class Machine(RuleBasedStateMachine):
         if not taken or taken[0] is None:
             return None
         claims.took(taken[0])
-        self.house.database.run(_PIPELINE["start_run"], run_id=taken[0].run_id)
+        self.harness.database.run(_PIPELINE["start_run"], run_id=taken[0].run_id)
         return taken[0]
 
     def _work(self, transaction: Transaction, job: queue.Job) -> Any:
@@ -176,20 +180,20 @@ class Machine(RuleBasedStateMachine):
         return rows[0]
 
     def _is_held(self, job: queue.Job) -> bool:
-        rows = self.house.sql("SELECT status, locked_by, attempt_count FROM telemetry_jobs WHERE id = :id", id=job.id)
+        rows = self.harness.sql("SELECT status, locked_by, attempt_count FROM telemetry_jobs WHERE id = :id", id=job.id)
         expected = {"status": "RUNNING", "locked_by": job.locked_by, "attempt_count": job.attempt_count}
         return rows == [expected]
 
     def _fenced(self, job: queue.Job, write: Callable[[Transaction], None]) -> None:
         """The write takes effect exactly when the job is still this worker's."""
         mine = self._is_held(job)
-        before = self.house.sql("SELECT * FROM telemetry_jobs ORDER BY id")
+        before = self.harness.sql("SELECT * FROM telemetry_jobs ORDER BY id")
         try:
-            with self.house.database.transaction() as transaction:
+            with self.harness.database.transaction() as transaction:
                 write(transaction)
         except queue.LeaseLost:
             assert not mine
-            assert self.house.sql("SELECT * FROM telemetry_jobs ORDER BY id") == before
+            assert self.harness.sql("SELECT * FROM telemetry_jobs ORDER BY id") == before
         else:
             assert mine
 
@@ -211,7 +215,7 @@ class Machine(RuleBasedStateMachine):
                 self.reached["laps found again"] += 1
                 return
             transaction.run(_PIPELINE["succeed_run"], **run)
-            now = self.house.sql("SELECT now() AS now")[0]["now"]
+            now = self.harness.sql("SELECT now() AS now")[0]["now"]
             transaction.run(
                 _PIPELINE["ready_session"],
                 session_id=session["session_id"],
@@ -245,19 +249,19 @@ class Machine(RuleBasedStateMachine):
 
     def _by_the_owner(self, verb: Callable[[Any, Owner, UUID], Any], session_id: UUID) -> None:
         try:
-            verb(self.house.services, ME, session_id)
+            verb(self.harness.services, ME, session_id)
         except TelemetryError as error:
             assert error.code in _REFUSALS, error.code
 
 
-def test_any_order_of_verbs_keeps_the_invariants(crew: Crew) -> None:
+def test_any_order_of_verbs_keeps_the_invariants(pool: WorkerPool) -> None:
     # A retry comes due by `hurry` alone: what a claim finds follows from the verbs, not from how long they took.
-    crew.house.sql(
+    pool.harness.sql(
         """CREATE OR REPLACE FUNCTION telemetry_backoff(attempt integer, random_fraction double precision)
            RETURNS interval LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN interval '1 hour'"""
     )
     reached: Counter[str] = Counter()
-    machine = type("OverTheCrew", (Machine,), {"house": crew.house, "reached": reached})
+    machine = type("OverThePool", (Machine,), {"harness": pool.harness, "reached": reached})
     run_state_machine_as_test(
         machine,
         settings=settings(

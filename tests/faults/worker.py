@@ -1,4 +1,4 @@
-"""Worker processes for the fault tests: a nursery that has everything imported, and forks one whenever it is told to.
+"""Worker processes for the fault tests: a fork server that has everything imported, and forks one for each order.
 
 The worker is the service's own `drain`. What a test changes about it (a short lease, a shifted clock, no fence, a
 parser that hangs) is changed here, inside the process that was started for it, never in the service. Started as
@@ -211,7 +211,7 @@ def _begin(order: Order) -> None:
 
 
 def main() -> None:
-    """The nursery: forks a worker per line, until its input ends."""
+    """The fork server: forks a worker per line, until its input ends."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them; a dead one is gone at once
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     print("ready", file=answers)

@@ -18,7 +18,7 @@ from telemetry.database.queries import load
 from telemetry.errors import CATALOGUE, Code, TelemetryError
 from telemetry.services import Services
 from tests.api import EVENTS, PREFIX, Answer, ApiClient, claims_of, http_event, load_event
-from tests.house import SAMPLES, with_settings
+from tests.harness import SAMPLES, with_settings
 
 CONTENT = b"time,lat,lon\n"
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
@@ -59,9 +59,11 @@ def test_every_route_has_an_event() -> None:
 def test_another_owners_ids_answer_like_unknown_ones(api: ApiClient, name: str) -> None:
     upload_id = api.uploaded(CONTENT)
     ready = api.session_of(CSV)
-    api.house.drain()
+    api.harness.drain()
     processing = api.session_of(CSV + b"\n")
-    finalised = str(api.house.sql("SELECT id FROM telemetry_artifacts WHERE session_id = :id", id=processing)[0]["id"])
+    finalised = str(
+        api.harness.sql("SELECT id FROM telemetry_artifacts WHERE session_id = :id", id=processing)[0]["id"]
+    )
     before = snapshot(api)
     stranger = api.as_owner("owner-2")
     body = {"name": "mine now"} if name == "sessions_rename" else None
@@ -76,7 +78,7 @@ def test_another_owners_upload_is_not_taken_along(api: ApiClient) -> None:
     theirs = api.as_owner("owner-2").uploaded(b"theirs")
     mine = api.uploaded(CONTENT)
     assert_problem(api.call("uploads_finalise", mine, body={"artifactIds": [theirs]}), 404, "NOT_FOUND")
-    assert api.house.sql("SELECT 1 AS one FROM telemetry_sessions") == []
+    assert api.harness.sql("SELECT 1 AS one FROM telemetry_sessions") == []
 
 
 def test_lists_show_only_the_owners_own(api: ApiClient) -> None:
@@ -96,7 +98,7 @@ OF_NO_ROW = ("create_upload", "create_session", "list_sessions", "announce_in_tu
 def test_no_query_trusts_another_to_have_looked_at_the_owner(api: ApiClient) -> None:
     upload_id = api.uploaded(CONTENT)
     session_id = api.session_of(CSV)
-    api.house.drain()
+    api.harness.drain()
     before = snapshot(api)
     tried = 0
     for topic in ("uploads", "sessions"):
@@ -113,7 +115,7 @@ def test_no_query_trusts_another_to_have_looked_at_the_owner(api: ApiClient) -> 
                 }
                 given |= {"multipart_id": "mine", "most": 1}
                 used = {name: value for name, value in given.items() if re.search(rf":{name}\b", query.sql)}
-                assert api.house.database.run(query, **used) == [], query.name
+                assert api.harness.database.run(query, **used) == [], query.name
                 tried += 1
     assert tried >= 20
     assert snapshot(api) == before
@@ -121,8 +123,8 @@ def test_no_query_trusts_another_to_have_looked_at_the_owner(api: ApiClient) -> 
 
 def snapshot(api: ApiClient) -> dict[str, Any]:
     names = ("sessions", "artifacts", "processing_runs", "jobs", "datasets", "laps", "devices")
-    rows = {name: api.house.sql(f"SELECT * FROM telemetry_{name} ORDER BY id") for name in names}
-    return {**rows, "raw": api.house.raw_paths(), "canonical": api.house.canonical_paths()}
+    rows = {name: api.harness.sql(f"SELECT * FROM telemetry_{name} ORDER BY id") for name in names}
+    return {**rows, "raw": api.harness.raw_paths(), "canonical": api.harness.canonical_paths()}
 
 
 # Tokens
@@ -174,13 +176,13 @@ def test_scopes_as_the_issuers_write_them(api: ApiClient) -> None:
 
 
 def test_the_tenant_is_a_claim_of_the_settings(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    services = with_settings(api.house, auth_tenant_claim="custom:tenant")
+    services = with_settings(api.harness, auth_tenant_claim="custom:tenant")
     monkeypatch.setattr(uploads, "services", services)
     monkeypatch.setattr(uploads.api, "_services", services)
     assert_problem(api.call("uploads_create"), 401, "UNAUTHENTICATED")
     created = api.call("uploads_create", claims={**claims_of("owner-1"), "custom:tenant": "../team/ä"})
     assert created.status == 201
-    path = api.house.sql("SELECT storage_path FROM telemetry_artifacts")[0]["storage_path"]
+    path = api.harness.sql("SELECT storage_path FROM telemetry_artifacts")[0]["storage_path"]
     assert path == f"uploads/~2e.~2fteam~2f~c3~a4/{created.json['uploadId']}.bin"
     services.database.close()
 
@@ -190,7 +192,7 @@ def test_environments_of_one_process_do_not_see_each_others_events(api: ApiClien
     seen: dict[str, str] = {}
 
     def serve(owner: str) -> None:
-        environment = Api(api.house.services, "uploads")
+        environment = Api(api.harness.services, "uploads")
 
         @environment.post(f"{PREFIX}/uploads")
         def create() -> Any:
@@ -309,8 +311,8 @@ def test_the_unexpected_tells_nothing_of_the_inside(
     def explode(*_: Any, **__: Any) -> None:
         raise pg8000.exceptions.DatabaseError({"M": "secret at 48.1374, 11.5755", "C": "XX000"})
 
-    monkeypatch.setattr(api.house.services.database, "run", explode)
-    monkeypatch.setattr(api.house.services.database, "_command", explode)
+    monkeypatch.setattr(api.harness.services.database, "run", explode)
+    monkeypatch.setattr(api.harness.services.database, "_command", explode)
     for name in HTTP_EVENTS:
         answer = api.call(name)
         assert_problem(answer, 500, "INTERNAL_ERROR")
@@ -324,8 +326,8 @@ def test_a_database_that_is_away_is_worth_asking_again(api: ApiClient, monkeypat
     def away(*_: Any, **__: Any) -> None:
         raise TelemetryError(Code.DATABASE_UNAVAILABLE, "the connection was lost")
 
-    monkeypatch.setattr(api.house.services.database, "run", away)
-    monkeypatch.setattr(api.house.services.database, "_command", away)
+    monkeypatch.setattr(api.harness.services.database, "run", away)
+    monkeypatch.setattr(api.harness.services.database, "_command", away)
     for name in HTTP_EVENTS:
         answer = api.call(name)
         assert_problem(answer, 503, "DATABASE_UNAVAILABLE")
@@ -349,7 +351,7 @@ def test_a_code_of_a_recording_never_becomes_an_answer(api: ApiClient, monkeypat
     def wrong(*_: Any, **__: Any) -> None:
         raise TelemetryError(Code.CSV_MALFORMED, "line 3")
 
-    monkeypatch.setattr(api.house.services.database, "run", wrong)
+    monkeypatch.setattr(api.harness.services.database, "run", wrong)
     assert_problem(api.call("sessions_list"), 500, "INTERNAL_ERROR")
 
 

@@ -20,7 +20,7 @@ from telemetry.laps.found import find_laps
 from telemetry.pipeline import detect_laps
 from telemetry.services import Services
 from tests.api import ApiClient
-from tests.house import SAMPLES
+from tests.harness import SAMPLES
 from tests.postgres import connect
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
@@ -31,7 +31,7 @@ FAR_AWAY = {"latitude1Deg": 10.0, "longitude1Deg": 10.0, "latitude2Deg": 10.0001
 
 def ready(api: ApiClient) -> str:
     session_id = api.session_of(CSV)
-    api.house.drain()
+    api.harness.drain()
     return session_id
 
 
@@ -53,7 +53,7 @@ def test_laps_are_found_without_a_line_and_again_at_the_owners(api: ApiClient) -
     assert answer.json["progress"]["job"] == "detect_laps"
     assert laps(api, session_id) == before, "the old laps stay until the new ones take their place"
 
-    api.house.drain()
+    api.harness.drain()
     detail = api.call("sessions_get", session_id).json
     assert (detail["status"], detail.get("progress"), detail["gate"]) == ("ready", None, answer.json["gate"])
     after = laps(api, session_id)
@@ -79,7 +79,7 @@ def test_sectors_add_up_and_give_the_theoretical_best(api: ApiClient) -> None:
         dlat, dlon = -east / size * 1e-4, north / size * 1e-4 / 0.615
         sectors.append(dict(zip(NAMES, (lat_a - dlat, lon_a - dlon, lat_a + dlat, lon_a + dlon), strict=True)))
     assert api.call("sessions_gate", session_id, body=LINE | {"sectors": sectors[::-1]}).status == 202
-    api.house.drain()
+    api.harness.drain()
     timed = [lap for lap in laps(api, session_id) if lap["kind"] == "timed"]
     for lap in timed:
         assert len(lap["sectorsMs"]) == 3
@@ -94,10 +94,10 @@ def test_the_trace_of_each_lap_against_the_best_is_a_dataset(api: ApiClient) -> 
     session_id = ready(api)
 
     def trace() -> tuple[dict[str, Any], Any]:
-        (row,) = api.house.sql(
+        (row,) = api.harness.sql(
             "SELECT * FROM telemetry_datasets WHERE session_id = :id AND stream = 'lap_delta'", id=UUID(session_id)
         )
-        with api.house.services.canonical.open(row["storage_path"]) as stream:
+        with api.harness.services.canonical.open(row["storage_path"]) as stream:
             return row, pq.read_table(io.BytesIO(stream.read(1 << 26)))
 
     row, table = trace()
@@ -112,7 +112,7 @@ def test_the_trace_of_each_lap_against_the_best_is_a_dataset(api: ApiClient) -> 
         assert rows[-1]["elapsed_ms"] == pytest.approx(duration, abs=2e-3)
         assert rows[-1]["delta_ms"] == pytest.approx(duration - best, abs=2e-3)
     api.call("sessions_gate", session_id, body=LINE)
-    api.house.drain()
+    api.harness.drain()
     again, _ = trace()
     assert again["storage_path"] != row["storage_path"]
 
@@ -120,7 +120,7 @@ def test_the_trace_of_each_lap_against_the_best_is_a_dataset(api: ApiClient) -> 
 def test_a_line_that_nobody_passes_gives_no_laps_and_no_error(api: ApiClient) -> None:
     session_id = ready(api)
     api.call("sessions_gate", session_id, body=FAR_AWAY)
-    api.house.drain()
+    api.harness.drain()
     detail = api.call("sessions_get", session_id).json
     assert (detail["status"], detail["laps"], detail["summary"]["lapCount"]) == ("ready", [], 0)
     assert [dataset["stream"] for dataset in detail["datasets"]] == ["gnss_pvt"]
@@ -150,7 +150,7 @@ def test_another_owners_session_and_one_at_work_are_refused(api: ApiClient) -> N
     answer = api.call("sessions_gate", session_id, body=LINE)
     assert (answer.status, answer.json["code"]) == (409, "SESSION_NOT_READY")
     assert int(answer.headers["Retry-After"]) > 0
-    api.house.drain()
+    api.harness.drain()
     stranger = api.as_owner("owner-2").call("sessions_gate", session_id, body=LINE)
     assert (stranger.status, stranger.json["code"]) == (404, "NOT_FOUND")
 
@@ -165,13 +165,13 @@ def test_a_line_given_while_laps_are_found_is_not_lost(api: ApiClient, monkeypat
         seen += 1
         if seen == 1:
             # As another execution environment would: over a connection of its own.
-            other = Services(api.house.services.settings)
+            other = Services(api.harness.services.settings)
             set_gate(other, Owner("owner-1", "owner-1"), UUID(session_id), LINE | {"sectors": []})
             other.database.close()
         return find_laps(*arguments, **named)
 
     monkeypatch.setattr(detect_laps, "find_laps", while_another_comes)
-    api.house.drain()
+    api.harness.drain()
     assert seen == 2
     assert [lap["kind"] for lap in laps(api, session_id)] == ["out", "timed", "timed", "in"]
 
@@ -189,7 +189,7 @@ def test_a_search_that_failed_for_good_is_said_until_the_line_is_given_again(
     api.call("sessions_gate", session_id, body=LINE)
     with monkeypatch.context() as spoilt:
         spoilt.setattr(detect_laps, "find_laps", broken)
-        api.house.drain()
+        api.harness.drain()
     detail = api.call("sessions_get", session_id).json
     assert (detail["status"], "progress" in detail, "failure" in detail) == ("ready", False, False)
     assert detail["gateFailure"]["code"] == "PROCESSING_TIMEOUT"
@@ -198,14 +198,14 @@ def test_a_search_that_failed_for_good_is_said_until_the_line_is_given_again(
 
     again = api.call("sessions_gate", session_id, body=LINE).json
     assert (again["progress"]["job"], "gateFailure" in again) == ("detect_laps", False)
-    api.house.drain()
+    api.harness.drain()
     assert "gateFailure" not in api.call("sessions_get", session_id).json
     assert laps(api, session_id) != before
 
 
 def test_a_line_given_while_the_session_is_being_deleted_finds_none(api: ApiClient) -> None:
     session_id = ready(api)
-    others = Services(api.house.services.settings)
+    others = Services(api.harness.services.settings)
     refused: list[Exception] = []
 
     def give() -> None:
@@ -215,7 +215,7 @@ def test_a_line_given_while_the_session_is_being_deleted_finds_none(api: ApiClie
             refused.append(error)
 
     giver = threading.Thread(target=give, daemon=True)
-    with connect(api.house.services.settings.database) as sql:
+    with connect(api.harness.services.settings.database) as sql:
         sql.run("BEGIN")
         sql.run("SELECT id FROM telemetry_processing_runs FOR UPDATE")
         giver.start()
@@ -238,7 +238,7 @@ def test_lines_given_at_the_same_time_start_one_search(api: ApiClient) -> None:
     barrier, answers = threading.Barrier(4), []
 
     def give(shift: int) -> None:
-        services = Services(api.house.services.settings)
+        services = Services(api.harness.services.settings)
         barrier.wait(30)
         line = LINE | {"latitude1Deg": LINE["latitude1Deg"] + shift * 1e-6, "sectors": []}
         answers.append(set_gate(services, Owner("owner-1", "owner-1"), UUID(session_id), line))
@@ -251,7 +251,7 @@ def test_lines_given_at_the_same_time_start_one_search(api: ApiClient) -> None:
         thread.join(60)
     assert len(answers) == 4
     jobs = []
-    while (job := queue.claim(api.house.database, "test")) is not None:
+    while (job := queue.claim(api.harness.database, "test")) is not None:
         jobs.append(job)
     assert [job.job_type for job in jobs] == [JobType.DETECT_LAPS]
     kept = json.dumps(api.call("sessions_get", session_id).json["gate"], sort_keys=True)

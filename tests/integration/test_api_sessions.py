@@ -20,7 +20,7 @@ from telemetry.pipeline.failure import record_failure
 from telemetry.services import Services
 from telemetry.storage.local_path import serve_get
 from tests.api import ApiClient
-from tests.house import LIFE_MS, SAMPLES
+from tests.harness import LIFE_MS, SAMPLES
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 NO_TIME = (SAMPLES / "csv_no_time.csv").read_bytes()
@@ -28,7 +28,7 @@ NO_TIME = (SAMPLES / "csv_no_time.csv").read_bytes()
 
 def ready_session(api: ApiClient, content: bytes = CSV) -> str:
     session_id = api.session_of(content)
-    api.house.drain()
+    api.harness.drain()
     return session_id
 
 
@@ -56,10 +56,10 @@ def test_a_session_being_processed_shows_its_progress(api: ApiClient) -> None:
     assert "failure" not in session
     assert (session["summary"], session["datasets"], session["laps"]) == ({}, [], [])
 
-    job = queue.claim(api.house.database, "test")
+    job = queue.claim(api.harness.database, "test")
     assert job is not None
     assert api.call("sessions_get", session_id).json["progress"]["status"] == "running"
-    record_failure(api.house.database, job, TelemetryError(Code.STORAGE_UNAVAILABLE, "GET"))
+    record_failure(api.harness.database, job, TelemetryError(Code.STORAGE_UNAVAILABLE, "GET"))
     progress = api.call("sessions_get", session_id).json["progress"]
     assert (progress["status"], progress["attempt"]) == ("queued", 1)
     assert datetime.fromisoformat(progress["nextRetryAt"]) > datetime.now(UTC)
@@ -87,7 +87,7 @@ def test_a_failed_session_says_why_and_what_to_do(api: ApiClient) -> None:
     session = api.call("sessions_get", session_id).json
     assert session["status"] == "failed"
     assert session["failure"]["code"] == "CSV_NO_TIME_COLUMN"
-    row = api.house.sql("SELECT error_detail FROM telemetry_processing_runs")[0]
+    row = api.harness.sql("SELECT error_detail FROM telemetry_processing_runs")[0]
     assert session["failure"]["message"] == user_message(Code.CSV_NO_TIME_COLUMN, row["error_detail"])
     assert session["files"][0]["status"] == "rejected"
     assert session["files"][0]["discardedAt"] is None
@@ -100,7 +100,7 @@ def test_polling_what_has_not_changed_is_cheap(api: ApiClient) -> None:
     again = api.call("sessions_get", session_id, headers={"if-none-match": f'"other", W/{etag}'})
     assert (again.status, again.text, again.headers["ETag"]) == (304, "", etag)
     assert "no-store" not in first.headers["Cache-Control"]
-    api.house.drain()
+    api.harness.drain()
     changed = api.call("sessions_get", session_id, headers={"if-none-match": etag})
     assert changed.status == 200
     assert changed.headers["ETag"] != etag
@@ -114,7 +114,7 @@ def test_datasets_come_with_their_download(api: ApiClient) -> None:
         download = dataset["download"]
         assert download["method"] == "GET"
         url = urlsplit(download["url"])
-        served = serve_get(api.house.services.settings.local_storage, url.path.lstrip("/"), url.query)
+        served = serve_get(api.harness.services.settings.local_storage, url.path.lstrip("/"), url.query)
         assert served.file.stat().st_size == dataset["byteSize"]
         assert served.file.read_bytes()[:4] == b"PAR1"
         assert f"{session_id}-{dataset['stream']}.parquet" in served.headers["content-disposition"]
@@ -158,19 +158,19 @@ def test_the_track_is_empty_until_ready_and_where_none_was_made(api: ApiClient) 
     session_id = api.session_of(CSV)
     empty = {"type": "FeatureCollection", "features": []}
     assert api.call("sessions_track", session_id).json == empty
-    api.house.drain()
+    api.harness.drain()
     assert api.call("sessions_track", session_id).json != empty
-    for path in api.house.canonical_paths():
+    for path in api.harness.canonical_paths():
         if path.endswith(".track.geojson"):
-            api.house.services.canonical.delete(path)
+            api.harness.services.canonical.delete(path)
     assert api.call("sessions_track", session_id).json == empty
 
 
 def test_datasets_and_laps_stay_unseen_until_their_run_succeeded(api: ApiClient) -> None:
     session_id = api.session_of(CSV)
     run_id = UUID(api.call("sessions_get", session_id).json["runId"])
-    artifact = api.house.sql("SELECT id FROM telemetry_artifacts")[0]["id"]
-    api.house.sql(
+    artifact = api.harness.sql("SELECT id FROM telemetry_artifacts")[0]["id"]
+    api.harness.sql(
         """INSERT INTO telemetry_datasets (session_id, run_id, artifact_id, stream, storage_path, schema_version,
                row_count, byte_size, sha256, start_time_utc, end_time_utc)
            VALUES (:session, :run, :artifact, 'gnss_pvt', 'datasets/x.parquet', 1,
@@ -179,7 +179,7 @@ def test_datasets_and_laps_stay_unseen_until_their_run_succeeded(api: ApiClient)
         run=run_id,
         artifact=artifact,
     )
-    api.house.sql(
+    api.harness.sql(
         """INSERT INTO telemetry_laps (session_id, run_id, lap_number, kind, start_time_utc, end_time_utc, duration_ms,
                source)
            VALUES (:session, :run, 1, 'TIMED', now(), now(), 90000.5, 'DETECTED')""",
@@ -191,10 +191,10 @@ def test_datasets_and_laps_stay_unseen_until_their_run_succeeded(api: ApiClient)
     assert api.call("sessions_datasets", session_id).json == {"datasets": []}
     assert api.call("sessions_laps", session_id).json == {"laps": []}
 
-    api.house.sql("UPDATE telemetry_jobs SET status = 'CANCELLED'")
-    api.house.sql("UPDATE telemetry_processing_runs SET status = 'RUNNING', started_at = now()")
-    api.house.sql("UPDATE telemetry_processing_runs SET status = 'SUCCEEDED', finished_at = now()")
-    api.house.sql("UPDATE telemetry_sessions SET status = 'READY'")
+    api.harness.sql("UPDATE telemetry_jobs SET status = 'CANCELLED'")
+    api.harness.sql("UPDATE telemetry_processing_runs SET status = 'RUNNING', started_at = now()")
+    api.harness.sql("UPDATE telemetry_processing_runs SET status = 'SUCCEEDED', finished_at = now()")
+    api.harness.sql("UPDATE telemetry_sessions SET status = 'READY'")
     (lap,) = api.call("sessions_laps", session_id).json["laps"]
     assert (lap["lapNumber"], lap["kind"], lap["durationMs"], lap["source"]) == (1, "timed", 90000.5, "detected")
     assert len(api.call("sessions_datasets", session_id).json["datasets"]) == 1
@@ -207,7 +207,7 @@ def test_datasets_and_laps_stay_unseen_until_their_run_succeeded(api: ApiClient)
 def made_at(api: ApiClient, created_at: datetime, owner: str = "owner-1", **columns: Any) -> str:
     session_id = uuid4()
     values = {"status": "READY", "start": created_at, "end": created_at, "device": None, **columns}
-    api.house.sql(
+    api.harness.sql(
         """INSERT INTO telemetry_sessions (id, tenant_id, owner_user_id, name, status, start_time_utc, end_time_utc,
                device_id, created_at)
            VALUES (:id, 'tenant-1', :owner, 'A day', :status, :start, :end, :device, :created_at)""",
@@ -228,7 +228,7 @@ def test_pages_are_newest_first_and_stable_while_sessions_are_added(api: ApiClie
     made_at(api, NOON, owner="owner-2")
     order = [
         str(row["id"])
-        for row in api.house.sql(
+        for row in api.harness.sql(
             "SELECT id FROM telemetry_sessions WHERE owner_user_id = 'owner-1' ORDER BY created_at DESC, id DESC"
         )
     ]
@@ -253,7 +253,7 @@ def test_an_exact_page_is_the_last(api: ApiClient) -> None:
 
 
 def test_filters(api: ApiClient) -> None:
-    device = api.house.sql(
+    device = api.harness.sql(
         """INSERT INTO telemetry_devices (owner_user_id, model, first_seen_at, last_seen_at)
            VALUES ('owner-1', 'Edge', now(), now()) RETURNING id"""
     )[0]["id"]
@@ -298,7 +298,7 @@ def test_a_cursor_of_our_own_making_only(api: ApiClient, cursor: str) -> None:
 
 
 def test_devices(api: ApiClient) -> None:
-    api.house.sql(
+    api.harness.sql(
         """INSERT INTO telemetry_devices (owner_user_id, manufacturer, model, first_seen_at, last_seen_at)
            VALUES ('owner-1', 'Garmin', 'Edge', now() - interval '1 day', now()),
                   ('owner-2', 'Other', 'X', now(), now())"""
@@ -323,14 +323,14 @@ def test_rename(api: ApiClient) -> None:
 
 def test_cancel_stops_a_worker_at_its_next_write(api: ApiClient) -> None:
     session_id = api.session_of(CSV)
-    job = queue.claim(api.house.database, "test")
+    job = queue.claim(api.harness.database, "test")
     assert job is not None
     for _ in range(2):
         cancelled = api.call("sessions_cancel", session_id)
         assert (cancelled.status, cancelled.json["status"]) == (200, "cancelled")
-    with pytest.raises(queue.LeaseLost), api.house.database.transaction() as transaction:
+    with pytest.raises(queue.LeaseLost), api.harness.database.transaction() as transaction:
         queue.complete_and_claim(transaction, job)
-    assert api.house.drain().outcomes == {}
+    assert api.harness.drain().outcomes == {}
     assert api.call("sessions_get", session_id).json["status"] == "cancelled"
     assert api.call("sessions_retry", session_id).json["code"] == "SESSION_STATE_CONFLICT"
 
@@ -338,20 +338,20 @@ def test_cancel_stops_a_worker_at_its_next_write(api: ApiClient) -> None:
 def test_cancel_takes_the_datasets_recorded_so_far_with_it(api: ApiClient) -> None:
     session_id = api.session_of(CSV)
     for _ in range(3):
-        job = queue.claim(api.house.database, "test")
+        job = queue.claim(api.harness.database, "test")
         assert job is not None
-        execute(api.house.services, job, remaining_ms=lambda: LIFE_MS, whole_life=True)
-    assert len(api.house.sql("SELECT id FROM telemetry_datasets")) >= 1
+        execute(api.harness.services, job, remaining_ms=lambda: LIFE_MS, whole_life=True)
+    assert len(api.harness.sql("SELECT id FROM telemetry_datasets")) >= 1
     assert api.call("sessions_cancel", session_id).json["status"] == "cancelled"
-    assert api.house.sql("SELECT id FROM telemetry_datasets") == []
+    assert api.harness.sql("SELECT id FROM telemetry_datasets") == []
 
 
 def test_a_session_that_has_ended_is_not_cancelled(api: ApiClient) -> None:
     session_id = ready_session(api)
-    jobs = api.house.sql("SELECT id, status FROM telemetry_jobs ORDER BY id")
+    jobs = api.harness.sql("SELECT id, status FROM telemetry_jobs ORDER BY id")
     refused = api.call("sessions_cancel", session_id)
     assert (refused.status, refused.json["code"]) == (409, "SESSION_STATE_CONFLICT")
-    assert api.house.sql("SELECT id, status FROM telemetry_jobs ORDER BY id") == jobs
+    assert api.harness.sql("SELECT id, status FROM telemetry_jobs ORDER BY id") == jobs
 
 
 def test_cancel_that_comes_too_late_leaves_the_later_jobs_alone(
@@ -368,7 +368,7 @@ def test_cancel_that_comes_too_late_leaves_the_later_jobs_alone(
     monkeypatch.setattr(queue, "cancel_run", ended_meanwhile)
     refused = api.call("sessions_cancel", session_id)
     assert (refused.status, refused.json["code"]) == (409, "SESSION_STATE_CONFLICT")
-    (job,) = api.house.sql("SELECT status FROM telemetry_jobs")
+    (job,) = api.harness.sql("SELECT status FROM telemetry_jobs")
     assert job["status"] == "QUEUED"
 
 
@@ -382,19 +382,19 @@ def test_retry_takes_a_failed_session_up_again(api: ApiClient) -> None:
     assert retried.json["files"][0]["status"] == "uploaded"
     again = api.call("sessions_retry", session_id)
     assert (again.status, again.json["code"]) == (409, "SESSION_STATE_CONFLICT")
-    api.house.drain()
+    api.harness.drain()
     assert api.call("sessions_get", session_id).json["failure"]["code"] == "CSV_NO_TIME_COLUMN"
-    runs = api.house.sql("SELECT status FROM telemetry_processing_runs")
+    runs = api.harness.sql("SELECT status FROM telemetry_processing_runs")
     assert [run["status"] for run in runs] == ["FAILED", "FAILED"]
 
 
 def test_retry_needs_the_raw_file(api: ApiClient) -> None:
     session_id = ready_session(api, NO_TIME)
-    api.house.sql("UPDATE telemetry_artifacts SET discarded_at = now()")
+    api.harness.sql("UPDATE telemetry_artifacts SET discarded_at = now()")
     refused = api.call("sessions_retry", session_id)
     assert (refused.status, refused.json["code"]) == (409, "RAW_DISCARDED")
     assert api.call("sessions_get", session_id).json["status"] == "failed"
-    assert len(api.house.sql("SELECT 1 AS one FROM telemetry_processing_runs")) == 1
+    assert len(api.harness.sql("SELECT 1 AS one FROM telemetry_processing_runs")) == 1
 
 
 # Delete
@@ -402,31 +402,31 @@ def test_retry_needs_the_raw_file(api: ApiClient) -> None:
 
 def tables(api: ApiClient) -> dict[str, int]:
     names = ("sessions", "artifacts", "processing_runs", "jobs", "datasets", "laps")
-    return {name: api.house.sql(f"SELECT count(*) AS n FROM telemetry_{name}")[0]["n"] for name in names}
+    return {name: api.harness.sql(f"SELECT count(*) AS n FROM telemetry_{name}")[0]["n"] for name in names}
 
 
 def test_delete_leaves_nothing_behind(api: ApiClient) -> None:
     session_id = ready_session(api)
     failed = ready_session(api, NO_TIME)
-    assert api.house.canonical_paths()
-    assert api.house.raw_paths()
+    assert api.harness.canonical_paths()
+    assert api.harness.raw_paths()
     for one in (session_id, failed):
         assert api.call("sessions_delete", one).status == 204
         assert api.call("sessions_get", one).status == 404
         assert api.call("sessions_delete", one).status == 404
     assert set(tables(api).values()) == {0}
-    assert api.house.canonical_paths() == set()
-    assert api.house.raw_paths() == set()
+    assert api.harness.canonical_paths() == set()
+    assert api.harness.raw_paths() == set()
 
 
 def test_delete_while_a_worker_holds_the_job(api: ApiClient) -> None:
     session_id = api.session_of(CSV)
-    job = queue.claim(api.house.database, "test")
+    job = queue.claim(api.harness.database, "test")
     assert job is not None
     assert api.call("sessions_delete", session_id).status == 204
     assert set(tables(api).values()) == {0}
-    assert api.house.raw_paths() == set()
-    with pytest.raises(queue.LeaseLost), api.house.database.transaction() as transaction:
+    assert api.harness.raw_paths() == set()
+    with pytest.raises(queue.LeaseLost), api.harness.database.transaction() as transaction:
         queue.complete_and_claim(transaction, job)
         queue.enqueue(transaction, job.run_id, JobType.ARTIFACT_CLASSIFY, {})
     assert set(tables(api).values()) == {0}
@@ -440,7 +440,7 @@ def test_files_that_cannot_be_deleted_now_do_not_keep_the_session(
     def unavailable(path: str) -> None:
         raise TelemetryError(Code.STORAGE_UNAVAILABLE, "DELETE")
 
-    monkeypatch.setattr(api.house.services.raw, "delete", unavailable)
+    monkeypatch.setattr(api.harness.services.raw, "delete", unavailable)
     assert api.call("sessions_delete", session_id).status == 204
     assert set(tables(api).values()) == {0}
 
@@ -448,12 +448,12 @@ def test_files_that_cannot_be_deleted_now_do_not_keep_the_session(
 @pytest.mark.parametrize("verb", ["cancel", "delete"])
 def test_a_completion_under_way_is_waited_for(api: ApiClient, verb: str) -> None:
     """The worker has its job's row; cancel and delete come, wait, and end the successor that it enqueues."""
-    house = api.house
+    harness = api.harness
     session_id = UUID(api.session_of(CSV))
     owner = Owner("owner-1", "owner-1")
-    job = queue.claim(house.database, "test")
+    job = queue.claim(harness.database, "test")
     assert job is not None
-    others = Services(house.services.settings)
+    others = Services(harness.services.settings)
     errors: list[Exception] = []
 
     def come_between() -> None:
@@ -466,14 +466,14 @@ def test_a_completion_under_way_is_waited_for(api: ApiClient, verb: str) -> None
             errors.append(error)
 
     comer = threading.Thread(target=come_between, daemon=True)
-    with house.database.transaction() as transaction:
+    with harness.database.transaction() as transaction:
         queue.complete_and_claim(transaction, job)
         comer.start()
         deadline = time.monotonic() + 60
         waiting = (
             "SELECT 1 AS one FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         )
-        while not house.sql(waiting):
+        while not harness.sql(waiting):
             assert time.monotonic() < deadline, "nobody waits for the worker's row"
         transaction.run(load("pipeline")["start_run"], run_id=job.run_id)
         queue.enqueue(transaction, job.run_id, JobType.ARTIFACT_CLASSIFY, dict(job.payload))
@@ -484,10 +484,10 @@ def test_a_completion_under_way_is_waited_for(api: ApiClient, verb: str) -> None
     if verb == "delete":
         assert set(tables(api).values()) == {0}
     else:
-        states = house.sql("SELECT job_type, status FROM telemetry_jobs ORDER BY created_at")
+        states = harness.sql("SELECT job_type, status FROM telemetry_jobs ORDER BY created_at")
         assert [(row["job_type"], row["status"]) for row in states] == [
             ("artifact_validate", "SUCCEEDED"),
             ("artifact_classify", "CANCELLED"),
         ]
         assert api.call("sessions_get", str(session_id)).json["status"] == "cancelled"
-    assert house.drain().outcomes == {}
+    assert harness.drain().outcomes == {}

@@ -15,7 +15,7 @@ from telemetry.janitor import Task, clean
 from telemetry.services import Services
 from telemetry.storage.local_path import StorageRefusal
 from tests.api import PREFIX, ApiClient, http_event
-from tests.house import LIFE_MS, House
+from tests.harness import LIFE_MS, Harness
 
 CONTENT = b"time,lat,lon\n"
 
@@ -32,7 +32,7 @@ def test_an_upload_is_announced_put_and_finalised(api: ApiClient) -> None:
     assert created.json["upload"]["method"] == "PUT"
     assert created.json["expiresAt"].endswith("Z")
 
-    row = api.house.artifact(UUID(upload_id))
+    row = api.harness.artifact(UUID(upload_id))
     assert (row["status"], row["session_id"], row["received_at"]) == ("UPLOADED", None, None)
     assert row["storage_path"] == f"uploads/owner-1/{upload_id}.bin"
     assert row["original_file_name"] == "evening laps.csv"
@@ -45,10 +45,10 @@ def test_an_upload_is_announced_put_and_finalised(api: ApiClient) -> None:
     assert finalised.status == 202
     session_id = finalised.json["sessionId"]
     assert finalised.json["pollUrl"] == finalised.headers["Location"] == f"{PREFIX}/sessions/{session_id}"
-    session = api.house.sql("SELECT * FROM telemetry_sessions")[0]
+    session = api.harness.sql("SELECT * FROM telemetry_sessions")[0]
     assert session["start_time_utc"] == session["end_time_utc"] == session["created_at"]
     assert (session["name"], session["status"], str(session["id"])) == ("Evening laps", "PROCESSING", session_id)
-    (job,) = api.house.sql("SELECT * FROM telemetry_jobs")
+    (job,) = api.harness.sql("SELECT * FROM telemetry_jobs")
     assert (job["job_type"], job["payload"]) == ("artifact_validate", {"artifactIds": [upload_id]})
     assert str(job["run_id"]) == finalised.json["runId"]
 
@@ -65,17 +65,17 @@ def test_finalising_again_gives_the_same_session(api: ApiClient) -> None:
     empty = http_event("uploads_finalise", id=upload_id)
     del empty["body"]
     assert api.send(empty, function="uploads").json == first.json
-    assert len(api.house.sql("SELECT 1 AS one FROM telemetry_sessions")) == 1
-    assert len(api.house.sql("SELECT 1 AS one FROM telemetry_jobs")) == 1
+    assert len(api.harness.sql("SELECT 1 AS one FROM telemetry_sessions")) == 1
+    assert len(api.harness.sql("SELECT 1 AS one FROM telemetry_jobs")) == 1
 
 
-def test_two_finalises_that_race_make_one_session(api: ApiClient, house: House) -> None:
+def test_two_finalises_that_race_make_one_session(api: ApiClient, harness: Harness) -> None:
     ids = [UUID(api.uploaded(CONTENT + bytes([n]))) for n in range(2)]
     both_looked = threading.Barrier(2, timeout=60)
     results: list[uploads.Finalised] = []
 
     def race(first: UUID, second: UUID) -> None:
-        services = Services(house.services.settings)
+        services = Services(harness.services.settings)
         head = services.raw.head
         looked = 0
 
@@ -98,9 +98,9 @@ def test_two_finalises_that_race_make_one_session(api: ApiClient, house: House) 
     assert not any(thread.is_alive() for thread in threads)
     assert len(results) == 2
     assert results[0] == results[1]
-    assert len(house.sql("SELECT 1 AS one FROM telemetry_sessions")) == 1
-    assert len(house.sql("SELECT 1 AS one FROM telemetry_jobs")) == 1
-    assert {row["session_id"] for row in house.sql("SELECT session_id FROM telemetry_artifacts")} == {
+    assert len(harness.sql("SELECT 1 AS one FROM telemetry_sessions")) == 1
+    assert len(harness.sql("SELECT 1 AS one FROM telemetry_jobs")) == 1
+    assert {row["session_id"] for row in harness.sql("SELECT session_id FROM telemetry_artifacts")} == {
         results[0].session_id
     }
 
@@ -109,7 +109,7 @@ def test_several_files_make_one_session(api: ApiClient) -> None:
     ids = [api.uploaded(CONTENT + bytes([n])) for n in range(3)]
     finalised = api.call("uploads_finalise", ids[0], body={"artifactIds": ids[1:], "sessionName": "Day"})
     assert finalised.status == 202
-    (job,) = api.house.sql("SELECT * FROM telemetry_jobs")
+    (job,) = api.harness.sql("SELECT * FROM telemetry_jobs")
     assert job["payload"] == {"artifactIds": ids}
     assert {api.call("uploads_get", one).json["sessionId"] for one in ids} == {finalised.json["sessionId"]}
     # Each of them leads to the same session afterwards.
@@ -120,7 +120,7 @@ def test_the_same_bytes_twice_in_one_session_are_refused(api: ApiClient) -> None
     first, second = api.uploaded(CONTENT), api.uploaded(CONTENT)
     refused = api.call("uploads_finalise", first, body={"artifactIds": [second]})
     assert (refused.status, refused.json["code"]) == (409, "DUPLICATE_ARTIFACT")
-    assert api.house.sql("SELECT 1 AS one FROM telemetry_sessions") == []
+    assert api.harness.sql("SELECT 1 AS one FROM telemetry_sessions") == []
     assert api.call("uploads_finalise", first, body={}).status == 202
 
 
@@ -136,26 +136,26 @@ def test_finalise_before_the_bytes_are_there(api: ApiClient) -> None:
     early = api.call("uploads_finalise", created["uploadId"], body={})
     assert (early.status, early.json["code"]) == (409, "UPLOAD_NOT_RECEIVED")
     assert int(early.headers["Retry-After"]) > 0
-    assert api.house.sql("SELECT 1 AS one FROM telemetry_sessions") == []
+    assert api.harness.sql("SELECT 1 AS one FROM telemetry_sessions") == []
     api.put(created["upload"], CONTENT)
     assert api.call("uploads_finalise", created["uploadId"], body={}).status == 202
 
 
 def test_bytes_that_are_not_the_announced_ones_are_refused(api: ApiClient) -> None:
     created = api.announce(CONTENT).json
-    api.house.store(f"uploads/owner-1/{created['uploadId']}.bin", b"of another size")
+    api.harness.store(f"uploads/owner-1/{created['uploadId']}.bin", b"of another size")
     refused = api.call("uploads_finalise", created["uploadId"], body={})
     assert (refused.status, refused.json["code"]) == (409, "SIZE_MISMATCH")
 
 
 def test_an_upload_that_was_not_finished_in_time_is_gone(api: ApiClient) -> None:
     upload_id = api.uploaded(CONTENT)
-    api.house.sql("UPDATE telemetry_artifacts SET expires_at = now() - interval '1 second'")
+    api.harness.sql("UPDATE telemetry_artifacts SET expires_at = now() - interval '1 second'")
     gone = api.call("uploads_finalise", upload_id, body={})
     assert (gone.status, gone.json["code"]) == (410, "UPLOAD_EXPIRED")
     assert "upload" not in api.call("uploads_get", upload_id).json
     # Nobody gave it up: it can be looked at.
-    clean(api.house.services, lambda: LIFE_MS, [Task.EXPIRE_UPLOADS])
+    clean(api.harness.services, lambda: LIFE_MS, [Task.EXPIRE_UPLOADS])
     assert api.call("uploads_get", upload_id).json["status"] == "expired"
 
 
@@ -164,14 +164,14 @@ def test_an_upload_that_is_given_up_is_deleted(api: ApiClient) -> None:
     upload_id = created["uploadId"]
     api.put(created["upload"], CONTENT)
     assert [api.call("uploads_abandon", upload_id).status for _ in range(2)] == [204, 204]
-    assert api.house.raw_paths() == set()
+    assert api.harness.raw_paths() == set()
     for name in ("uploads_get", "uploads_finalise", "uploads_list_parts"):
         gone = api.call(name, upload_id, body={} if name == "uploads_finalise" else None)
         assert (gone.status, gone.json["code"]) == (410, "UPLOAD_EXPIRED"), name
     # The address is still valid: what it revives is deleted when the store tells of it.
     path = api.put(created["upload"], CONTENT).path
     assert api.object_created(path) == {"batchItemFailures": []}
-    assert api.house.raw_paths() == set()
+    assert api.harness.raw_paths() == set()
 
 
 def test_an_upload_with_a_session_cannot_be_given_up(api: ApiClient) -> None:
@@ -179,7 +179,7 @@ def test_an_upload_with_a_session_cannot_be_given_up(api: ApiClient) -> None:
     api.call("uploads_finalise", upload_id, body={})
     refused = api.call("uploads_abandon", upload_id)
     assert (refused.status, refused.json["code"]) == (409, "UPLOAD_ALREADY_FINALISED")
-    assert len(api.house.raw_paths()) == 1
+    assert len(api.harness.raw_paths()) == 1
 
 
 def test_bytes_that_made_a_session_before_are_named(api: ApiClient) -> None:
@@ -190,7 +190,7 @@ def test_bytes_that_made_a_session_before_are_named(api: ApiClient) -> None:
 
 
 def test_the_limit_on_size(api: ApiClient) -> None:
-    limit = api.house.services.settings.upload_max_bytes
+    limit = api.harness.services.settings.upload_max_bytes
     assert api.announce(CONTENT, byteSize=limit).status == 201
     refused = api.announce(CONTENT, byteSize=limit + 1)
     assert (refused.status, refused.json["code"]) == (413, "FILE_TOO_LARGE")
@@ -213,7 +213,7 @@ def test_the_limit_on_size(api: ApiClient) -> None:
 def test_file_names_are_cleaned_and_never_part_of_a_path(api: ApiClient, given: str, kept: str) -> None:
     created = api.announce(CONTENT, fileName=given)
     assert created.status == 201, created.text
-    row = api.house.artifact(UUID(created.json["uploadId"]))
+    row = api.harness.artifact(UUID(created.json["uploadId"]))
     assert row["original_file_name"] == kept
     assert row["storage_path"] == f"uploads/owner-1/{row['id']}.bin"
 
@@ -241,7 +241,7 @@ def test_wrong_fields_are_named(api: ApiClient, fields: dict[str, Any], field: s
     refused = api.announce(CONTENT, **fields)
     assert (refused.status, refused.json["code"]) == (422, "REQUEST_INVALID")
     assert [place["field"] for place in refused.json["errors"]] == [field]
-    assert api.house.sql("SELECT 1 AS one FROM telemetry_artifacts") == []
+    assert api.harness.sql("SELECT 1 AS one FROM telemetry_artifacts") == []
 
 
 def test_ids_that_nobody_has(api: ApiClient) -> None:
@@ -261,38 +261,38 @@ def path_of(upload_id: str) -> str:
 def test_a_receipt_is_recorded_once(api: ApiClient) -> None:
     upload_id = api.uploaded(CONTENT)
     assert api.object_created(path_of(upload_id)) == {"batchItemFailures": []}
-    row = api.house.artifact(UUID(upload_id))
+    row = api.harness.artifact(UUID(upload_id))
     assert row["received_at"] is not None
     assert row["object_etag"]
     api.object_created(path_of(upload_id), path_of(upload_id))
-    assert api.house.artifact(UUID(upload_id)) == row
-    assert api.house.sql("SELECT 1 AS one FROM telemetry_sessions") == []
+    assert api.harness.artifact(UUID(upload_id)) == row
+    assert api.harness.sql("SELECT 1 AS one FROM telemetry_sessions") == []
 
 
 def test_one_post_and_one_put_are_enough(api: ApiClient) -> None:
     upload_id = api.uploaded(CONTENT, finaliseOnReceipt=True, sessionName="From the phone")
     for _ in range(2):
         assert api.object_created(path_of(upload_id)) == {"batchItemFailures": []}
-    (session,) = api.house.sql("SELECT * FROM telemetry_sessions")
+    (session,) = api.harness.sql("SELECT * FROM telemetry_sessions")
     assert (session["name"], session["owner_user_id"]) == ("From the phone", "owner-1")
     assert api.call("uploads_finalise", upload_id, body={}).json["sessionId"] == str(session["id"])
-    assert len(api.house.sql("SELECT 1 AS one FROM telemetry_jobs")) == 1
+    assert len(api.harness.sql("SELECT 1 AS one FROM telemetry_jobs")) == 1
 
 
 def test_events_for_what_is_not_there_change_nothing(api: ApiClient) -> None:
     announced = api.announce(CONTENT, finaliseOnReceipt=True).json["uploadId"]
-    before = api.house.sql("SELECT * FROM telemetry_artifacts")
+    before = api.harness.sql("SELECT * FROM telemetry_artifacts")
     paths = [path_of(announced), path_of(str(uuid4())), "uploads/owner-1/no-id.bin", f"elsewhere/{announced}.bin", ""]
     assert api.object_created(*paths) == {"batchItemFailures": []}
-    assert api.house.sql("SELECT * FROM telemetry_artifacts") == before
+    assert api.harness.sql("SELECT * FROM telemetry_artifacts") == before
 
 
 def test_bytes_revived_after_the_raw_file_was_discarded_are_deleted_again(api: ApiClient) -> None:
     upload_id = api.uploaded(CONTENT)
     api.call("uploads_finalise", upload_id, body={})
-    api.house.sql("UPDATE telemetry_artifacts SET discarded_at = now()")
+    api.harness.sql("UPDATE telemetry_artifacts SET discarded_at = now()")
     api.object_created(path_of(upload_id))
-    assert api.house.raw_paths() == set()
+    assert api.harness.raw_paths() == set()
 
 
 def test_an_outage_leaves_the_event_in_the_queue(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,7 +302,7 @@ def test_an_outage_leaves_the_event_in_the_queue(api: ApiClient, monkeypatch: py
         raise TelemetryError(Code.STORAGE_UNAVAILABLE, "HEAD")
 
     with monkeypatch.context() as outage:
-        outage.setattr(api.house.services.raw, "head", unavailable)
+        outage.setattr(api.harness.services.raw, "head", unavailable)
         failed = api.object_created(path_of(upload_id))
         assert len(failed["batchItemFailures"]) == 1
         answer = api.call("uploads_finalise", upload_id, body={})
@@ -310,7 +310,7 @@ def test_an_outage_leaves_the_event_in_the_queue(api: ApiClient, monkeypatch: py
         assert "Retry-After" in answer.headers
         assert "HEAD" not in answer.text
     assert api.object_created(path_of(upload_id)) == {"batchItemFailures": []}
-    assert len(api.house.sql("SELECT 1 AS one FROM telemetry_sessions")) == 1
+    assert len(api.harness.sql("SELECT 1 AS one FROM telemetry_sessions")) == 1
 
 
 def test_a_second_put_is_refused_also_after_finalising(api: ApiClient) -> None:
@@ -328,4 +328,4 @@ def test_the_checksum_may_be_given_in_capitals(api: ApiClient) -> None:
     digest = hashlib.sha256(CONTENT).hexdigest()
     created = api.announce(CONTENT, sha256=digest.upper()).json
     api.put(created["upload"], CONTENT)
-    assert api.house.artifact(UUID(created["uploadId"]))["sha256"] == digest
+    assert api.harness.artifact(UUID(created["uploadId"]))["sha256"] == digest

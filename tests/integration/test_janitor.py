@@ -15,7 +15,7 @@ from telemetry.janitor import Task, clean
 from telemetry.pipeline.drain import drain
 from telemetry.services import Services
 from telemetry.storage.paths import track_path
-from tests.house import LIFE_MS, SAMPLES, TENANT, Finalised, House, with_settings
+from tests.harness import LIFE_MS, SAMPLES, TENANT, Finalised, Harness, with_settings
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 AN_HOUR = timedelta(hours=1)
@@ -26,134 +26,134 @@ def life() -> int:
     return LIFE_MS
 
 
-def silent_worker(house: House) -> queue.Job:
+def silent_worker(harness: Harness) -> queue.Job:
     """A job claimed by a worker that then fell silent for longer than a lease."""
-    job = queue.claim(house.database, "silent")
+    job = queue.claim(harness.database, "silent")
     assert job is not None
-    house.sql("UPDATE telemetry_jobs SET locked_at = now() - interval '1 day' WHERE id = :id", id=job.id)
+    harness.sql("UPDATE telemetry_jobs SET locked_at = now() - interval '1 day' WHERE id = :id", id=job.id)
     return job
 
 
-def test_lapsed_lease_goes_back_to_the_queue_and_the_session_is_finished(house: House) -> None:
-    made = house.finalised(CSV)
-    silent_worker(house)
-    assert clean(house.services, life, [Task.RESCUE]) == {Task.RESCUE: 1}
-    (job,) = house.jobs(made)
+def test_lapsed_lease_goes_back_to_the_queue_and_the_session_is_finished(harness: Harness) -> None:
+    made = harness.finalised(CSV)
+    silent_worker(harness)
+    assert clean(harness.services, life, [Task.RESCUE]) == {Task.RESCUE: 1}
+    (job,) = harness.jobs(made)
     assert (job["status"], job["attempt_count"], job["locked_by"]) == ("QUEUED", 1, None)
     assert job["next_retry_at"] is not None
-    house.hurry()
-    house.drain()
-    assert house.session(made)["status"] == "READY"
+    harness.hurry()
+    harness.drain()
+    assert harness.session(made)["status"] == "READY"
 
 
-def test_three_silent_deaths_fail_run_and_session_with_worker_lost(house: House) -> None:
-    made = house.finalised(CSV)
+def test_three_silent_deaths_fail_run_and_session_with_worker_lost(harness: Harness) -> None:
+    made = harness.finalised(CSV)
     for _ in range(3):
-        silent_worker(house)
-        clean(house.services, life, [Task.RESCUE])
-        house.hurry()
-    assert house.jobs(made)[0]["status"] == "FAILED"
-    assert (house.run(made)["status"], house.run(made)["error_code"]) == ("FAILED", "WORKER_LOST")
-    assert house.session(made)["status"] == "FAILED"
-    assert house.artifacts(made)[0]["status"] == "UPLOADED"
-    assert len(house.raw_paths()) == 1
-    assert house.drain().outcomes == {}
+        silent_worker(harness)
+        clean(harness.services, life, [Task.RESCUE])
+        harness.hurry()
+    assert harness.jobs(made)[0]["status"] == "FAILED"
+    assert (harness.run(made)["status"], harness.run(made)["error_code"]) == ("FAILED", "WORKER_LOST")
+    assert harness.session(made)["status"] == "FAILED"
+    assert harness.artifacts(made)[0]["status"] == "UPLOADED"
+    assert len(harness.raw_paths()) == 1
+    assert harness.drain().outcomes == {}
 
 
-def test_a_worker_within_its_lease_is_left_alone(house: House) -> None:
-    house.finalised(CSV)
-    job = queue.claim(house.database, "busy")
+def test_a_worker_within_its_lease_is_left_alone(harness: Harness) -> None:
+    harness.finalised(CSV)
+    job = queue.claim(harness.database, "busy")
     assert job is not None
-    assert clean(house.services, life, [Task.RESCUE]) == {Task.RESCUE: 0}
-    queue.heartbeat(house.database, job)
+    assert clean(harness.services, life, [Task.RESCUE]) == {Task.RESCUE: 0}
+    queue.heartbeat(harness.database, job)
 
 
-def test_rescue_of_a_lost_discard_leaves_the_session_ready(house: House) -> None:
-    made = house.finalised(CSV)
+def test_rescue_of_a_lost_discard_leaves_the_session_ready(harness: Harness) -> None:
+    made = harness.finalised(CSV)
     with pytest.MonkeyPatch.context() as broken:
-        broken.setattr(house.services.raw, "delete", _down)
-        house.drain()
+        broken.setattr(harness.services.raw, "delete", _down)
+        harness.drain()
     for _ in range(2):
-        house.hurry()
-        silent_worker(house)
-        clean(house.services, life, [Task.RESCUE])
-    assert house.jobs(made)[-1]["status"] == "FAILED"
-    assert house.session(made)["status"] == "READY"
-    assert house.run(made)["status"] == "SUCCEEDED"
+        harness.hurry()
+        silent_worker(harness)
+        clean(harness.services, life, [Task.RESCUE])
+    assert harness.jobs(made)[-1]["status"] == "FAILED"
+    assert harness.session(made)["status"] == "READY"
+    assert harness.run(made)["status"] == "SUCCEEDED"
 
-    assert clean(house.services, life, [Task.DISCARD_RETAINED]) == {Task.DISCARD_RETAINED: 1}
-    assert house.raw_paths() == set()
-    assert house.artifacts(made)[0]["status"] == "DISCARDED"
+    assert clean(harness.services, life, [Task.DISCARD_RETAINED]) == {Task.DISCARD_RETAINED: 1}
+    assert harness.raw_paths() == set()
+    assert harness.artifacts(made)[0]["status"] == "DISCARDED"
 
 
-def test_uploads_never_finalised_expire_with_their_bytes(house: House) -> None:
-    late, fresh, finalised = house.upload(CSV), house.upload(CSV), house.upload(CSV)
-    missing = house.upload(None, byte_size=3)
-    made = house.finalise(finalised)
-    house.sql(
+def test_uploads_never_finalised_expire_with_their_bytes(harness: Harness) -> None:
+    late, fresh, finalised = harness.upload(CSV), harness.upload(CSV), harness.upload(CSV)
+    missing = harness.upload(None, byte_size=3)
+    made = harness.finalise(finalised)
+    harness.sql(
         "UPDATE telemetry_artifacts SET expires_at = now() - interval '1 s' WHERE id = ANY (CAST(:ids AS uuid[]))",
         ids=[str(late), str(finalised), str(missing)],
     )
-    assert clean(house.services, life, [Task.EXPIRE_UPLOADS]) == {Task.EXPIRE_UPLOADS: 2}
-    assert [house.artifact(one)["status"] for one in (late, missing, fresh, finalised)] == [
+    assert clean(harness.services, life, [Task.EXPIRE_UPLOADS]) == {Task.EXPIRE_UPLOADS: 2}
+    assert [harness.artifact(one)["status"] for one in (late, missing, fresh, finalised)] == [
         "EXPIRED",
         "EXPIRED",
         "UPLOADED",
         "UPLOADED",
     ]
-    assert house.raw_paths() == {house.artifact(one)["storage_path"] for one in (fresh, finalised)}
-    assert house.session(made)["status"] == "PROCESSING"
+    assert harness.raw_paths() == {harness.artifact(one)["storage_path"] for one in (fresh, finalised)}
+    assert harness.session(made)["status"] == "PROCESSING"
 
 
-def test_failed_raw_is_kept_until_its_retention_passes(house: House) -> None:
-    made = house.sample("csv_no_time.csv")
-    house.drain()
-    assert clean(house.services, life, [Task.DISCARD_RETAINED]) == {Task.DISCARD_RETAINED: 0}
-    assert len(house.raw_paths()) == 1
-    _age(house, made, "8 days")
-    assert clean(house.services, life, [Task.DISCARD_RETAINED]) == {Task.DISCARD_RETAINED: 1}
-    artifact = house.artifacts(made)[0]
+def test_failed_raw_is_kept_until_its_retention_passes(harness: Harness) -> None:
+    made = harness.sample("csv_no_time.csv")
+    harness.drain()
+    assert clean(harness.services, life, [Task.DISCARD_RETAINED]) == {Task.DISCARD_RETAINED: 0}
+    assert len(harness.raw_paths()) == 1
+    _age(harness, made, "8 days")
+    assert clean(harness.services, life, [Task.DISCARD_RETAINED]) == {Task.DISCARD_RETAINED: 1}
+    artifact = harness.artifacts(made)[0]
     assert (artifact["status"], artifact["discarded_at"] is None) == ("REJECTED", False)
-    assert house.raw_paths() == set()
+    assert harness.raw_paths() == set()
 
 
-def test_ready_raw_is_kept_for_its_days(house: House) -> None:
-    services = with_settings(house, raw_retention_days=30)
-    made = house.finalised(CSV)
+def test_ready_raw_is_kept_for_its_days(harness: Harness) -> None:
+    services = with_settings(harness, raw_retention_days=30)
+    made = harness.finalised(CSV)
     drain(services, life)
-    _age(house, made, "29 days")
+    _age(harness, made, "29 days")
     assert clean(services, life, [Task.DISCARD_RETAINED]) == {Task.DISCARD_RETAINED: 0}
-    _age(house, made, "31 days")
+    _age(harness, made, "31 days")
     assert clean(services, life, [Task.DISCARD_RETAINED]) == {Task.DISCARD_RETAINED: 1}
-    assert house.artifacts(made)[0]["status"] == "DISCARDED"
-    assert house.raw_paths() == set()
-    assert len(house.canonical_paths()) >= 1
+    assert harness.artifacts(made)[0]["status"] == "DISCARDED"
+    assert harness.raw_paths() == set()
+    assert len(harness.canonical_paths()) >= 1
 
 
-def test_raw_of_a_retry_at_work_is_never_discarded(house: House) -> None:
-    made = house.sample("csv_no_time.csv")
-    house.drain()
-    _age(house, made, "8 days")
-    house.sql("UPDATE telemetry_sessions SET status = 'PROCESSING' WHERE id = :id", id=made.session_id)
-    house.start_run(made.session_id, *made.artifact_ids)
-    assert clean(house.services, life, [Task.DISCARD_RETAINED]) == {Task.DISCARD_RETAINED: 0}
-    assert len(house.raw_paths()) == 1
+def test_raw_of_a_retry_at_work_is_never_discarded(harness: Harness) -> None:
+    made = harness.sample("csv_no_time.csv")
+    harness.drain()
+    _age(harness, made, "8 days")
+    harness.sql("UPDATE telemetry_sessions SET status = 'PROCESSING' WHERE id = :id", id=made.session_id)
+    harness.start_run(made.session_id, *made.artifact_ids)
+    assert clean(harness.services, life, [Task.DISCARD_RETAINED]) == {Task.DISCARD_RETAINED: 0}
+    assert len(harness.raw_paths()) == 1
 
 
-def test_raw_waiting_for_its_discard_job_is_left_to_it(house: House) -> None:
-    made = house.finalised(CSV)
+def test_raw_waiting_for_its_discard_job_is_left_to_it(harness: Harness) -> None:
+    made = harness.finalised(CSV)
     with pytest.MonkeyPatch.context() as broken:
-        broken.setattr(house.services.raw, "delete", _down)
-        house.drain()
-    assert house.jobs(made)[-1]["status"] == "QUEUED"
-    assert clean(house.services, life, [Task.DISCARD_RETAINED]) == {Task.DISCARD_RETAINED: 0}
+        broken.setattr(harness.services.raw, "delete", _down)
+        harness.drain()
+    assert harness.jobs(made)[-1]["status"] == "QUEUED"
+    assert clean(harness.services, life, [Task.DISCARD_RETAINED]) == {Task.DISCARD_RETAINED: 0}
 
 
-def test_objects_that_no_row_wants_are_swept_on_both_stores(any_house: House) -> None:
-    house = any_house
-    ready, failed, waiting = house.finalised(CSV), house.sample("csv_no_time.csv"), house.upload(CSV)
-    house.drain()
-    orphan = house.services.canonical.dataset_path(
+def test_objects_that_no_row_wants_are_swept_on_both_stores(any_harness: Harness) -> None:
+    harness = any_harness
+    ready, failed, waiting = harness.finalised(CSV), harness.sample("csv_no_time.csv"), harness.upload(CSV)
+    harness.drain()
+    orphan = harness.services.canonical.dataset_path(
         tenant_id=TENANT,
         session_id=str(ready.session_id),
         run_id=str(ready.run_id),
@@ -162,134 +162,138 @@ def test_objects_that_no_row_wants_are_swept_on_both_stores(any_house: House) ->
         unique="lost",
         stream="gnss_pvt",
     )
-    _put_canonical(house, orphan)
-    unknown = house.services.raw.upload_path(TENANT, str(uuid4()))
-    house.store(unknown, b"nobody knows")
-    kept_raw = {house.artifacts(failed)[0]["storage_path"], house.artifact(waiting)["storage_path"]}
-    _put_canonical(house, track_path(orphan))
-    kept_canonical = house.kept_paths(ready)
+    _put_canonical(harness, orphan)
+    unknown = harness.services.raw.upload_path(TENANT, str(uuid4()))
+    harness.store(unknown, b"nobody knows")
+    kept_raw = {harness.artifacts(failed)[0]["storage_path"], harness.artifact(waiting)["storage_path"]}
+    _put_canonical(harness, track_path(orphan))
+    kept_canonical = harness.kept_paths(ready)
     sweeps = [Task.SWEEP_UPLOADS, Task.SWEEP_DATASETS]
 
-    assert clean(house.services, life, sweeps).total() == 0, "young objects may be about to be recorded"
-    assert clean(house.services, life, sweeps, safe_age=NO_AGE) == {Task.SWEEP_UPLOADS: 1, Task.SWEEP_DATASETS: 2}
-    assert house.raw_paths() == kept_raw
-    assert house.canonical_paths() == kept_canonical
+    assert clean(harness.services, life, sweeps).total() == 0, "young objects may be about to be recorded"
+    assert clean(harness.services, life, sweeps, safe_age=NO_AGE) == {Task.SWEEP_UPLOADS: 1, Task.SWEEP_DATASETS: 2}
+    assert harness.raw_paths() == kept_raw
+    assert harness.canonical_paths() == kept_canonical
 
 
-def test_raw_bytes_revived_after_discard_are_deleted_again_at_once(house: House) -> None:
-    made = house.finalised(CSV)
-    house.drain()
-    path = house.artifacts(made)[0]["storage_path"]
-    house.store(path, CSV)
-    expired = house.upload(CSV)
-    house.sql("UPDATE telemetry_artifacts SET expires_at = now() - interval '1 s' WHERE id = :id", id=expired)
-    clean(house.services, life, [Task.EXPIRE_UPLOADS])
-    house.store(house.artifact(expired)["storage_path"], CSV)
-    assert clean(house.services, life, [Task.SWEEP_UPLOADS]) == {Task.SWEEP_UPLOADS: 2}
-    assert house.raw_paths() == set()
+def test_raw_bytes_revived_after_discard_are_deleted_again_at_once(harness: Harness) -> None:
+    made = harness.finalised(CSV)
+    harness.drain()
+    path = harness.artifacts(made)[0]["storage_path"]
+    harness.store(path, CSV)
+    expired = harness.upload(CSV)
+    harness.sql("UPDATE telemetry_artifacts SET expires_at = now() - interval '1 s' WHERE id = :id", id=expired)
+    clean(harness.services, life, [Task.EXPIRE_UPLOADS])
+    harness.store(harness.artifact(expired)["storage_path"], CSV)
+    assert clean(harness.services, life, [Task.SWEEP_UPLOADS]) == {Task.SWEEP_UPLOADS: 2}
+    assert harness.raw_paths() == set()
 
 
-def test_objects_of_running_attempts_and_their_recorded_files_stay(house: House) -> None:
-    made = house.finalised(CSV)
+def test_objects_of_running_attempts_and_their_recorded_files_stay(harness: Harness) -> None:
+    made = harness.finalised(CSV)
     ticks = iter([LIFE_MS, LIFE_MS, LIFE_MS, LIFE_MS])
-    drain(house.services, lambda: next(ticks, LIFE_MS))
-    house.sql("DELETE FROM telemetry_laps")
-    kept = house.canonical_paths()
-    assert clean(house.services, life, [Task.SWEEP_DATASETS], safe_age=NO_AGE) == {Task.SWEEP_DATASETS: 0}
-    assert house.canonical_paths() == kept != set()
-    house.sql("DELETE FROM telemetry_sessions WHERE id = :id", id=made.session_id)
-    assert clean(house.services, life, [Task.SWEEP_DATASETS], safe_age=NO_AGE)[Task.SWEEP_DATASETS] == len(kept)
-    assert house.canonical_paths() == set()
+    drain(harness.services, lambda: next(ticks, LIFE_MS))
+    harness.sql("DELETE FROM telemetry_laps")
+    kept = harness.canonical_paths()
+    assert clean(harness.services, life, [Task.SWEEP_DATASETS], safe_age=NO_AGE) == {Task.SWEEP_DATASETS: 0}
+    assert harness.canonical_paths() == kept != set()
+    harness.sql("DELETE FROM telemetry_sessions WHERE id = :id", id=made.session_id)
+    assert clean(harness.services, life, [Task.SWEEP_DATASETS], safe_age=NO_AGE)[Task.SWEEP_DATASETS] == len(kept)
+    assert harness.canonical_paths() == set()
 
 
-def test_old_objects_are_swept_by_the_default_age(house: House) -> None:
-    path = house.services.raw.upload_path(TENANT, str(uuid4()))
-    house.store(path, b"nobody knows")
-    file = house.services.settings.local_storage.root / "raw" / path
+def test_old_objects_are_swept_by_the_default_age(harness: Harness) -> None:
+    path = harness.services.raw.upload_path(TENANT, str(uuid4()))
+    harness.store(path, b"nobody knows")
+    file = harness.services.settings.local_storage.root / "raw" / path
     for age_s, swept in ((3000, 0), (5000, 1)):
-        moment = house.sql("SELECT extract(epoch FROM now())::float8 AS now")[0]["now"] - age_s
+        moment = harness.sql("SELECT extract(epoch FROM now())::float8 AS now")[0]["now"] - age_s
         os.utime(file, (moment, moment))
-        assert clean(house.services, life, [Task.SWEEP_UPLOADS]) == {Task.SWEEP_UPLOADS: swept}
+        assert clean(harness.services, life, [Task.SWEEP_UPLOADS]) == {Task.SWEEP_UPLOADS: swept}
 
 
-def test_batches_are_bounded_and_all_are_done(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    uploads = [house.upload(CSV) for _ in range(5)]
-    house.sql("UPDATE telemetry_artifacts SET expires_at = now() - interval '1 s'")
-    assert janitor.expire_uploads(house.services, batch=2) == 2
-    statuses = [house.artifact(one)["status"] for one in uploads]
+def test_batches_are_bounded_and_all_are_done(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    uploads = [harness.upload(CSV) for _ in range(5)]
+    harness.sql("UPDATE telemetry_artifacts SET expires_at = now() - interval '1 s'")
+    assert janitor.expire_uploads(harness.services, batch=2) == 2
+    statuses = [harness.artifact(one)["status"] for one in uploads]
     assert statuses.count("EXPIRED") == 2
-    assert clean(house.services, life, [Task.EXPIRE_UPLOADS]) == {Task.EXPIRE_UPLOADS: 3}
+    assert clean(harness.services, life, [Task.EXPIRE_UPLOADS]) == {Task.EXPIRE_UPLOADS: 3}
 
 
-def test_time_that_runs_out_ends_it_between_batches(house: House) -> None:
-    house.upload(CSV)
-    house.sql("UPDATE telemetry_artifacts SET expires_at = now() - interval '1 s'")
+def test_time_that_runs_out_ends_it_between_batches(harness: Harness) -> None:
+    harness.upload(CSV)
+    harness.sql("UPDATE telemetry_artifacts SET expires_at = now() - interval '1 s'")
     left = iter([1000])
-    assert clean(house.services, lambda: next(left, 100)) == {}
-    assert clean(house.services, life, [Task.EXPIRE_UPLOADS]) == {Task.EXPIRE_UPLOADS: 1}
+    assert clean(harness.services, lambda: next(left, 100)) == {}
+    assert clean(harness.services, life, [Task.EXPIRE_UPLOADS]) == {Task.EXPIRE_UPLOADS: 1}
 
 
 @pytest.mark.parametrize("begin", ["first", "last", "beyond"])
-def test_a_sweep_goes_once_around_from_any_place(any_house: House, monkeypatch: pytest.MonkeyPatch, begin: str) -> None:
-    house = any_house
+def test_a_sweep_goes_once_around_from_any_place(
+    any_harness: Harness, monkeypatch: pytest.MonkeyPatch, begin: str
+) -> None:
+    harness = any_harness
     monkeypatch.setattr(janitor, "_LISTED", 2)
-    known = sorted(house.upload(CSV) for _ in range(3))
-    orphans = {house.services.raw.upload_path(TENANT, str(UUID(int=number))) for number in (1, 2**128 - 1)}
+    known = sorted(harness.upload(CSV) for _ in range(3))
+    orphans = {harness.services.raw.upload_path(TENANT, str(UUID(int=number))) for number in (1, 2**128 - 1)}
     for path in orphans:
-        house.store(path, b"nobody knows")
+        harness.store(path, b"nobody knows")
     begin_at = {"first": UUID(int=0), "last": known[-1], "beyond": UUID(int=2**128 - 1)}[begin]
-    assert janitor.sweep_uploads(house.services, NO_AGE, lambda: True, begin_at) == 2
-    assert house.raw_paths() == {house.artifact(one)["storage_path"] for one in known}
+    assert janitor.sweep_uploads(harness.services, NO_AGE, lambda: True, begin_at) == 2
+    assert harness.raw_paths() == {harness.artifact(one)["storage_path"] for one in known}
 
 
-def test_sweeps_too_short_for_everything_still_reach_everything(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sweeps_too_short_for_everything_still_reach_everything(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Orphans behind more objects than one pass gets through: each pass begins at another place."""
     monkeypatch.setattr(janitor, "_LISTED", 2)
-    known = sorted(house.upload(CSV) for _ in range(10))
-    house.store(house.services.raw.upload_path("zz", str(UUID(int=1))), b"nobody knows")
+    known = sorted(harness.upload(CSV) for _ in range(10))
+    harness.store(harness.services.raw.upload_path("zz", str(UUID(int=1))), b"nobody knows")
     drawn = iter(known)
     monkeypatch.setattr(janitor, "uuid4", lambda: next(drawn))
-    swept = [janitor.sweep_uploads(house.services, NO_AGE, lambda: False) for _ in known]
+    swept = [janitor.sweep_uploads(harness.services, NO_AGE, lambda: False) for _ in known]
     assert swept == [0] * 8 + [1, 0], "the pass that begins behind the last but one object gets to the orphan"
-    assert len(house.raw_paths()) == 10
+    assert len(harness.raw_paths()) == 10
 
 
-def test_the_first_sweep_leaves_time_for_the_second(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_sweep_leaves_time_for_the_second(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(janitor, "_LISTED", 1)
     for number in range(4):
-        house.store(house.services.raw.upload_path(TENANT, str(UUID(int=number))), b"nobody knows")
-    _put_canonical(house, "datasets/x/y/z/a/1-b/gnss_pvt.parquet")
+        harness.store(harness.services.raw.upload_path(TENANT, str(UUID(int=number))), b"nobody knows")
+    _put_canonical(harness, "datasets/x/y/z/a/1-b/gnss_pvt.parquet")
     left = iter([1000, 1000, 1000, 1000, 550])
     sweeps = [Task.SWEEP_UPLOADS, Task.SWEEP_DATASETS]
-    assert clean(house.services, lambda: next(left, 500), sweeps, safe_age=NO_AGE) == {
+    assert clean(harness.services, lambda: next(left, 500), sweeps, safe_age=NO_AGE) == {
         Task.SWEEP_UPLOADS: 2,
         Task.SWEEP_DATASETS: 1,
     }
 
 
-def test_one_task_that_fails_keeps_no_other_from_running(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = house.finalised(CSV)
-    silent_worker(house)
+def test_one_task_that_fails_keeps_no_other_from_running(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = harness.finalised(CSV)
+    silent_worker(harness)
     orphan = "datasets/x/y/z/a/1-b/gnss_pvt.parquet"
-    _put_canonical(house, orphan)
-    monkeypatch.setattr(house.services.raw, "list", _down)
+    _put_canonical(harness, orphan)
+    monkeypatch.setattr(harness.services.raw, "list", _down)
     with pytest.raises(TelemetryError, match="STORAGE_UNAVAILABLE"):
-        clean(house.services, life, safe_age=NO_AGE)
-    assert house.jobs(made)[0]["status"] == "QUEUED"
-    assert house.canonical_paths() == set()
+        clean(harness.services, life, safe_age=NO_AGE)
+    assert harness.jobs(made)[0]["status"] == "QUEUED"
+    assert harness.canonical_paths() == set()
 
 
-def test_two_janitors_share_the_work(house: House) -> None:
-    finalised = [house.finalised(CSV + b"\n" * number) for number in range(10)]
+def test_two_janitors_share_the_work(harness: Harness) -> None:
+    finalised = [harness.finalised(CSV + b"\n" * number) for number in range(10)]
     for _ in finalised:
-        silent_worker(house)
-    house.sql("UPDATE telemetry_jobs SET attempt_count = 3")
-    uploads = [house.upload(CSV) for _ in range(20)]
-    house.sql("UPDATE telemetry_artifacts SET expires_at = now() - interval '1 s' WHERE session_id IS NULL")
+        silent_worker(harness)
+    harness.sql("UPDATE telemetry_jobs SET attempt_count = 3")
+    uploads = [harness.upload(CSV) for _ in range(20)]
+    harness.sql("UPDATE telemetry_artifacts SET expires_at = now() - interval '1 s' WHERE session_id IS NULL")
     handled, failures = [], []
 
     def work() -> None:
-        services = Services(house.services.settings)
+        services = Services(harness.services.settings)
         try:
             for _ in range(30):
                 handled.append(janitor.rescue(services, batch=1) + janitor.expire_uploads(services, batch=1))
@@ -305,33 +309,33 @@ def test_two_janitors_share_the_work(house: House) -> None:
     assert not any(one.is_alive() for one in janitors)
     assert failures == []
     assert sum(handled) == 30
-    assert {house.run(one)["error_code"] for one in finalised} == {"WORKER_LOST"}
-    assert {house.artifact(one)["status"] for one in uploads} == {"EXPIRED"}
+    assert {harness.run(one)["error_code"] for one in finalised} == {"WORKER_LOST"}
+    assert {harness.artifact(one)["status"] for one in uploads} == {"EXPIRED"}
 
 
-@pytest.fixture(params=["house", "s3_house"])
-def any_house(request: pytest.FixtureRequest) -> House:
+@pytest.fixture(params=["harness", "s3_harness"])
+def any_harness(request: pytest.FixtureRequest) -> Harness:
     """The same over both backends."""
-    house: House = request.getfixturevalue(request.param)
-    return house
+    harness: Harness = request.getfixturevalue(request.param)
+    return harness
 
 
 def _down(*_: object, **__: object) -> Any:
     raise TelemetryError(Code.STORAGE_UNAVAILABLE, "503")
 
 
-def _age(house: House, made: Finalised, age: str) -> None:
+def _age(harness: Harness, made: Finalised, age: str) -> None:
     """Makes the run have finished `age` ago."""
-    house.sql(
+    harness.sql(
         "UPDATE telemetry_processing_runs SET finished_at = now() - CAST(:age AS interval) WHERE id = :id",
         age=age,
         id=made.run_id,
     )
 
 
-def _put_canonical(house: House, path: str) -> None:
-    raw = house.services.raw
-    put: Callable[..., None] = house.services.canonical.put_file
+def _put_canonical(harness: Harness, path: str) -> None:
+    raw = harness.services.raw
+    put: Callable[..., None] = harness.services.canonical.put_file
     with pytest.MonkeyPatch.context() as swap:
         swap.setattr(raw, "put_file", put)
-        house.store(path, b"PAR1")
+        harness.store(path, b"PAR1")

@@ -11,7 +11,7 @@ import pytest
 from functions.object_created import app
 from functions.uploads import app as uploads
 from tests.api import EVENTS, UPLOAD_ID, ApiClient, load_event
-from tests.house import House
+from tests.harness import Harness
 
 CONTENT = b"time,lat,lon\n"
 
@@ -33,7 +33,7 @@ def test_every_event_is_used_here() -> None:
 def test_an_event_records_the_receipt(api: ApiClient) -> None:
     upload_id = api.uploaded(CONTENT)
     assert app.handler(real(load_event("object_created"), upload_id), None) == {"batchItemFailures": []}
-    assert api.house.artifact(UUID(upload_id))["received_at"] is not None
+    assert api.harness.artifact(UUID(upload_id))["received_at"] is not None
 
 
 def test_the_event_that_tests_the_notification_is_accepted(api: ApiClient, log: io.StringIO) -> None:
@@ -44,10 +44,10 @@ def test_the_event_that_tests_the_notification_is_accepted(api: ApiClient, log: 
 def test_keys_are_decoded(api: ApiClient) -> None:
     upload_id = api.announce(CONTENT).json["uploadId"]
     path = f"uploads/Jürgen a+b/{upload_id}.bin"
-    api.house.sql("UPDATE telemetry_artifacts SET storage_path = :path", path=path)
-    api.house.store(path, CONTENT)
+    api.harness.sql("UPDATE telemetry_artifacts SET storage_path = :path", path=path)
+    api.harness.store(path, CONTENT)
     assert app.handler(real(load_event("object_created_encoded_key"), upload_id), None) == {"batchItemFailures": []}
-    assert api.house.artifact(UUID(upload_id))["received_at"] is not None
+    assert api.harness.artifact(UUID(upload_id))["received_at"] is not None
 
 
 def test_one_bad_message_fails_alone(api: ApiClient, log: io.StringIO) -> None:
@@ -55,7 +55,7 @@ def test_one_bad_message_fails_alone(api: ApiClient, log: io.StringIO) -> None:
     event = real(load_event("object_created_mixed_batch"), upload_id)
     failed = app.handler(event, None)
     assert failed == {"batchItemFailures": [{"itemIdentifier": event["Records"][1]["messageId"]}]}
-    assert len(api.house.sql("SELECT 1 AS one FROM telemetry_sessions")) == 1
+    assert len(api.harness.sql("SELECT 1 AS one FROM telemetry_sessions")) == 1
     assert log.getvalue().count("event for an object of no upload") == 2
     # Also when it is the only one of its batch.
     alone = app.handler({"Records": [event["Records"][1]]}, None)
@@ -63,18 +63,18 @@ def test_one_bad_message_fails_alone(api: ApiClient, log: io.StringIO) -> None:
 
 
 def test_from_the_signed_put_to_the_session_on_s3(
-    s3_house: House, monkeypatch: pytest.MonkeyPatch, api: ApiClient
+    s3_harness: Harness, monkeypatch: pytest.MonkeyPatch, api: ApiClient
 ) -> None:
     """One POST and one PUT, on the real protocol; the event is the one that the store would send."""
     for function in (app, uploads):
-        monkeypatch.setattr(function, "services", s3_house.services)
-    client = ApiClient(s3_house)
+        monkeypatch.setattr(function, "services", s3_harness.services)
+    client = ApiClient(s3_harness)
     created = client.announce(CONTENT, finaliseOnReceipt=True).json
     upload = created["upload"]
     assert client.call("uploads_finalise", created["uploadId"], body={}).json["code"] == "UPLOAD_NOT_RECEIVED"
     answer = httpx.request(upload["method"], upload["url"], headers=upload["headers"], content=CONTENT)
     assert answer.status_code == 200, answer.text
     assert app.handler(real(load_event("object_created"), created["uploadId"]), None) == {"batchItemFailures": []}
-    (session,) = s3_house.sql("SELECT id FROM telemetry_sessions")
+    (session,) = s3_harness.sql("SELECT id FROM telemetry_sessions")
     again = client.call("uploads_finalise", created["uploadId"], body={})
     assert (again.status, again.json["sessionId"]) == (202, str(session["id"]))

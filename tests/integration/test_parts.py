@@ -22,7 +22,7 @@ from telemetry.janitor import Task, clean
 from telemetry.storage.local_path import StorageRefusal
 from telemetry.uploads import Announcement, create_upload
 from tests.api import Answer, ApiClient
-from tests.house import LIFE_MS, SAMPLES, House, with_settings
+from tests.harness import LIFE_MS, SAMPLES, Harness, with_settings
 
 MIB = 1 << 20
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
@@ -33,13 +33,13 @@ Put = Callable[[dict[str, Any], bytes], int]
 
 @pytest.fixture(params=["local", "s3"])
 def api(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ApiClient:
-    house: House = request.getfixturevalue({"local": "house", "s3": "s3_house"}[request.param])
+    harness: Harness = request.getfixturevalue({"local": "harness", "s3": "s3_harness"}[request.param])
     monkeypatch.setattr(parts, "PART_BYTES", 5 * MIB)
     for function in (uploads, sessions, object_created):
-        monkeypatch.setattr(function, "services", house.services)
+        monkeypatch.setattr(function, "services", harness.services)
     for function in (uploads, sessions):
-        monkeypatch.setattr(function.api, "_services", house.services)
-    return ApiClient(house)
+        monkeypatch.setattr(function.api, "_services", harness.services)
+    return ApiClient(harness)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def put(api: ApiClient) -> Put:
     """Sends a signed part; gives the store's status."""
 
     def send(signed: dict[str, Any], content: bytes) -> int:
-        if api.house.services.settings.storage_backend == "s3":
+        if api.harness.services.settings.storage_backend == "s3":
             headers = {**signed["headers"], "content-length": str(len(content))}
             answer = httpx.put(signed["url"], headers=headers, content=content, trust_env=False)
             return answer.status_code
@@ -93,7 +93,7 @@ def test_a_file_in_parts_becomes_a_session(api: ApiClient, put: Put) -> None:
     finalised = api.call("uploads_finalise", upload_id, body={})
     assert finalised.status == 202, finalised.text
     assert api.call("uploads_finalise", upload_id, body={}).json == finalised.json
-    api.house.drain()
+    api.harness.drain()
     session = api.call("sessions_get", finalised.json["sessionId"]).json
     assert session["status"] == "ready"
     assert session["files"][0]["sha256"] == hashlib.sha256(CONTENT).hexdigest()
@@ -110,14 +110,14 @@ def test_parts_that_nobody_finalises_are_finalised_where_that_was_asked_for(api:
     for upload_id in (silent, asked):
         first, last = sign(api, upload_id, CONTENT, 1, 2).json["parts"]
         assert put(first["upload"], cut(CONTENT)[0]) == 200
-        assert clean(api.house.services, lambda: LIFE_MS, tasks) == {Task.FINALISE_PARTS: 0}
+        assert clean(api.harness.services, lambda: LIFE_MS, tasks) == {Task.FINALISE_PARTS: 0}
         assert put(last["upload"], cut(CONTENT)[1]) == 200
-    assert clean(api.house.services, lambda: LIFE_MS, tasks) == {Task.FINALISE_PARTS: 1}
-    assert clean(api.house.services, lambda: LIFE_MS, tasks) == {Task.FINALISE_PARTS: 0}
+    assert clean(api.harness.services, lambda: LIFE_MS, tasks) == {Task.FINALISE_PARTS: 1}
+    assert clean(api.harness.services, lambda: LIFE_MS, tasks) == {Task.FINALISE_PARTS: 0}
     assert api.call("uploads_get", silent).json["sessionId"] is None
     session_id = api.call("uploads_get", asked).json["sessionId"]
     assert api.call("uploads_finalise", asked, body={}).json["sessionId"] == session_id
-    api.house.drain()
+    api.harness.drain()
     assert api.call("sessions_get", session_id).json["status"] == "ready"
 
 
@@ -136,7 +136,7 @@ def test_the_janitor_goes_once_around_uploads_in_parts_while_there_is_time(
     }[begin]
     looked_at: list[UUID] = []
     monkeypatch.setattr(use_cases, "finalise", lambda _services, _owner, upload_id: looked_at.append(upload_id))
-    services = api.house.services
+    services = api.harness.services
     assert janitor.finalise_parts(services, lambda: True, batch=2, begin_behind=begin_behind) == 5
     assert looked_at == known[at:] + known[:at]
     time_left = iter([True, True, True, False])
@@ -153,7 +153,7 @@ def test_the_janitor_goes_once_around_uploads_in_parts_while_there_is_time(
     ],
 )
 def test_only_what_an_operator_could_mend_is_a_warning(
-    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, code: Code, level: int | None
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, code: Code, level: int | None
 ) -> None:
     def refuse(*_: object) -> None:
         raise TelemetryError(code)
@@ -163,7 +163,7 @@ def test_only_what_an_operator_could_mend_is_a_warning(
     )
     monkeypatch.setattr(use_cases, "finalise", refuse)
     with caplog.at_level(logging.DEBUG, logger=janitor.logger.name):
-        assert janitor.finalise_parts(house.services, lambda: True) == 0
+        assert janitor.finalise_parts(harness.services, lambda: True) == 0
     told = [record.levelno for record in caplog.records if record.message == "parts not finalised"]
     assert told == ([] if level is None else [level])
 
@@ -183,7 +183,7 @@ def test_parts_of_another_file_are_found_out(api: ApiClient, put: Put) -> None:
     for part, piece in zip(sign(api, upload_id, other, 1, 2).json["parts"], cut(other), strict=True):
         assert put(part["upload"], piece) == 200
     session_id = api.call("uploads_finalise", upload_id, body={}).json["sessionId"]
-    api.house.drain()
+    api.harness.drain()
     assert api.call("sessions_get", session_id).json["failure"]["code"] == "CHECKSUM_MISMATCH"
 
 
@@ -198,13 +198,13 @@ def test_parts_that_the_file_does_not_have(api: ApiClient) -> None:
 
 
 def multipart_id(api: ApiClient, upload_id: str) -> str:
-    found: str = api.house.artifact(UUID(upload_id))["multipart_id"]
+    found: str = api.harness.artifact(UUID(upload_id))["multipart_id"]
     return found
 
 
 def left(api: ApiClient, upload_id: str) -> int:
-    row = api.house.artifact(UUID(upload_id))
-    return len(api.house.services.raw.list_parts(row["storage_path"], row["multipart_id"]))
+    row = api.harness.artifact(UUID(upload_id))
+    return len(api.harness.services.raw.list_parts(row["storage_path"], row["multipart_id"]))
 
 
 def test_an_upload_that_is_given_up_leaves_no_parts(api: ApiClient, put: Put) -> None:
@@ -222,8 +222,8 @@ def test_the_janitor_aborts_what_was_never_finished(api: ApiClient, put: Put) ->
     upload_id = api.announce(CONTENT).json["uploadId"]
     (first,) = sign(api, upload_id, CONTENT, 1).json["parts"]
     put(first["upload"], cut(CONTENT)[0])
-    api.house.sql("UPDATE telemetry_artifacts SET expires_at = now() - interval '1 second'")
-    assert clean(api.house.services, lambda: LIFE_MS, [Task.EXPIRE_UPLOADS])[Task.EXPIRE_UPLOADS] == 1
+    api.harness.sql("UPDATE telemetry_artifacts SET expires_at = now() - interval '1 second'")
+    assert clean(api.harness.services, lambda: LIFE_MS, [Task.EXPIRE_UPLOADS])[Task.EXPIRE_UPLOADS] == 1
     assert left(api, upload_id) == 0
 
 
@@ -243,7 +243,7 @@ def test_parts_that_one_put_overtook_do_not_stay(api: ApiClient, put: Put) -> No
     assert left(api, created["uploadId"]) == 0
     assert put(last["upload"], cut(CONTENT)[1]) == 404, "nor does one that comes late"
     assert left(api, created["uploadId"]) == 0
-    settings = api.house.services.settings
+    settings = api.harness.services.settings
     if settings.storage_backend == "local":
         assert list((settings.local_storage.root / "raw" / ".parts").iterdir()) == []
 
@@ -252,10 +252,10 @@ def test_parts_that_one_put_overtakes_while_they_are_put_together_do_not_stay(ap
     created = api.announce(CONTENT).json
     for part, piece in zip(sign(api, created["uploadId"], CONTENT, 1, 2).json["parts"], cut(CONTENT), strict=True):
         assert put(part["upload"], piece) == 200
-    row = api.house.artifact(UUID(created["uploadId"]))
-    found = api.house.services.raw.list_parts(row["storage_path"], row["multipart_id"])
+    row = api.harness.artifact(UUID(created["uploadId"]))
+    found = api.harness.services.raw.list_parts(row["storage_path"], row["multipart_id"])
     assert put(created["upload"], CONTENT) == 200
-    api.house.services.raw.complete_parts(row["storage_path"], row["multipart_id"], found)
+    api.harness.services.raw.complete_parts(row["storage_path"], row["multipart_id"], found)
     assert api.call("uploads_finalise", created["uploadId"], body={}).status == 202
     assert left(api, created["uploadId"]) == 0
 
@@ -278,7 +278,7 @@ def test_announcements_that_race_do_not_pass_the_limit(api: ApiClient) -> None:
     answers: list[Code | None] = []
 
     def announce(number: int) -> None:
-        services = with_settings(api.house, upload_open_max=most)
+        services = with_settings(api.harness, upload_open_max=most)
         queue.depth(services.database)  # connects
         start.wait(30)
         content = Announcement("a.csv", "text/csv", 1 + number, f"{number:064x}")
@@ -298,7 +298,7 @@ def test_announcements_that_race_do_not_pass_the_limit(api: ApiClient) -> None:
 
 
 def test_an_owner_has_only_so_many_uploads_open(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    services = with_settings(api.house, upload_open_max=2)
+    services = with_settings(api.harness, upload_open_max=2)
     monkeypatch.setattr(uploads, "services", services)
     first = api.announce(b"1").json["uploadId"]
     assert api.announce(b"2").status == 201

@@ -17,43 +17,43 @@ from telemetry.laps.lap import COVERAGE
 from telemetry.pipeline import parse_raw
 from telemetry.pipeline.drain import drain
 from telemetry.pipeline.outcome import Outcome
-from tests.house import LIFE_MS, SAMPLES, House, with_settings
+from tests.harness import LIFE_MS, SAMPLES, Harness, with_settings
 
 CHAIN = ["artifact_validate", "artifact_classify", "parse_raw", "detect_laps", "discard_raw"]
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 
 
-@pytest.fixture(params=["house", "s3_house"])
-def any_house(request: pytest.FixtureRequest) -> House:
+@pytest.fixture(params=["harness", "s3_harness"])
+def any_harness(request: pytest.FixtureRequest) -> Harness:
     """The same over both backends."""
-    house: House = request.getfixturevalue(request.param)
-    return house
+    harness: Harness = request.getfixturevalue(request.param)
+    return harness
 
 
 @pytest.mark.parametrize("sample", ["sample_gnss_10hz.csv", "sample_track.gpx"])
-def test_recording_becomes_canonical_and_raw_goes(any_house: House, sample: str) -> None:
-    house = any_house
-    made = house.sample(sample)
+def test_recording_becomes_canonical_and_raw_goes(any_harness: Harness, sample: str) -> None:
+    harness = any_harness
+    made = harness.sample(sample)
 
-    drained = house.drain()
+    drained = harness.drain()
 
     assert drained.outcomes == {Outcome.SUCCEEDED: 5}
-    jobs = house.jobs(made)
+    jobs = harness.jobs(made)
     assert [job["job_type"] for job in jobs] == CHAIN
     assert {job["status"] for job in jobs} == {"SUCCEEDED"}
-    run, session, (artifact,) = house.run(made), house.session(made), house.artifacts(made)
+    run, session, (artifact,) = harness.run(made), harness.session(made), harness.artifacts(made)
     assert run["status"] == "SUCCEEDED"
     assert run["created_at"] <= run["started_at"] <= run["finished_at"]
     assert session["status"] == "READY"
     assert artifact["status"] == "DISCARDED"
     assert artifact["discarded_at"] is not None
     assert artifact["format"] == sample.rpartition(".")[2]
-    assert house.raw_paths() == set()
+    assert harness.raw_paths() == set()
 
-    datasets = house.datasets(made)
+    datasets = harness.datasets(made)
     gnss = next(one for one in datasets if one["stream"] == "gnss_pvt")
-    assert house.canonical_paths() == house.kept_paths(made)
-    with house.services.canonical.open(gnss["storage_path"]) as stream:
+    assert harness.canonical_paths() == harness.kept_paths(made)
+    with harness.services.canonical.open(gnss["storage_path"]) as stream:
         content = stream.read(1 << 24)
     assert hashlib.sha256(content).hexdigest() == gnss["sha256"]
     assert len(content) == gnss["byte_size"]
@@ -70,12 +70,12 @@ def test_recording_becomes_canonical_and_raw_goes(any_house: House, sample: str)
     assert summary["durationMs"] == pytest.approx(length.total_seconds() * 1000)
 
 
-def test_parquet_rows_are_those_the_row_counts(house: House, tmp_path: Any) -> None:
-    made = house.finalised(CSV)
-    house.drain()
-    (dataset,) = [one for one in house.datasets(made) if one["stream"] == "gnss_pvt"]
+def test_parquet_rows_are_those_the_row_counts(harness: Harness, tmp_path: Any) -> None:
+    made = harness.finalised(CSV)
+    harness.drain()
+    (dataset,) = [one for one in harness.datasets(made) if one["stream"] == "gnss_pvt"]
     file = tmp_path / "gnss.parquet"
-    with house.services.canonical.open(dataset["storage_path"]) as stream:
+    with harness.services.canonical.open(dataset["storage_path"]) as stream:
         file.write_bytes(stream.read(1 << 24))
     times = pq.read_table(file)["timestamp"]
     assert len(times) == dataset["row_count"] == len(CSV.splitlines()) - 1
@@ -83,23 +83,23 @@ def test_parquet_rows_are_those_the_row_counts(house: House, tmp_path: Any) -> N
     assert times[-1].as_py() == dataset["end_time_utc"]
 
 
-def test_bad_recording_fails_at_once_with_its_code_and_raw_is_kept(house: House) -> None:
-    made = house.sample("csv_no_time.csv")
-    raw = house.raw_paths()
+def test_bad_recording_fails_at_once_with_its_code_and_raw_is_kept(harness: Harness) -> None:
+    made = harness.sample("csv_no_time.csv")
+    raw = harness.raw_paths()
 
-    drained = house.drain()
+    drained = harness.drain()
 
     assert drained.outcomes[Outcome.FAILED] == 1
     assert drained.outcomes[Outcome.RETRIED] == 0
-    run, (artifact,) = house.run(made), house.artifacts(made)
+    run, (artifact,) = harness.run(made), harness.artifacts(made)
     assert (run["status"], run["error_code"]) == ("FAILED", "CSV_NO_TIME_COLUMN")
     assert run["error_detail"]
     assert run["finished_at"] is not None
-    assert house.session(made)["status"] == "FAILED"
+    assert harness.session(made)["status"] == "FAILED"
     assert artifact["status"] == "REJECTED"
-    assert house.raw_paths() == raw != set()
-    assert house.datasets(made) == []
-    job = house.jobs(made)[-1]
+    assert harness.raw_paths() == raw != set()
+    assert harness.datasets(made) == []
+    job = harness.jobs(made)[-1]
     assert (job["status"], job["attempt_count"], job["last_error_code"]) == ("FAILED", 1, "CSV_NO_TIME_COLUMN")
 
 
@@ -112,69 +112,73 @@ def test_bad_recording_fails_at_once_with_its_code_and_raw_is_kept(house: House)
     ],
 )
 def test_wrong_bytes_are_refused_by_both_stores(
-    any_house: House, content: bytes, announced: dict[str, Any], code: Code
+    any_harness: Harness, content: bytes, announced: dict[str, Any], code: Code
 ) -> None:
-    made = any_house.finalise(any_house.upload(content, **announced))
-    any_house.drain()
-    assert any_house.run(made)["error_code"] == code
-    assert [job["job_type"] for job in any_house.jobs(made)] == ["artifact_validate"]
-    assert any_house.artifacts(made)[0]["status"] == "REJECTED"
+    made = any_harness.finalise(any_harness.upload(content, **announced))
+    any_harness.drain()
+    assert any_harness.run(made)["error_code"] == code
+    assert [job["job_type"] for job in any_harness.jobs(made)] == ["artifact_validate"]
+    assert any_harness.artifacts(made)[0]["status"] == "REJECTED"
 
 
-def test_bytes_that_vanished_fail_without_blaming_the_file(any_house: House) -> None:
-    made = any_house.finalise(any_house.upload(None, byte_size=10))
-    any_house.drain()
-    assert any_house.run(made)["error_code"] == Code.RAW_DISCARDED
-    assert any_house.session(made)["status"] == "FAILED"
-    assert any_house.artifacts(made)[0]["status"] == "UPLOADED"
+def test_bytes_that_vanished_fail_without_blaming_the_file(any_harness: Harness) -> None:
+    made = any_harness.finalise(any_harness.upload(None, byte_size=10))
+    any_harness.drain()
+    assert any_harness.run(made)["error_code"] == Code.RAW_DISCARDED
+    assert any_harness.session(made)["status"] == "FAILED"
+    assert any_harness.artifacts(made)[0]["status"] == "UPLOADED"
 
 
-def test_bytes_replaced_after_validation_are_never_parsed(house: House) -> None:
-    made = house.finalised(CSV)
-    drain_one(house)
-    path = house.artifacts(made)[0]["storage_path"]
-    house.services.raw.delete(path)
-    house.store(path, CSV.replace(b"5", b"6"))
-    house.drain()
-    assert house.run(made)["error_code"] == Code.CHECKSUM_MISMATCH
-    assert house.datasets(made) == []
+def test_bytes_replaced_after_validation_are_never_parsed(harness: Harness) -> None:
+    made = harness.finalised(CSV)
+    drain_one(harness)
+    path = harness.artifacts(made)[0]["storage_path"]
+    harness.services.raw.delete(path)
+    harness.store(path, CSV.replace(b"5", b"6"))
+    harness.drain()
+    assert harness.run(made)["error_code"] == Code.CHECKSUM_MISMATCH
+    assert harness.datasets(made) == []
 
 
-def test_validation_reads_no_byte_where_s3_vouches_for_them(s3_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = s3_house.finalised(CSV)
+def test_validation_reads_no_byte_where_s3_vouches_for_them(
+    s3_harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = s3_harness.finalised(CSV)
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("read")
 
-    monkeypatch.setattr(s3_house.services.raw, "open", refuse)
-    monkeypatch.setattr(s3_house.services.raw, "read_range", refuse)
-    drain_one(s3_house)
-    artifact = s3_house.artifacts(made)[0]
+    monkeypatch.setattr(s3_harness.services.raw, "open", refuse)
+    monkeypatch.setattr(s3_harness.services.raw, "read_range", refuse)
+    drain_one(s3_harness)
+    artifact = s3_harness.artifacts(made)[0]
     assert artifact["status"] == "VALIDATED"
     assert artifact["object_etag"]
 
 
-def test_classification_reads_the_first_64_kib_in_one_request(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    house.finalised(CSV)
-    drain_one(house)
-    read_range, asked = house.services.raw.read_range, []
+def test_classification_reads_the_first_64_kib_in_one_request(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.finalised(CSV)
+    drain_one(harness)
+    read_range, asked = harness.services.raw.read_range, []
 
     def spy(path: str, start: int, length: int) -> bytes:
         asked.append((start, length))
         return read_range(path, start, length)
 
-    monkeypatch.setattr(house.services.raw, "read_range", spy)
-    monkeypatch.setattr(house.services.raw, "open", None)
-    drain_one(house)
+    monkeypatch.setattr(harness.services.raw, "read_range", spy)
+    monkeypatch.setattr(harness.services.raw, "open", None)
+    drain_one(harness)
     assert asked == [(0, 65536)]
 
 
-def test_two_files_make_one_session(house: House) -> None:
+def test_two_files_make_one_session(harness: Harness) -> None:
     later = CSV.replace(b"2026-", b"2027-") if b"2026-" in CSV else CSV.replace(b"2025-", b"2026-")
     assert later != CSV
-    made = house.finalise(house.upload(CSV, "one.csv"), house.upload(later, "two.csv"))
-    house.drain()
-    session, datasets = house.session(made), house.datasets(made)
+    made = harness.finalise(harness.upload(CSV, "one.csv"), harness.upload(later, "two.csv"))
+    harness.drain()
+    session, datasets = harness.session(made), harness.datasets(made)
     assert session["status"] == "READY"
     gnss = [one for one in datasets if one["stream"] == "gnss_pvt"]
     assert {one["artifact_id"] for one in gnss} == set(made.artifact_ids)
@@ -184,67 +188,69 @@ def test_two_files_make_one_session(house: House) -> None:
     assert session["end_time_utc"] - session["start_time_utc"] > timedelta(days=300)
 
 
-def test_one_bad_file_of_two_is_named_and_alone_rejected(house: House) -> None:
+def test_one_bad_file_of_two_is_named_and_alone_rejected(harness: Harness) -> None:
     bad = (SAMPLES / "csv_no_time.csv").read_bytes()
-    made = house.finalise(house.upload(CSV, "good.csv"), house.upload(bad, "bad.csv"))
-    house.drain()
-    run = house.run(made)
+    made = harness.finalise(harness.upload(CSV, "good.csv"), harness.upload(bad, "bad.csv"))
+    harness.drain()
+    run = harness.run(made)
     assert run["error_code"] == Code.CSV_NO_TIME_COLUMN
     assert run["error_detail"].startswith("bad.csv")
-    assert [one["status"] for one in house.artifacts(made)] == ["CLASSIFIED", "REJECTED"]
-    assert len(house.raw_paths()) == 2
+    assert [one["status"] for one in harness.artifacts(made)] == ["CLASSIFIED", "REJECTED"]
+    assert len(harness.raw_paths()) == 2
 
 
-def test_retry_runs_the_whole_chain_over_artifacts_that_came_further(house: House) -> None:
-    made = house.finalised(CSV)
+def test_retry_runs_the_whole_chain_over_artifacts_that_came_further(harness: Harness) -> None:
+    made = harness.finalised(CSV)
     for _ in range(3):
-        drain_one(house)
-    assert house.artifacts(made)[0]["status"] == "PARSED"
-    house.sql("UPDATE telemetry_jobs SET status = 'CANCELLED' WHERE run_id = :id AND status = 'QUEUED'", id=made.run_id)
-    house.sql(
+        drain_one(harness)
+    assert harness.artifacts(made)[0]["status"] == "PARSED"
+    harness.sql(
+        "UPDATE telemetry_jobs SET status = 'CANCELLED' WHERE run_id = :id AND status = 'QUEUED'", id=made.run_id
+    )
+    harness.sql(
         """UPDATE telemetry_processing_runs SET status = 'FAILED', error_code = 'WORKER_LOST', finished_at = now()
            WHERE id = :id""",
         id=made.run_id,
     )
-    again = dataclasses.replace(made, run_id=house.start_run(made.session_id, *made.artifact_ids))
-    house.drain()
-    assert house.run(again)["status"] == "SUCCEEDED"
-    assert house.session(again)["status"] == "READY"
-    assert house.artifacts(again)[0]["status"] == "DISCARDED"
+    again = dataclasses.replace(made, run_id=harness.start_run(made.session_id, *made.artifact_ids))
+    harness.drain()
+    assert harness.run(again)["status"] == "SUCCEEDED"
+    assert harness.session(again)["status"] == "READY"
+    assert harness.artifacts(again)[0]["status"] == "DISCARDED"
 
 
-def test_raw_kept_for_days_leaves_no_discard_job(house: House) -> None:
-    made = house.finalised(CSV)
-    drain(with_settings(house, raw_retention_days=3), lambda: LIFE_MS)
-    assert [job["job_type"] for job in house.jobs(made)] == CHAIN[:-1]
-    assert house.session(made)["status"] == "READY"
-    assert house.artifacts(made)[0]["status"] == "PARSED"
-    assert len(house.raw_paths()) == 1
+def test_raw_kept_for_days_leaves_no_discard_job(harness: Harness) -> None:
+    made = harness.finalised(CSV)
+    drain(with_settings(harness, raw_retention_days=3), lambda: LIFE_MS)
+    assert [job["job_type"] for job in harness.jobs(made)] == CHAIN[:-1]
+    assert harness.session(made)["status"] == "READY"
+    assert harness.artifacts(made)[0]["status"] == "PARSED"
+    assert len(harness.raw_paths()) == 1
 
 
 def test_raw_is_deleted_only_after_the_canonical_files_are_committed(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = house.finalised(CSV)
-    delete, seen = house.services.raw.delete, []
+    made = harness.finalised(CSV)
+    delete, seen = harness.services.raw.delete, []
 
     def spy(path: str) -> None:
         # By another connection, so only what is committed counts.
-        seen.append((house.run(made)["status"], house.session(made)["status"]))
-        assert house.canonical_paths() == house.kept_paths(made) != set()
+        seen.append((harness.run(made)["status"], harness.session(made)["status"]))
+        assert harness.canonical_paths() == harness.kept_paths(made) != set()
         delete(path)
 
-    monkeypatch.setattr(house.services.raw, "delete", spy)
-    house.drain()
+    monkeypatch.setattr(harness.services.raw, "delete", spy)
+    harness.drain()
     assert seen == [("SUCCEEDED", "READY")]
 
 
-def test_no_store_is_called_inside_a_transaction(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_store_is_called_inside_a_transaction(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[str] = []
 
     def guarded(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(*arguments: Any, **named: Any) -> Any:
-            (state,) = house.sql(
+            (state,) = harness.sql(
                 "SELECT count(*) AS open FROM pg_stat_activity "
                 "WHERE datname = current_database() AND state LIKE 'idle in transaction%'"
             )
@@ -254,16 +260,16 @@ def test_no_store_is_called_inside_a_transaction(house: House, monkeypatch: pyte
 
         return wrapped
 
-    for store in (house.services.raw, house.services.canonical):
+    for store in (harness.services.raw, harness.services.canonical):
         for name in ("head", "open", "read_range", "put_file", "delete"):
             monkeypatch.setattr(store, name, guarded(name, getattr(store, name)))
-    made = house.finalised(CSV)
-    house.drain()
-    assert house.session(made)["status"] == "READY"
+    made = harness.finalised(CSV)
+    harness.drain()
+    assert harness.session(made)["status"] == "READY"
     assert {"head", "open", "read_range", "put_file", "delete"} <= set(called)
 
 
-def test_devices_are_one_row_per_real_device(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_devices_are_one_row_per_real_device(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     devices = iter(
         [
             FileDevice(manufacturer="Racelogic", model="VBOX Mini", serial_number="0042"),
@@ -278,12 +284,12 @@ def test_devices_are_one_row_per_real_device(house: House, monkeypatch: pytest.M
         return dataclasses.replace(canonicalise(*arguments, **named), device=next(devices))
 
     monkeypatch.setattr(recording, "canonicalise", with_device)
-    made = [house.finalised(CSV + b"\n" * count) for count in range(4)]
-    house.drain()
-    sessions = [house.session(one) for one in made]
+    made = [harness.finalised(CSV + b"\n" * count) for count in range(4)]
+    harness.drain()
+    sessions = [harness.session(one) for one in made]
     assert {one["status"] for one in sessions} == {"READY"}
     assert sessions[0]["device_id"] == sessions[1]["device_id"] != sessions[2]["device_id"] == sessions[3]["device_id"]
-    rows = house.sql("SELECT * FROM telemetry_devices ORDER BY serial_number NULLS LAST")
+    rows = harness.sql("SELECT * FROM telemetry_devices ORDER BY serial_number NULLS LAST")
     assert len(rows) == 2
     assert rows[0]["first_seen_at"] == sessions[0]["start_time_utc"]
     assert rows[0]["last_seen_at"] == sessions[0]["end_time_utc"]
@@ -291,7 +297,7 @@ def test_devices_are_one_row_per_real_device(house: House, monkeypatch: pytest.M
     assert "\x00" not in rows[0]["name"]
 
 
-def test_sessions_write_their_devices_in_one_order(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sessions_write_their_devices_in_one_order(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two that name the same devices in different order would wait for each other for good."""
     left, right = (FileDevice(model="Mini", serial_number=number) for number in ("0001", "0002"))
     named: dict[str, FileDevice] = {}
@@ -309,17 +315,17 @@ def test_sessions_write_their_devices_in_one_order(house: House, monkeypatch: py
     monkeypatch.setattr(recording, "canonicalise", with_device)
     monkeypatch.setattr(parse_raw, "_record_device", recorded)
     for first, second in ((left, right), (right, left)):
-        uploads = [house.upload(CSV + b"\n" * number) for number in range(2)]
+        uploads = [harness.upload(CSV + b"\n" * number) for number in range(2)]
         named.update({str(uploads[0]): first, str(uploads[1]): second})
-        made = house.finalise(*uploads)
-        house.drain()
-        assert house.session(made)["status"] == "READY"
-        (device,) = house.sql("SELECT * FROM telemetry_devices WHERE id = :id", id=house.session(made)["device_id"])
+        made = harness.finalise(*uploads)
+        harness.drain()
+        assert harness.session(made)["status"] == "READY"
+        (device,) = harness.sql("SELECT * FROM telemetry_devices WHERE id = :id", id=harness.session(made)["device_id"])
         assert device["serial_number"] == first.serial_number, "the first file's"
     assert written == [left, right, left, right]
 
 
-def test_laps_that_the_file_brings_become_rows(house: House) -> None:
+def test_laps_that_the_file_brings_become_rows(harness: Harness) -> None:
     # As Harry's LapTimer writes it: every lap has its LAPINDEX.
     rows = [line.split(",") for line in CSV.decode().splitlines()[1:]]
     third = len(rows) // 3
@@ -328,11 +334,11 @@ def test_laps_that_the_file_brings_become_rows(house: House) -> None:
         date, time = moment.removesuffix("Z").split("T")
         index = 1 + min(number // third, 2)
         lines.append(f"{index},0.0,{date},{time},{latitude},{longitude},{float(speed) * 3.6:.3f}")
-    made = house.finalised("\n".join([*lines, ""]).encode())
-    house.drain()
-    session = house.session(made)
+    made = harness.finalised("\n".join([*lines, ""]).encode())
+    harness.drain()
+    session = harness.session(made)
     assert session["status"] == "READY"
-    laps = house.sql("SELECT * FROM telemetry_laps WHERE run_id = :id ORDER BY lap_number", id=made.run_id)
+    laps = harness.sql("SELECT * FROM telemetry_laps WHERE run_id = :id ORDER BY lap_number", id=made.run_id)
     assert len(laps) == 3
     assert session["summary"]["lapCount"] == len(laps)
     assert session["summary"]["bestLapMs"] == min(lap["duration_ms"] for lap in laps)
@@ -346,7 +352,7 @@ def test_laps_that_the_file_brings_become_rows(house: House) -> None:
     assert [lap["lap_number"] for lap in laps] == list(range(1, len(laps) + 1))
 
 
-def test_numbers_that_json_lacks_become_null(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numbers_that_json_lacks_become_null(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     canonicalise = recording.canonicalise
 
     def with_nan(*arguments: Any, **named: Any) -> recording.Canonical:
@@ -358,55 +364,55 @@ def test_numbers_that_json_lacks_become_null(house: House, monkeypatch: pytest.M
         return dataclasses.replace(made, files=files)
 
     monkeypatch.setattr(recording, "canonicalise", with_nan)
-    made = house.finalised(CSV)
-    house.drain()
-    assert house.session(made)["status"] == "READY"
-    assert house.datasets(made)[0]["quality"]["jitterMs"] is None
+    made = harness.finalised(CSV)
+    harness.drain()
+    assert harness.session(made)["status"] == "READY"
+    assert harness.datasets(made)[0]["quality"]["jitterMs"] is None
 
 
-def test_another_owners_artifact_in_the_payload_is_never_touched(house: House) -> None:
-    theirs = house.upload(CSV, owner="somebody-else")
-    mine = house.finalised(CSV)
-    house.sql(
+def test_another_owners_artifact_in_the_payload_is_never_touched(harness: Harness) -> None:
+    theirs = harness.upload(CSV, owner="somebody-else")
+    mine = harness.finalised(CSV)
+    harness.sql(
         """UPDATE telemetry_jobs SET payload = jsonb_build_object('artifactIds', to_jsonb(CAST(:ids AS text[])))
            WHERE run_id = :run""",
         ids=[str(theirs)],
         run=mine.run_id,
     )
-    drained = house.drain()
+    drained = harness.drain()
     assert drained.outcomes == {Outcome.RETRIED: 1}
-    assert house.artifact(theirs)["status"] == "UPLOADED"
+    assert harness.artifact(theirs)["status"] == "UPLOADED"
 
 
-def drain_one(house: House) -> None:
+def drain_one(harness: Harness) -> None:
     """Executes one job: the loop's second look at the clock finds less than half of its life left."""
     ticks = iter([LIFE_MS, LIFE_MS])
-    drain(house.services, lambda: next(ticks, LIFE_MS // 3))
+    drain(harness.services, lambda: next(ticks, LIFE_MS // 3))
 
 
-def test_placeholder_times_stay_until_the_run_succeeds(house: House) -> None:
-    made = house.finalised(CSV)
+def test_placeholder_times_stay_until_the_run_succeeds(harness: Harness) -> None:
+    made = harness.finalised(CSV)
     for _ in range(3):
-        drain_one(house)
-        session = house.session(made)
+        drain_one(harness)
+        session = harness.session(made)
         assert session["status"] == "PROCESSING"
         assert session["start_time_utc"] == session["end_time_utc"] == session["created_at"]
-    drain_one(house)
-    assert house.session(made)["end_time_utc"] < datetime.now(UTC)
-    assert house.session(made)["status"] == "READY"
+    drain_one(harness)
+    assert harness.session(made)["end_time_utc"] < datetime.now(UTC)
+    assert harness.session(made)["status"] == "READY"
 
 
-def test_discarding_refuses_while_the_run_has_not_succeeded(house: House) -> None:
-    made = house.finalised(CSV)
-    house.sql("UPDATE telemetry_jobs SET job_type = 'discard_raw' WHERE run_id = :id", id=made.run_id)
+def test_discarding_refuses_while_the_run_has_not_succeeded(harness: Harness) -> None:
+    made = harness.finalised(CSV)
+    harness.sql("UPDATE telemetry_jobs SET job_type = 'discard_raw' WHERE run_id = :id", id=made.run_id)
     with pytest.raises(TelemetryError, match="INTERNAL_ERROR"):
-        raise_failure(house)
-    assert len(house.raw_paths()) == 1
+        raise_failure(harness)
+    assert len(harness.raw_paths()) == 1
 
 
-def raise_failure(house: House) -> None:
+def raise_failure(harness: Harness) -> None:
     """Drains and raises what the job says went wrong."""
-    house.drain()
-    (job,) = house.sql("SELECT last_error_code FROM telemetry_jobs")
+    harness.drain()
+    (job,) = harness.sql("SELECT last_error_code FROM telemetry_jobs")
     if job["last_error_code"]:
         raise TelemetryError(Code(job["last_error_code"]))

@@ -18,7 +18,7 @@ from telemetry.pipeline.drain import drain
 from telemetry.pipeline.outcome import Outcome
 from telemetry.pipeline.step import OutOfTime, Progress
 from telemetry.services import Services
-from tests.house import LIFE_MS, SAMPLES, Finalised, House
+from tests.harness import LIFE_MS, SAMPLES, Finalised, Harness
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 
@@ -47,44 +47,46 @@ def at_failpoint(monkeypatch: pytest.MonkeyPatch, name: str, happen: Callable[[]
 
 
 def test_unreachable_store_is_tried_again_with_backoff_then_failed(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = house.finalised(CSV)
-    monkeypatch.setattr(house.services.raw, "read_range", down)
+    made = harness.finalised(CSV)
+    monkeypatch.setattr(harness.services.raw, "read_range", down)
     for attempt, (shortest, longest) in enumerate([(15, 30), (30, 60)], 1):
-        drained = house.drain()
+        drained = harness.drain()
         assert drained.outcomes[Outcome.RETRIED] == 1
-        job = house.jobs(made)[-1]
+        job = harness.jobs(made)[-1]
         assert (job["job_type"], job["status"], job["attempt_count"]) == ("artifact_classify", "QUEUED", attempt)
         assert job["last_error_code"] == Code.STORAGE_UNAVAILABLE
         wait = (job["next_retry_at"] - datetime.now(UTC)).total_seconds()
         assert shortest - 5 < wait <= longest
-        assert house.session(made)["status"] == "PROCESSING"
-        assert house.drain().outcomes == {}
-        house.hurry()
-    assert house.drain().outcomes == {Outcome.FAILED: 1}
-    assert house.jobs(made)[-1]["attempt_count"] == 3
-    assert house.run(made)["error_code"] == Code.STORAGE_UNAVAILABLE
-    assert house.session(made)["status"] == "FAILED"
-    assert house.artifacts(made)[0]["status"] == "VALIDATED", "the file is not to blame"
-    assert len(house.raw_paths()) == 1
+        assert harness.session(made)["status"] == "PROCESSING"
+        assert harness.drain().outcomes == {}
+        harness.hurry()
+    assert harness.drain().outcomes == {Outcome.FAILED: 1}
+    assert harness.jobs(made)[-1]["attempt_count"] == 3
+    assert harness.run(made)["error_code"] == Code.STORAGE_UNAVAILABLE
+    assert harness.session(made)["status"] == "FAILED"
+    assert harness.artifacts(made)[0]["status"] == "VALIDATED", "the file is not to blame"
+    assert len(harness.raw_paths()) == 1
 
 
-def test_a_retry_that_succeeds_leaves_no_trace_in_the_session(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = house.finalised(CSV)
+def test_a_retry_that_succeeds_leaves_no_trace_in_the_session(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = harness.finalised(CSV)
     with monkeypatch.context() as broken:
-        broken.setattr(house.services.canonical, "put_file", down)
-        house.drain()
-    house.hurry()
-    house.drain()
-    assert house.session(made)["status"] == "READY"
-    assert house.run(made)["error_code"] is None
+        broken.setattr(harness.services.canonical, "put_file", down)
+        harness.drain()
+    harness.hurry()
+    harness.drain()
+    assert harness.session(made)["status"] == "READY"
+    assert harness.run(made)["error_code"] is None
 
 
 def test_unexpected_errors_are_retried_and_never_quoted(
-    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    made = house.finalised(CSV)
+    made = harness.finalised(CSV)
     secret = "51.178800,-1.826200 X-Amz-Signature=abc"
 
     def explode() -> None:
@@ -93,12 +95,12 @@ def test_unexpected_errors_are_retried_and_never_quoted(
     before_parsing(monkeypatch, explode)
     with caplog.at_level(logging.DEBUG):
         for _ in range(3):
-            house.drain()
-            house.hurry()
-    job = house.jobs(made)[-1]
+            harness.drain()
+            harness.hurry()
+    job = harness.jobs(made)[-1]
     assert (job["status"], job["attempt_count"]) == ("FAILED", 3)
     assert (job["last_error_code"], job["last_error_message"].split()[0]) == ("INTERNAL_ERROR", "ZeroDivisionError")
-    run = house.run(made)
+    run = harness.run(made)
     assert (run["error_code"], run["error_detail"]) == ("INTERNAL_ERROR", None)
     unexpected = [record for record in caplog.records if record.message == "unexpected error"]
     assert len(unexpected) == 3
@@ -108,236 +110,240 @@ def test_unexpected_errors_are_retried_and_never_quoted(
         assert "Signature" not in json.dumps(record.__dict__, default=str)
 
 
-def test_the_write_of_a_failure_succeeds_whatever_its_text(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = house.finalised(CSV)
+def test_the_write_of_a_failure_succeeds_whatever_its_text(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = harness.finalised(CSV)
 
     def refuse() -> None:
         raise TelemetryError(Code.CSV_MALFORMED, "line 3: column `a\x00b` \ud800 " + "x" * 100_000)
 
     before_parsing(monkeypatch, refuse)
-    assert house.drain().outcomes[Outcome.FAILED] == 1
-    run = house.run(made)
+    assert harness.drain().outcomes[Outcome.FAILED] == 1
+    run = harness.run(made)
     assert run["error_code"] == Code.CSV_MALFORMED
     assert run["error_detail"].startswith("line 3: column `a")
     assert len(run["error_detail"]) < 5000
-    assert len(house.jobs(made)[-1]["last_error_message"]) < 5000
+    assert len(harness.jobs(made)[-1]["last_error_message"]) < 5000
 
 
-def lose_lease(house: House, made: Finalised) -> None:
+def lose_lease(harness: Harness, made: Finalised) -> None:
     """What a rescue and the claim of another worker leave."""
-    house.sql(
+    harness.sql(
         """UPDATE telemetry_jobs SET locked_by = 'another', attempt_count = attempt_count + 1, locked_at = now()
            WHERE run_id = :run AND status = 'RUNNING'""",
         run=made.run_id,
     )
 
 
-def test_lease_lost_while_parsing_writes_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    made, other = house.finalised(CSV), house.finalised(CSV + b"\n")
+def test_lease_lost_while_parsing_writes_nothing(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, other = harness.finalised(CSV), harness.finalised(CSV + b"\n")
     victims = iter([made])
 
     def lose_the_first() -> None:
         for victim in victims:
-            lose_lease(house, victim)
+            lose_lease(harness, victim)
 
     before_parsing(monkeypatch, lose_the_first)
 
-    drained = house.drain()
+    drained = harness.drain()
 
     assert drained.outcomes[Outcome.LOST] == 1
-    assert house.datasets(made) == []
-    assert house.session(made)["status"] == "PROCESSING"
-    assert house.artifacts(made)[0]["status"] == "CLASSIFIED"
-    job = house.jobs(made)[-1]
+    assert harness.datasets(made) == []
+    assert harness.session(made)["status"] == "PROCESSING"
+    assert harness.artifacts(made)[0]["status"] == "CLASSIFIED"
+    job = harness.jobs(made)[-1]
     assert (job["status"], job["locked_by"], job["last_error_code"]) == ("RUNNING", "another", None)
-    assert house.session(other)["status"] == "READY", "the worker goes on"
+    assert harness.session(other)["status"] == "READY", "the worker goes on"
 
 
 def test_stale_failure_after_another_worker_took_over_writes_nothing(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = house.finalised(CSV)
+    made = harness.finalised(CSV)
 
     def lose_and_fail() -> None:
-        lose_lease(house, made)
+        lose_lease(harness, made)
         raise TelemetryError(Code.CSV_MALFORMED, "line 1")
 
     before_parsing(monkeypatch, lose_and_fail)
-    assert house.drain().outcomes[Outcome.LOST] == 1
-    assert house.run(made)["status"] == "RUNNING"
-    assert house.artifacts(made)[0]["status"] == "CLASSIFIED"
-    assert house.jobs(made)[-1]["last_error_code"] is None
+    assert harness.drain().outcomes[Outcome.LOST] == 1
+    assert harness.run(made)["status"] == "RUNNING"
+    assert harness.artifacts(made)[0]["status"] == "CLASSIFIED"
+    assert harness.jobs(made)[-1]["last_error_code"] is None
 
 
-def test_cancel_while_parsing_keeps_the_cancel(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = house.finalised(CSV)
-    beside = Database(house.services.settings.database)
+def test_cancel_while_parsing_keeps_the_cancel(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = harness.finalised(CSV)
+    beside = Database(harness.services.settings.database)
 
     def cancel() -> None:
         with beside.transaction() as transaction:
             assert queue.cancel_run(transaction, made.run_id) == 1
-        house.sql(
+        harness.sql(
             "UPDATE telemetry_processing_runs SET status = 'CANCELLED', finished_at = now() WHERE id = :id",
             id=made.run_id,
         )
-        house.sql("UPDATE telemetry_sessions SET status = 'CANCELLED' WHERE id = :id", id=made.session_id)
+        harness.sql("UPDATE telemetry_sessions SET status = 'CANCELLED' WHERE id = :id", id=made.session_id)
 
     before_parsing(monkeypatch, cancel)
-    assert house.drain().outcomes[Outcome.LOST] == 1
+    assert harness.drain().outcomes[Outcome.LOST] == 1
     beside.close()
-    assert house.session(made)["status"] == "CANCELLED"
-    assert {job["status"] for job in house.jobs(made)} == {"SUCCEEDED", "CANCELLED"}
-    assert house.datasets(made) == []
+    assert harness.session(made)["status"] == "CANCELLED"
+    assert {job["status"] for job in harness.jobs(made)} == {"SUCCEEDED", "CANCELLED"}
+    assert harness.datasets(made) == []
 
 
-def test_delete_while_parsing_leaves_no_row(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = house.finalised(CSV)
+def test_delete_while_parsing_leaves_no_row(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = harness.finalised(CSV)
 
     def delete() -> None:
-        house.sql("DELETE FROM telemetry_sessions WHERE id = :id", id=made.session_id)
+        harness.sql("DELETE FROM telemetry_sessions WHERE id = :id", id=made.session_id)
 
     before_parsing(monkeypatch, delete)
-    assert house.drain().outcomes[Outcome.LOST] == 1
+    assert harness.drain().outcomes[Outcome.LOST] == 1
     for table in ("sessions", "processing_runs", "jobs", "datasets", "laps", "artifacts"):
-        assert house.sql(f"SELECT * FROM telemetry_{table}") == []
+        assert harness.sql(f"SELECT * FROM telemetry_{table}") == []
 
 
-def test_rescue_steps_over_a_completion_that_is_open(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = house.finalised(CSV)
+def test_rescue_steps_over_a_completion_that_is_open(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = harness.finalised(CSV)
     rescued: list[list[queue.RescuedJob]] = []
 
     def rescue() -> None:
-        beside = Database(house.services.settings.database)
+        beside = Database(harness.services.settings.database)
         rescued.append(queue.rescue(beside, lease_s=0))
         beside.close()
 
     at_failpoint(monkeypatch, "in_completing_transaction@parse_raw", rescue)
-    house.drain()
+    harness.drain()
     assert rescued == [[]]
-    assert house.session(made)["status"] == "READY"
+    assert harness.session(made)["status"] == "READY"
 
 
 @pytest.mark.parametrize("job_type", ["artifact_validate", "parse_raw", "detect_laps"])
-def test_completing_is_all_or_nothing(house: House, monkeypatch: pytest.MonkeyPatch, job_type: str) -> None:
-    made = house.finalised(CSV)
+def test_completing_is_all_or_nothing(harness: Harness, monkeypatch: pytest.MonkeyPatch, job_type: str) -> None:
+    made = harness.finalised(CSV)
 
     def crash() -> None:
         raise RuntimeError
 
     at_failpoint(monkeypatch, f"in_completing_transaction@{job_type}", crash)
-    drained = house.drain()
+    drained = harness.drain()
     assert drained.outcomes[Outcome.RETRIED] == 1
-    assert house.jobs(made)[-1]["job_type"] == job_type, "no successor"
-    assert house.session(made)["status"] == "PROCESSING"
-    assert house.sql("SELECT * FROM telemetry_laps") == []
+    assert harness.jobs(made)[-1]["job_type"] == job_type, "no successor"
+    assert harness.session(made)["status"] == "PROCESSING"
+    assert harness.sql("SELECT * FROM telemetry_laps") == []
     if job_type == "parse_raw":
-        assert house.datasets(made) == []
-        assert len(house.canonical_paths()) >= 1, "an orphan, which the janitor sweeps"
-    house.hurry()
-    house.drain()
-    assert house.session(made)["status"] == "READY"
-    assert house.artifacts(made)[0]["status"] == "DISCARDED"
+        assert harness.datasets(made) == []
+        assert len(harness.canonical_paths()) >= 1, "an orphan, which the janitor sweeps"
+    harness.hurry()
+    harness.drain()
+    assert harness.session(made)["status"] == "READY"
+    assert harness.artifacts(made)[0]["status"] == "DISCARDED"
 
 
-def test_lost_answer_to_a_commit_repeats_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = house.finalised(CSV)
+def test_lost_answer_to_a_commit_repeats_nothing(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = harness.finalised(CSV)
     command = Database._command
     lost = iter([True])
 
     def lose_answer(database: Database, text: str) -> None:
         command(database, text)
-        if text == "COMMIT" and house.artifacts(made)[0]["status"] == "PARSED" and next(lost, False):
+        if text == "COMMIT" and harness.artifacts(made)[0]["status"] == "PARSED" and next(lost, False):
             database.close()
             raise TelemetryError(Code.DATABASE_UNAVAILABLE, "the connection was lost")
 
     monkeypatch.setattr(Database, "_command", lose_answer)
-    drained = house.drain()
+    drained = harness.drain()
     assert drained.outcomes == {Outcome.SUCCEEDED: 5}
-    assert house.session(made)["status"] == "READY"
-    assert [job["attempt_count"] for job in house.jobs(made)] == [1] * 5
+    assert harness.session(made)["status"] == "READY"
+    assert [job["attempt_count"] for job in harness.jobs(made)] == [1] * 5
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["a whole life", "part of a life"])
-def test_out_of_time(house: House, monkeypatch: pytest.MonkeyPatch, first: bool) -> None:
+def test_out_of_time(harness: Harness, monkeypatch: pytest.MonkeyPatch, first: bool) -> None:
     """A job that had a worker's whole life ends; one that began late gets another chance."""
-    made = house.finalised(CSV)
+    made = harness.finalised(CSV)
     for _ in range(2):
         ticks = iter([LIFE_MS, LIFE_MS])
-        drain(house.services, partial(next, ticks, LIFE_MS // 3))
+        drain(harness.services, partial(next, ticks, LIFE_MS // 3))
     left = iter([LIFE_MS, LIFE_MS if first else int(0.8 * LIFE_MS)])
 
-    drain(house.services, lambda: next(left, 0))
+    drain(harness.services, lambda: next(left, 0))
 
-    job = house.jobs(made)[-1]
+    job = harness.jobs(made)[-1]
     assert job["job_type"] == "parse_raw"
     assert job["last_error_code"] == Code.PROCESSING_TIMEOUT
     assert (job["status"], job["attempt_count"]) == (("FAILED", 1) if first else ("QUEUED", 1))
-    assert house.session(made)["status"] == ("FAILED" if first else "PROCESSING")
-    assert house.artifacts(made)[0]["status"] == "CLASSIFIED", "the file is not to blame"
+    assert harness.session(made)["status"] == ("FAILED" if first else "PROCESSING")
+    assert harness.artifacts(made)[0]["status"] == "CLASSIFIED", "the file is not to blame"
 
 
-def test_a_failed_discard_never_unreadies_the_session(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = house.finalised(CSV)
-    monkeypatch.setattr(house.services.raw, "delete", down)
+def test_a_failed_discard_never_unreadies_the_session(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = harness.finalised(CSV)
+    monkeypatch.setattr(harness.services.raw, "delete", down)
     for _ in range(3):
-        house.drain()
-        house.hurry()
-    assert house.jobs(made)[-1]["status"] == "FAILED"
-    assert house.run(made)["status"] == "SUCCEEDED"
-    assert house.session(made)["status"] == "READY"
-    assert house.artifacts(made)[0]["status"] == "PARSED"
-    assert len(house.datasets(made)) >= 1
+        harness.drain()
+        harness.hurry()
+    assert harness.jobs(made)[-1]["status"] == "FAILED"
+    assert harness.run(made)["status"] == "SUCCEEDED"
+    assert harness.session(made)["status"] == "READY"
+    assert harness.artifacts(made)[0]["status"] == "PARSED"
+    assert len(harness.datasets(made)) >= 1
 
 
-def test_failure_between_raw_delete_and_its_commit_is_made_good(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = house.finalised(CSV)
+def test_failure_between_raw_delete_and_its_commit_is_made_good(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = harness.finalised(CSV)
 
     def crash() -> None:
         raise RuntimeError
 
     at_failpoint(monkeypatch, "after_raw_delete", crash)
-    house.drain()
-    assert house.raw_paths() == set()
-    assert house.artifacts(made)[0]["status"] == "PARSED"
-    house.hurry()
-    house.drain()
-    assert house.artifacts(made)[0]["status"] == "DISCARDED"
+    harness.drain()
+    assert harness.raw_paths() == set()
+    assert harness.artifacts(made)[0]["status"] == "PARSED"
+    harness.hurry()
+    harness.drain()
+    assert harness.artifacts(made)[0]["status"] == "DISCARDED"
 
 
-def test_datasets_of_a_failed_run_go_with_it(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = house.finalised(CSV)
-    monkeypatch.setattr(house.services.canonical, "open", down)
+def test_datasets_of_a_failed_run_go_with_it(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = harness.finalised(CSV)
+    monkeypatch.setattr(harness.services.canonical, "open", down)
     for _ in range(3):
-        house.drain()
-        house.hurry()
-    assert house.jobs(made)[-1]["job_type"] == "detect_laps"
-    assert house.run(made)["status"] == "FAILED"
-    assert house.datasets(made) == []
+        harness.drain()
+        harness.hurry()
+    assert harness.jobs(made)[-1]["job_type"] == "detect_laps"
+    assert harness.run(made)["status"] == "FAILED"
+    assert harness.datasets(made) == []
 
 
-def test_canonical_bytes_that_arrive_changed_are_not_measured(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = house.finalised(CSV)
-    put_file = house.services.canonical.put_file
+def test_canonical_bytes_that_arrive_changed_are_not_measured(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = harness.finalised(CSV)
+    put_file = harness.services.canonical.put_file
 
     def corrupt(path: str, *arguments: Any, **named: Any) -> None:
         put_file(path, *arguments, **named)
-        stored = house.services.settings.local_storage.root / "canonical" / path
+        stored = harness.services.settings.local_storage.root / "canonical" / path
         stored.chmod(0o644)
         stored.write_bytes(b"PAR1" + stored.read_bytes()[4:-1] + b"x")
 
-    monkeypatch.setattr(house.services.canonical, "put_file", corrupt)
-    drained = house.drain()
+    monkeypatch.setattr(harness.services.canonical, "put_file", corrupt)
+    drained = harness.drain()
     assert drained.outcomes[Outcome.RETRIED] == 1
-    assert house.jobs(made)[-1]["last_error_code"] == Code.STORAGE_UNAVAILABLE
-    assert house.session(made)["status"] == "PROCESSING"
+    assert harness.jobs(made)[-1]["last_error_code"] == Code.STORAGE_UNAVAILABLE
+    assert harness.session(made)["status"] == "PROCESSING"
 
 
-def test_workers_side_by_side_execute_every_job_once(house: House) -> None:
-    made = [house.finalised(CSV + b"\n" * number) for number in range(6)]
+def test_workers_side_by_side_execute_every_job_once(harness: Harness) -> None:
+    made = [harness.finalised(CSV + b"\n" * number) for number in range(6)]
     totals: list[int] = []
 
     def work() -> None:
-        services = Services(house.services.settings)
+        services = Services(harness.services.settings)
         for _ in range(3):  # nudges come doubled
             totals.append(drain(services, lambda: LIFE_MS).outcomes[Outcome.SUCCEEDED])
         services.database.close()
@@ -348,33 +354,33 @@ def test_workers_side_by_side_execute_every_job_once(house: House) -> None:
     for worker in workers:
         worker.join(60)
     assert not any(worker.is_alive() for worker in workers)
-    house.drain()
+    harness.drain()
     for one in made:
-        assert house.session(one)["status"] == "READY"
-        assert [job["attempt_count"] for job in house.jobs(one)] == [1] * 5
+        assert harness.session(one)["status"] == "READY"
+        assert [job["attempt_count"] for job in harness.jobs(one)] == [1] * 5
 
 
-def test_hands_over_with_a_nudge_when_work_is_left(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    house.finalised(CSV)
+def test_hands_over_with_a_nudge_when_work_is_left(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    harness.finalised(CSV)
     sent: list[bool] = []
-    monkeypatch.setattr(house.services.nudges, "send", lambda: sent.append(True))
+    monkeypatch.setattr(harness.services.nudges, "send", lambda: sent.append(True))
     left = iter([1000, 1000, 900, 900])
-    drained = drain(house.services, lambda: next(left, 499))
+    drained = drain(harness.services, lambda: next(left, 499))
     assert drained.outcomes == {Outcome.SUCCEEDED: 1}
     assert drained.due == 1
     assert drained.oldest_due_s >= 0
     assert sent == [True]
-    drained = house.drain()
+    drained = harness.drain()
     assert drained.due == 0
     assert sent == [True]
 
 
-def test_an_unreachable_database_ends_the_drain(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = house.finalised(CSV)
+def test_an_unreachable_database_ends_the_drain(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = harness.finalised(CSV)
 
     def cut() -> None:
         monkeypatch.setattr(Database, "_connect", lost)
-        house.database.close()
+        harness.database.close()
 
     def lost(_: Database) -> None:
         raise TelemetryError(Code.DATABASE_UNAVAILABLE, "the connection was lost")
@@ -382,9 +388,9 @@ def test_an_unreachable_database_ends_the_drain(house: House, monkeypatch: pytes
     with monkeypatch.context() as broken:
         before_parsing(broken, cut)
         with pytest.raises(TelemetryError, match="DATABASE_UNAVAILABLE"):
-            house.drain()
+            harness.drain()
     monkeypatch.undo()
-    assert house.jobs(made)[-1]["status"] == "RUNNING", "its lease lapses, and it is rescued"
+    assert harness.jobs(made)[-1]["status"] == "RUNNING", "its lease lapses, and it is rescued"
 
 
 @pytest.fixture(autouse=True)
@@ -394,42 +400,42 @@ def no_failpoint_outside_its_test() -> Iterator[None]:
     failpoints._reached.clear()
 
 
-def test_progress_renews_the_lease_after_a_third_of_it(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = house.finalised(CSV)
-    job = queue.claim(house.database, "test")
+def test_progress_renews_the_lease_after_a_third_of_it(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = harness.finalised(CSV)
+    job = queue.claim(harness.database, "test")
     assert job is not None
     now, left = [0.0], [1000]
-    progress = Progress(house.database, job, lease_s=90, remaining_ms=lambda: left[0], clock=lambda: now[0])
-    house.sql("UPDATE telemetry_jobs SET locked_at = locked_at - interval '1 hour'")
-    claimed_at = house.jobs(made)[0]["locked_at"]
+    progress = Progress(harness.database, job, lease_s=90, remaining_ms=lambda: left[0], clock=lambda: now[0])
+    harness.sql("UPDATE telemetry_jobs SET locked_at = locked_at - interval '1 hour'")
+    claimed_at = harness.jobs(made)[0]["locked_at"]
     now[0] = 29.9
     progress(1, 2)
-    assert house.jobs(made)[0]["locked_at"] == claimed_at
+    assert harness.jobs(made)[0]["locked_at"] == claimed_at
     now[0] = 30.0
     progress()
-    assert house.jobs(made)[0]["locked_at"] - claimed_at > timedelta(minutes=59)
+    assert harness.jobs(made)[0]["locked_at"] - claimed_at > timedelta(minutes=59)
     left[0] = 0
     with pytest.raises(OutOfTime):
         progress()
     left[0] = 1
-    lose_lease(house, made)
+    lose_lease(harness, made)
     progress()
     now[0] = 60.0
     with pytest.raises(queue.LeaseLost):
         progress()
 
 
-def test_upload_paths_of_attempts_never_meet(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = house.finalised(CSV)
+def test_upload_paths_of_attempts_never_meet(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = harness.finalised(CSV)
 
     def crash() -> None:
         raise RuntimeError
 
     at_failpoint(monkeypatch, "after_parquet_put", crash)
-    house.drain()
-    first = house.canonical_paths()
+    harness.drain()
+    first = harness.canonical_paths()
     assert len(first) == 2, "a Parquet file and its track"
-    house.hurry()
-    house.drain()
-    assert house.session(made)["status"] == "READY"
-    assert house.kept_paths(made).isdisjoint(first)
+    harness.hurry()
+    harness.drain()
+    assert harness.session(made)["status"] == "READY"
+    assert harness.kept_paths(made).isdisjoint(first)

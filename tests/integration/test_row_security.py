@@ -16,7 +16,7 @@ from telemetry.database.queries import Query, load
 from telemetry.services import Services
 from telemetry.settings import DatabaseSettings
 from tests.api import ApiClient, http_event
-from tests.house import SAMPLES, House
+from tests.harness import SAMPLES, Harness
 from tests.integration.test_api_errors import HTTP_EVENTS, snapshot
 from tests.postgres import connect
 
@@ -40,18 +40,20 @@ def occupied(api: ApiClient) -> dict[str, Any]:
     """What owner-1 has: an upload, a ready and a waiting session; every parameter that a query of the API takes."""
     upload_id = api.uploaded(b"time,lat,lon\n")
     ready = api.session_of(CSV)
-    api.house.drain()
-    api.house.sql(
+    api.harness.drain()
+    api.harness.sql(
         """INSERT INTO telemetry_devices (owner_user_id, model, first_seen_at, last_seen_at)
            VALUES ('owner-1', 'Mini', now(), now())"""
     )
-    api.house.sql(
+    api.harness.sql(
         """INSERT INTO telemetry_laps (session_id, run_id, lap_number, kind, start_time_utc, end_time_utc, duration_ms,
                source)
            SELECT session_id, id, 99, 'TIMED', now(), now(), 1, 'FILE' FROM telemetry_processing_runs"""
     )
     waiting = api.session_of(CSV + b"\n")
-    run_id = api.house.sql("SELECT id FROM telemetry_processing_runs WHERE session_id = :id", id=UUID(waiting))[0]["id"]
+    run_id = api.harness.sql("SELECT id FROM telemetry_processing_runs WHERE session_id = :id", id=UUID(waiting))[0][
+        "id"
+    ]
     return {
         "ready": UUID(ready),
         "waiting": UUID(waiting),
@@ -91,7 +93,7 @@ def parameters(query: Query, occupied: dict[str, Any], one: UUID) -> dict[str, A
 def test_no_query_of_the_api_reaches_another_owners_rows(api: ApiClient, occupied: dict[str, Any]) -> None:
     """Each query asks for owner-1's rows by owner-1's name and ids, while the transaction acts for owner-2."""
     before = snapshot(api)
-    stranger = api.house.database.of_owner("owner-2")
+    stranger = api.harness.database.of_owner("owner-2")
     refused = set()
     for name, query in API_QUERIES.items():
         for one in (occupied["ready"], occupied["waiting"], occupied["upload"], occupied["run"], uuid4()):
@@ -109,16 +111,16 @@ def test_no_query_of_the_api_reaches_another_owners_rows(api: ApiClient, occupie
 @pytest.mark.parametrize("table", TABLES)
 def test_each_table_shows_the_owners_rows_and_no_other(api: ApiClient, occupied: dict[str, Any], table: str) -> None:
     count = Query("count", "Counts.", f"SELECT count(*) AS n FROM telemetry_{table}")
-    everything = api.house.database.run(count)[0]["n"]
+    everything = api.harness.database.run(count)[0]["n"]
     assert everything > 0
-    assert api.house.database.of_owner("owner-1").run(count) == [{"n": everything}]
-    assert api.house.database.of_owner("owner-2").run(count) == [{"n": 0}]
-    assert api.house.database.of_owner("").run(count) == [{"n": 0}]
+    assert api.harness.database.of_owner("owner-1").run(count) == [{"n": everything}]
+    assert api.harness.database.of_owner("owner-2").run(count) == [{"n": 0}]
+    assert api.harness.database.of_owner("").run(count) == [{"n": 0}]
     role_alone = Query("role", "Takes the role.", "SELECT set_config('role', 'telemetry_api', true)")
-    with api.house.database.transaction() as transaction:
+    with api.harness.database.transaction() as transaction:
         transaction.run(role_alone)
         assert transaction.run(count) == [{"n": 0}], "no owner, no rows"
-    assert api.house.database.run(count)[0]["n"] == everything, "nothing of it outlasts the transaction"
+    assert api.harness.database.run(count)[0]["n"] == everything, "nothing of it outlasts the transaction"
 
 
 def test_every_call_of_the_api_acts_for_its_owner(
@@ -134,7 +136,7 @@ def test_every_call_of_the_api_acts_for_its_owner(
         return run(database, query, given)
 
     # The connection must be there before the first look at it.
-    api.house.database.run(load("janitor")["database_now"])
+    api.harness.database.run(load("janitor")["database_now"])
     monkeypatch.setattr(Database, "_run", spy)
     for name in sorted(HTTP_EVENTS, key=lambda name: name in ("sessions_delete", "uploads_abandon")):
         seen.clear()
@@ -147,21 +149,21 @@ def test_every_call_of_the_api_acts_for_its_owner(
 def test_finalising_on_receipt_acts_for_the_uploads_owner(api: ApiClient) -> None:
     upload_id = api.uploaded(CSV, finaliseOnReceipt=True)
     api.object_created(f"uploads/owner-1/{upload_id}.bin")
-    (session,) = api.house.sql("SELECT owner_user_id, status FROM telemetry_sessions")
+    (session,) = api.harness.sql("SELECT owner_user_id, status FROM telemetry_sessions")
     assert session == {"owner_user_id": "owner-1", "status": "PROCESSING"}
-    api.house.drain()
+    api.harness.drain()
     assert api.call("sessions_get", api.call("uploads_get", upload_id).json["sessionId"]).json["status"] == "ready"
 
 
 @pytest.fixture
-def application_role(house: House, database_settings: DatabaseSettings) -> Iterator[DatabaseSettings]:
+def application_role(harness: Harness, database_settings: DatabaseSettings) -> Iterator[DatabaseSettings]:
     """Settings of the role that the deployed functions sign in as: not the tables' owner."""
     role = f"telemetry_application_{os.getpid()}"
     deploy(database_settings, role)
     with connect(database_settings) as connection:
         connection.run(f"ALTER ROLE \"{role}\" PASSWORD 'of the test'")
     yield replace(database_settings, user=role, password="of the test")
-    house.services.database.close()
+    harness.services.database.close()
     with connect(database_settings) as connection:
         connection.run(f'DROP OWNED BY "{role}"')
         connection.run(f'DROP ROLE "{role}"')
@@ -170,14 +172,14 @@ def application_role(house: House, database_settings: DatabaseSettings) -> Itera
 def test_the_functions_role_serves_and_works(
     api: ApiClient, application_role: DatabaseSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    services = Services(replace(api.house.services.settings, database=application_role))
-    monkeypatch.setattr(api.house, "services", services)
+    services = Services(replace(api.harness.services.settings, database=application_role))
+    monkeypatch.setattr(api.harness, "services", services)
     for function in ("uploads", "sessions", "object_created"):
         monkeypatch.setattr(f"functions.{function}.app.services", services)
     for function in ("uploads", "sessions"):
         monkeypatch.setattr(f"functions.{function}.app.api._services", services)
     session_id = api.session_of(CSV)
-    api.house.drain()
+    api.harness.drain()
     assert api.call("sessions_get", session_id).json["status"] == "ready"
     assert api.as_owner("owner-2").call("sessions_get", session_id).status == 404
     assert api.send(http_event("sessions_list"), function="sessions").status == 200

@@ -19,7 +19,7 @@ from telemetry.errors import Code, TelemetryError
 from telemetry.nudge import BODY
 from telemetry.services import Services
 from telemetry.settings import Settings
-from tests.house import LIFE_MS, SAMPLES, House
+from tests.harness import LIFE_MS, SAMPLES, Harness
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,14 +44,14 @@ def event(name: str) -> dict[str, Any]:
     return content
 
 
-def function(name: str, house: House) -> ModuleType:
-    """The handler's module, over the house's services."""
+def function(name: str, harness: Harness) -> ModuleType:
+    """The handler's module, over the harness's services."""
     specification = importlib.util.spec_from_file_location(f"{name}_app", ROOT / f"functions/{name}/app.py")
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
-    module.__dict__["services"] = house.services
+    module.__dict__["services"] = harness.services
     log_to(sys.stderr)
     return module
 
@@ -64,27 +64,27 @@ def log_to(stream: TextIO) -> None:
 
 
 @pytest.fixture
-def worker(house: House) -> Iterator[ModuleType]:
-    yield function("worker", house)
+def worker(harness: Harness) -> Iterator[ModuleType]:
+    yield function("worker", harness)
 
 
 @pytest.fixture
-def app_janitor(house: House) -> Iterator[ModuleType]:
-    yield function("janitor", house)
+def app_janitor(harness: Harness) -> Iterator[ModuleType]:
+    yield function("janitor", harness)
 
 
 @pytest.mark.parametrize("name", ["worker_nudge", "worker_schedule"])
 def test_nudge_and_schedule_drain_the_queue(
-    capsys: pytest.CaptureFixture[str], house: House, worker: ModuleType, name: str
+    capsys: pytest.CaptureFixture[str], harness: Harness, worker: ModuleType, name: str
 ) -> None:
     log = io.StringIO()
     log_to(log)
-    made = house.sample("sample_gnss_10hz.csv")
-    bad = house.sample("csv_no_time.csv")
+    made = harness.sample("sample_gnss_10hz.csv")
+    bad = harness.sample("csv_no_time.csv")
     answer = worker.handler(event(name), Context())
     assert answer == ({"batchItemFailures": []} if name == "worker_nudge" else {})
-    assert house.session(made)["status"] == "READY"
-    assert house.session(bad)["status"] == "FAILED"
+    assert harness.session(made)["status"] == "READY"
+    assert harness.session(bad)["status"] == "FAILED"
     (figures,) = [line for text in capsys.readouterr().out.splitlines() if "_aws" in (line := json.loads(text))]
     assert figures["JobsSucceeded"] == [7.0]
     assert figures["JobsFailed"] == [1.0]
@@ -95,9 +95,9 @@ def test_nudge_and_schedule_drain_the_queue(
 
 
 def test_one_bad_message_in_ten_and_the_nine_are_acknowledged(
-    house: House, worker: ModuleType, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, worker: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = house.sample("sample_gnss_10hz.csv")
+    made = harness.sample("sample_gnss_10hz.csv")
     drains: list[str] = []
     drain = worker.drain
 
@@ -111,23 +111,23 @@ def test_one_bad_message_in_ten_and_the_nine_are_acknowledged(
     assert len(batch["Records"]) == 10
     assert worker.handler(batch, Context()) == {"batchItemFailures": [{"itemIdentifier": bad}]}
     assert drains == [Context.aws_request_id], "one drain, however many nudges"
-    assert house.session(made)["status"] == "READY"
+    assert harness.session(made)["status"] == "READY"
 
 
-def test_a_batch_of_strange_messages_raises_nothing_and_still_drains(house: House, worker: ModuleType) -> None:
-    made = house.sample("sample_gnss_10hz.csv")
+def test_a_batch_of_strange_messages_raises_nothing_and_still_drains(harness: Harness, worker: ModuleType) -> None:
+    made = harness.sample("sample_gnss_10hz.csv")
     batch = event("worker_nudge")
     batch["Records"][0]["body"] = "[]"
     answer = worker.handler(batch, Context())
     assert [one["itemIdentifier"] for one in answer["batchItemFailures"]] == [batch["Records"][0]["messageId"]]
-    assert house.session(made)["status"] == "READY"
+    assert harness.session(made)["status"] == "READY"
 
 
-def test_nudges_in_any_number_and_order_change_nothing(house: House, worker: ModuleType) -> None:
-    made = house.sample("sample_gnss_10hz.csv")
+def test_nudges_in_any_number_and_order_change_nothing(harness: Harness, worker: ModuleType) -> None:
+    made = harness.sample("sample_gnss_10hz.csv")
     for _ in range(10):
         worker.handler(event("worker_nudge"), Context())
-    assert [job["attempt_count"] for job in house.jobs(made)] == [1] * 5
+    assert [job["attempt_count"] for job in harness.jobs(made)] == [1] * 5
 
 
 def test_an_unreachable_database_fails_the_invocation(worker: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,10 +145,10 @@ def test_an_unreachable_database_fails_the_invocation(worker: ModuleType, monkey
 
 
 def test_janitor_does_everything_by_schedule_and_what_it_is_told_else(
-    capsys: pytest.CaptureFixture[str], house: House, app_janitor: ModuleType
+    capsys: pytest.CaptureFixture[str], harness: Harness, app_janitor: ModuleType
 ) -> None:
-    upload = house.upload((SAMPLES / "sample_track.gpx").read_bytes())
-    house.sql("UPDATE telemetry_artifacts SET expires_at = now() - interval '1 s'")
+    upload = harness.upload((SAMPLES / "sample_track.gpx").read_bytes())
+    harness.sql("UPDATE telemetry_artifacts SET expires_at = now() - interval '1 s'")
     assert app_janitor.handler(event("janitor_schedule"), Context()) == {
         "rescue": 0,
         "finalise_parts": 0,
@@ -157,7 +157,7 @@ def test_janitor_does_everything_by_schedule_and_what_it_is_told_else(
         "sweep_uploads": 0,
         "sweep_datasets": 0,
     }
-    assert house.artifact(upload)["status"] == "EXPIRED"
+    assert harness.artifact(upload)["status"] == "EXPIRED"
     (figures,) = [line for text in capsys.readouterr().out.splitlines() if "_aws" in (line := json.loads(text))]
     assert figures["ExpireUploads"] == [1.0]
     assert app_janitor.handler(event("janitor_tasks"), Context()) == {"rescue": 0, "expire_uploads": 0}
@@ -174,7 +174,11 @@ def test_janitor_imports_no_arrow() -> None:
 
 
 def test_nudges_reach_a_real_queue_and_a_missing_one_is_no_error(
-    house: House, localstack: Any, queue_url: str, local_environment: dict[str, str], caplog: pytest.LogCaptureFixture
+    harness: Harness,
+    localstack: Any,
+    queue_url: str,
+    local_environment: dict[str, str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     endpoint = localstack.environment.get("TELEMETRY_NUDGE_QUEUE_ENDPOINT") or localstack.endpoint
     environment = {**local_environment, "TELEMETRY_NUDGE_QUEUE_ENDPOINT": endpoint}
@@ -186,4 +190,4 @@ def test_nudges_reach_a_real_queue_and_a_missing_one_is_no_error(
     nowhere = Services(Settings.from_environment({**environment, "TELEMETRY_NUDGE_QUEUE_URL": queue_url + "-gone"}))
     nowhere.nudges.send()
     assert [record.message for record in caplog.records if record.name == "telemetry.nudge"] == ["nudge not sent"]
-    house.services.nudges.send()
+    harness.services.nudges.send()

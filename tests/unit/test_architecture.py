@@ -1,4 +1,4 @@
-"""The house's arrows: imports run downward only, SQL stays in .sql files, no room is called after nothing."""
+"""The architecture's arrows: imports run downward only, SQL stays in .sql files, no room is called after nothing."""
 
 import ast
 import re

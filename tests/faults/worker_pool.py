@@ -1,4 +1,4 @@
-"""Starts, stops, freezes and kills worker processes, and takes a house back to rest after a fault."""
+"""Starts, stops, freezes and kills worker processes, and takes the service back to rest after a fault."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from telemetry.pipeline.failpoints import VARIABLE
 from telemetry.services import Services
 from tests.faults.invariants import record_history
 from tests.faults.worker import Order, with_lease
-from tests.house import LIFE_MS, House
+from tests.harness import LIFE_MS, Harness
 
 NO_AGE = timedelta(seconds=-5)
 PATIENCE_S = 20.0
@@ -36,7 +36,7 @@ def wait_until(true: Callable[[], object], what: str, seconds: float = PATIENCE_
         time.sleep(0.01)
 
 
-class Nursery:
+class ForkServer:
     """The process that forks workers. They end with it, and it ends with us."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Nursery:
             stdout=subprocess.PIPE,
         )
         if self._answer() != "ready":
-            raise AssertionError("the nursery does not start")
+            raise AssertionError("the fork server does not start")
 
     def start(self, order: Order) -> int:
         """Forks a worker and gives its process id."""
@@ -136,22 +136,24 @@ class Worker:
         return Counter(line["outcome"] for line in self.lines() if line["message"] == "job ended")
 
 
-class Crew:
-    """The workers of one house.
+class WorkerPool:
+    """The worker processes over one harness's database and stores.
 
-    Every retry of the house's database comes a thousand times sooner, so that a test sees a job through to its end
+    Every retry in that database comes a thousand times sooner, so that a test sees a job through to its end
     with nobody helping; and all changes of state are recorded for `invariants`.
     """
 
-    def __init__(self, nursery: Nursery, house: House, environment: Mapping[str, str], directory: Path) -> None:
-        self.house = house
-        self._nursery = nursery
+    def __init__(
+        self, fork_server: ForkServer, harness: Harness, environment: Mapping[str, str], directory: Path
+    ) -> None:
+        self.harness = harness
+        self._fork_server = fork_server
         self.environment = dict(environment)
         self._directory = directory
         self.workers: list[Worker] = []
         directory.mkdir(parents=True, exist_ok=True)
-        record_history(house)
-        house.sql(
+        record_history(harness)
+        harness.sql(
             """CREATE OR REPLACE FUNCTION telemetry_backoff(attempt integer, random_fraction double precision)
                RETURNS interval LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN
                (0.5 + 0.5 * random_fraction) * least(900.0, 30.0 * power(2.0, least(attempt - 1, 10)))
@@ -162,7 +164,7 @@ class Crew:
         """Starts a worker that drains once, or stops at the failpoint."""
         log = self._directory / f"worker-{len(self.workers)}.log"
         variables = {**self.environment, **(environment or {}), VARIABLE: failpoint}
-        worker = Worker(self._nursery.start(Order(environment=variables, log=str(log), **order)), log)
+        worker = Worker(self._fork_server.start(Order(environment=variables, log=str(log), **order)), log)
         self.workers.append(worker)
         return worker
 
@@ -174,18 +176,18 @@ class Crew:
 
     def lapse(self) -> None:
         """Lets every lease that is held now pass, by the only clock that counts."""
-        self.house.sql("UPDATE telemetry_jobs SET locked_at = locked_at - interval '1 hour' WHERE status = 'RUNNING'")
+        self.harness.sql("UPDATE telemetry_jobs SET locked_at = locked_at - interval '1 hour' WHERE status = 'RUNNING'")
 
     def rescue(self) -> int:
         """One janitor's rescue; gives how many jobs it took."""
-        return clean(self.house.services, lambda: LIFE_MS, [Task.RESCUE])[Task.RESCUE]
+        return clean(self.harness.services, lambda: LIFE_MS, [Task.RESCUE])[Task.RESCUE]
 
     def settle(self, *, lease_s: int = 1, seconds: float = PATIENCE_S) -> None:
         """A worker and a janitor go about their work until everything has ended, then the janitor sweeps.
 
         Nothing helps them but time: leases of a second pass by themselves.
         """
-        services = Services(with_lease(self.house.services.settings, lease_s))
+        services = Services(with_lease(self.harness.services.settings, lease_s))
         live = "SELECT id FROM telemetry_jobs WHERE status IN ('QUEUED', 'RUNNING')"
         limit = time.monotonic() + seconds
         try:
@@ -196,7 +198,7 @@ class Crew:
                 except TelemetryError as error:
                     if time.monotonic() > limit:
                         raise AssertionError(f"still failing: {error}") from error
-                if not self.house.sql(live):
+                if not self.harness.sql(live):
                     break
                 assert time.monotonic() < limit, f"not at rest after {seconds:g} s"
                 time.sleep(0.02)

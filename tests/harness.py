@@ -1,4 +1,4 @@
-"""Fixtures for the worker's side: services over a fresh database and a store, with uploads finalised by plain SQL."""
+"""The harness for tests of the worker: services over a fresh database and a store, uploads finalised by plain SQL."""
 
 import hashlib
 import tempfile
@@ -33,8 +33,8 @@ class Finalised:
     artifact_ids: tuple[UUID, ...]
 
 
-class House:
-    """The service without its API: what a finalised upload leaves, the worker, and a look into every table."""
+class Harness:
+    """Drives the service without its API: makes what a finalised upload leaves, runs the worker, reads every table."""
 
     def __init__(self, settings: Settings) -> None:
         self.services = Services(settings)
@@ -182,9 +182,9 @@ class House:
 
 
 @pytest.fixture
-def house(local_environment: dict[str, str]) -> Iterator[House]:
+def harness(local_environment: dict[str, str]) -> Iterator[Harness]:
     """Over a directory."""
-    made = House(Settings.from_environment(local_environment))
+    made = Harness(Settings.from_environment(local_environment))
     yield made
     made.close()
 
@@ -202,13 +202,13 @@ def local_environment(database_settings: DatabaseSettings, tmp_path: Path) -> di
 
 
 @pytest.fixture
-def s3_house(database_settings: DatabaseSettings, storage_environment: dict[str, str]) -> Iterator[House]:
+def s3_harness(database_settings: DatabaseSettings, storage_environment: dict[str, str]) -> Iterator[Harness]:
     """Over S3."""
-    made = House(Settings.from_environment({**environment_of(database_settings), **storage_environment}))
+    made = Harness(Settings.from_environment({**environment_of(database_settings), **storage_environment}))
     yield made
     made.close()
 
 
-def with_settings(house: House, **changes: Any) -> Services:
-    """Services beside the house's own, with other settings over the same database and store."""
-    return Services(replace(house.services.settings, **changes))
+def with_settings(harness: Harness, **changes: Any) -> Services:
+    """Services beside the harness's own, with other settings over the same database and store."""
+    return Services(replace(harness.services.settings, **changes))
