@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,7 +28,7 @@ from telemetry.laps.delta import LAP_DELTA, lap_deltas, reference
 from telemetry.laps.found import LinesGiven, find_laps, lines_of_owner, metadata_of
 from telemetry.laps.lap import Lap, best_lap, theoretical_best_ms
 from telemetry.laps.motion import COLUMNS, Motion
-from telemetry.pipeline.parse_raw import CONTENT_TYPE
+from telemetry.pipeline import canonical_file
 from telemetry.pipeline.step import Completion, Progress, Work, changed
 from telemetry.services import Services
 from telemetry.streams.channels import SCHEMA_VERSION
@@ -165,31 +165,21 @@ def _write_trace(
         }
         table = pa.Table.from_batches([rows]).replace_schema_metadata({recording.METADATA_KEY: storable_json(told)})
         pq.write_table(table, file, compression=COMPRESSION, compression_level=COMPRESSION_LEVEL)
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        path = services.canonical.dataset_path(
-            tenant_id=work.tenant_id,
-            session_id=str(work.session_id),
-            run_id=str(work.job.run_id),
-            artifact_id=str(artifact_id),
-            attempt=work.job.attempt_count,
-            unique=uuid4().hex,
+        content = file.read_bytes()
+        stamps = rows.column("timestamp")
+        written = recording.CanonicalFile(
             stream=LAP_DELTA,
+            path=file,
+            row_count=rows.num_rows,
+            byte_size=len(content),
+            sha256=hashlib.sha256(content).hexdigest(),
+            start_time=stamps[0].as_py(),
+            end_time=stamps[-1].as_py(),
+            schema_version=SCHEMA_VERSION,
+            quality={"bestLapNumber": best_lap_number, "rowsKept": rows.num_rows},
         )
-        services.canonical.put_file(path, file, sha256=digest, content_type=CONTENT_TYPE)
-        size = file.stat().st_size
-    stamps = rows.column("timestamp")
-    return {
-        "artifact_id": artifact_id,
-        "stream": LAP_DELTA,
-        "storage_path": path,
-        "schema_version": int(SCHEMA_VERSION),
-        "row_count": rows.num_rows,
-        "byte_size": size,
-        "sha256": digest,
-        "start_time_utc": stamps[0].as_py(),
-        "end_time_utc": stamps[-1].as_py(),
-        "quality": {"bestLapNumber": best_lap_number, "rowsKept": rows.num_rows},
-    }
+        path = canonical_file.dataset_path(services, work, artifact_id, LAP_DELTA)
+        return canonical_file.write(services, work, artifact_id, path, written)
 
 
 def summarise(datasets: list[Row], laps: tuple[Lap, ...], start_time: datetime, end_time: datetime) -> dict[str, Any]:

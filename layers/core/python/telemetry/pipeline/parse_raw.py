@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,10 +20,9 @@ from telemetry.database.connection import Transaction
 from telemetry.database.queries import load
 from telemetry.database.storable import storable_json, storable_text
 from telemetry.domain.streams import GNSS_PVT
-from telemetry.errors import Code, TelemetryError
 from telemetry.formats.reader import FileDevice
+from telemetry.pipeline import canonical_file
 from telemetry.pipeline.artifact_classify import origin_of
-from telemetry.pipeline.failpoints import failpoint
 from telemetry.pipeline.step import Artifact, Completion, Progress, Work, changed, concerning
 from telemetry.services import Services
 from telemetry.storage.paths import track_path
@@ -31,8 +30,7 @@ from telemetry.streams import map_track
 
 _PIPELINE = load("pipeline")
 _DATASETS = load("datasets")
-CONTENT_TYPE = "application/vnd.apache.parquet"
-TRACK_CONTENT_TYPE = "application/geo+json"
+_TRACK_CONTENT_TYPE = "application/geo+json"
 _LONGEST_NAME = 200
 _READ_BYTES = 65_536
 
@@ -114,35 +112,14 @@ def _canonicalise(
 def _upload(
     services: Services, work: Work, artifact: Artifact, file: recording.CanonicalFile, progress: Progress
 ) -> dict[str, Any]:
-    """Writes one canonical file to the store, and gives its dataset row."""
-    path = services.canonical.dataset_path(
-        tenant_id=work.tenant_id,
-        session_id=str(work.session_id),
-        run_id=str(work.job.run_id),
-        artifact_id=str(artifact.id),
-        attempt=work.job.attempt_count,
-        unique=uuid4().hex,
-        stream=file.stream,
-    )
+    """Writes one canonical file to the store, a track for the map before it, and gives its dataset row."""
+    path = canonical_file.dataset_path(services, work, artifact.id, file.stream)
     if file.stream == GNSS_PVT:
         # First, so that no dataset is there without its track.
         _upload_track(services, file, track_path(path), map_track.MOST_POINTS // len(work.artifacts), progress)
-    failpoint("before_parquet_put", work.job.job_type)
-    _put(services, path, file.path, file.sha256, CONTENT_TYPE)
-    failpoint("after_parquet_put", work.job.job_type)
+    row = canonical_file.write(services, work, artifact.id, path, file)
     progress()
-    return {
-        "artifact_id": artifact.id,
-        "stream": file.stream,
-        "storage_path": path,
-        "schema_version": int(file.schema_version),
-        "row_count": file.row_count,
-        "byte_size": file.byte_size,
-        "sha256": file.sha256,
-        "start_time_utc": file.start_time,
-        "end_time_utc": file.end_time,
-        "quality": file.quality,
-    }
+    return row
 
 
 def _upload_track(
@@ -154,23 +131,13 @@ def _upload_track(
     track = map_track.geojson(points)
     written = file.path.with_suffix(".track.geojson")
     written.write_bytes(track)
-    _put(services, path, written, hashlib.sha256(track).hexdigest(), TRACK_CONTENT_TYPE)
+    canonical_file.put(services, path, written, hashlib.sha256(track).hexdigest(), _TRACK_CONTENT_TYPE)
 
 
 def _batches(parquet: pq.ParquetFile, progress: Progress) -> Iterator[pa.RecordBatch]:
     for batch in parquet.iter_batches(columns=list(map_track.COLUMNS), use_threads=False):
         yield batch
         progress()
-
-
-def _put(services: Services, path: str, file: Path, sha256: str, content_type: str) -> None:
-    try:
-        services.canonical.put_file(path, file, sha256=sha256, content_type=content_type)
-    except TelemetryError as error:
-        if error.code is Code.CHECKSUM_MISMATCH:
-            # Our own file, not the recording: the owner's bytes are as announced.
-            raise TelemetryError(Code.STORAGE_UNAVAILABLE, "the canonical file arrived changed") from error
-        raise
 
 
 def _record_device(
