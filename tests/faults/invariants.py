@@ -29,7 +29,7 @@ from telemetry.domain.states import (
 from telemetry.errors import CATALOGUE, Code, TelemetryError
 from telemetry.formats.reader import Origin
 from telemetry.laps.delta import LAP_DELTA
-from telemetry.storage.protocol import FileStore
+from telemetry.storage.protocol import FileStore, ObjectMissing
 from tests.harness import Harness
 
 _Row: TypeAlias = dict[str, Any]
@@ -303,7 +303,5 @@ def _content(store: FileStore, path: str) -> bytes | None:
     try:
         with store.open(path) as stream:
             return b"".join(iter(lambda: stream.read(1 << 20), b""))
-    except TelemetryError as error:
-        if error.code is Code.RAW_DISCARDED:
-            return None
-        raise
+    except ObjectMissing:
+        return None

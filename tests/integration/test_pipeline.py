@@ -129,6 +129,32 @@ def test_bytes_that_vanished_fail_without_blaming_the_file(any_harness: Harness)
     assert any_harness.artifacts(made)[0]["status"] == "UPLOADED"
 
 
+@pytest.mark.parametrize(("steps", "status"), [(1, "VALIDATED"), (2, "CLASSIFIED")])
+def test_bytes_that_vanish_on_the_way_fail_without_blaming_the_file(
+    any_harness: Harness, steps: int, status: str
+) -> None:
+    made = any_harness.finalised(CSV)
+    for _ in range(steps):
+        drain_one(any_harness)
+    any_harness.services.raw.delete(any_harness.artifacts(made)[0]["storage_path"])
+    any_harness.drain()
+    assert any_harness.run(made)["error_code"] == Code.RAW_DISCARDED
+    assert any_harness.jobs(made)[-1]["attempt_count"] == 1
+    assert any_harness.artifacts(made)[0]["status"] == status
+
+
+def test_a_canonical_file_that_vanished_is_an_internal_matter(any_harness: Harness) -> None:
+    made = any_harness.finalised(CSV)
+    for _ in range(3):
+        drain_one(any_harness)
+    for dataset in any_harness.datasets(made):
+        any_harness.services.canonical.delete(dataset["storage_path"])
+    any_harness.drain()
+    job = any_harness.jobs(made)[-1]
+    assert (job["job_type"], job["status"], job["last_error_code"]) == ("detect_laps", "QUEUED", Code.INTERNAL_ERROR)
+    assert job["last_error_message"] == "a canonical file of this run is missing"
+
+
 def test_bytes_replaced_after_validation_are_never_parsed(harness: Harness) -> None:
     made = harness.finalised(CSV)
     drain_one(harness)

@@ -19,7 +19,7 @@ from telemetry.errors import Code, TelemetryError
 from telemetry.settings import LocalStorageSettings, ObjectStorageSettings
 from telemetry.storage.local_path import LocalPath, StorageRefusal, accept_put, serve_get
 from telemetry.storage.object_storage import ObjectStorage
-from telemetry.storage.protocol import FileStore, SignedRequest
+from telemetry.storage.protocol import FileStore, ObjectMissing, SignedRequest
 from tests.localstack import Buckets
 
 BYTES = b"time,lat,lon\n" * 1000
@@ -326,9 +326,11 @@ def test_a_signed_get_of_nothing_is_404(store: FileStore) -> None:
 # Reading
 
 
-def test_open_of_nothing_says_discarded(store: FileStore) -> None:
-    assert code_of(lambda: store.open("uploads/t/none.bin")) is Code.RAW_DISCARDED
-    assert code_of(lambda: store.read_range("uploads/t/none.bin", 0, 10)) is Code.RAW_DISCARDED
+def test_reading_nothing_says_that_it_is_missing(store: FileStore) -> None:
+    with pytest.raises(ObjectMissing):
+        store.open("uploads/t/none.bin")
+    with pytest.raises(ObjectMissing):
+        store.read_range("uploads/t/none.bin", 0, 10)
 
 
 def test_open_refuses_other_bytes_than_the_etags(backend: Backend, tmp_path: Path) -> None:

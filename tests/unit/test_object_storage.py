@@ -1,5 +1,6 @@
 """Object storage at the boto3 edge: what fails there, and what it is called here."""
 
+import dataclasses
 import io
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from urllib3.exceptions import ProtocolError
 from telemetry.errors import Code, TelemetryError
 from telemetry.settings import ObjectStorageSettings
 from telemetry.storage.object_storage import ObjectStorage, ObjectStream
+from telemetry.storage.protocol import ObjectMissing
 
 SETTINGS = ObjectStorageSettings("raw", "canonical", "", "us-east-1", "", "path")
 
@@ -106,6 +108,28 @@ def test_a_put_whose_answer_was_lost_is_a_success(
         store.put_file("a", file, sha256="00" * 32, content_type="a/b")
     assert raised.value.code is Code.CHECKSUM_MISMATCH
     store.put_file("a", file, sha256=sha256, content_type="a/b")
+
+
+def test_an_object_that_goes_while_it_is_compared_is_not_the_file(
+    store: ObjectStorage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The writer learns of its PUT that it failed, not of a read that it never asked for."""
+    file = tmp_path / "file"
+    file.write_bytes(b"content")
+    store.put_file(
+        "a", file, sha256="ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73", content_type="a/b"
+    )
+    found = store.head("a")
+    assert found is not None
+
+    def gone(*_: object, **__: object) -> None:
+        raise ObjectMissing
+
+    monkeypatch.setattr(store, "head", lambda _: dataclasses.replace(found, sha256=None))
+    monkeypatch.setattr(store, "open", gone)
+    with pytest.raises(TelemetryError) as raised:
+        store.put_file("a", file, sha256="00" * 32, content_type="a/b")
+    assert raised.value.code is Code.CHECKSUM_MISMATCH
 
 
 def test_more_than_one_page(store: ObjectStorage) -> None:

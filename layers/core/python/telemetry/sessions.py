@@ -19,7 +19,7 @@ from telemetry.domain.streams import GNSS_PVT
 from telemetry.errors import Code, TelemetryError, user_message
 from telemetry.services import Services
 from telemetry.storage.paths import track_path
-from telemetry.storage.protocol import SignedRequest
+from telemetry.storage.protocol import ObjectMissing, SignedRequest
 
 _QUERIES = load("sessions")
 _READ_BYTES = 1 << 20
@@ -290,10 +290,8 @@ def _track_lines(services: Services, upload_id: UUID, dataset_path: str) -> list
     try:
         with services.canonical.open(track_path(dataset_path)) as stream:
             collection = json.loads(b"".join(iter(lambda: stream.read(_READ_BYTES), b"")))
-    except TelemetryError as error:
-        if error.code is Code.RAW_DISCARDED:  # processed before there were tracks
-            return []
-        raise
+    except ObjectMissing:  # processed before there were tracks
+        return []
     return [
         TrackLine(
             upload_id=upload_id,

@@ -31,6 +31,7 @@ from telemetry.laps.motion import COLUMNS, Motion
 from telemetry.pipeline import canonical_file
 from telemetry.pipeline.step import Completion, Progress, Work, changed
 from telemetry.services import Services
+from telemetry.storage.protocol import ObjectMissing
 from telemetry.streams.channels import SCHEMA_VERSION
 from telemetry.streams.parquet import COMPRESSION, COMPRESSION_LEVEL
 
@@ -218,10 +219,8 @@ def _download(services: Services, dataset: Row, file: Path, progress: Progress) 
                 digest.update(block)
                 target.write(block)
                 progress()
-    except TelemetryError as error:
-        if error.code is Code.RAW_DISCARDED:
-            raise TelemetryError(Code.INTERNAL_ERROR, "a canonical file of this run is missing") from error
-        raise
+    except ObjectMissing as error:
+        raise TelemetryError(Code.INTERNAL_ERROR, "a canonical file of this run is missing") from error
     if digest.hexdigest() != dataset["sha256"]:
         raise TelemetryError(Code.STORAGE_UNAVAILABLE, "a canonical file arrived changed")
 

@@ -19,6 +19,7 @@ from telemetry.database.storable import storable_text
 from telemetry.domain.states import ArtifactStatus, RunStatus
 from telemetry.errors import Code, TelemetryError
 from telemetry.services import Services
+from telemetry.storage.protocol import ObjectMissing
 
 _QUERIES = load("pipeline")
 
@@ -75,9 +76,15 @@ class OutOfTime(Exception):
 
 @contextmanager
 def concerning(work: Work, artifact: Artifact) -> Iterator[None]:
-    """Failures inside concern `artifact`; where the run has several, the detail names the file."""
+    """Failures inside concern `artifact`; where the run has several, the detail names the file.
+
+    An object that is missing inside is its raw one: RAW_DISCARDED.
+    """
     try:
-        yield
+        try:
+            yield
+        except ObjectMissing:
+            raise TelemetryError(Code.RAW_DISCARDED) from None
     except TelemetryError as error:
         named = storable_text(artifact.original_file_name)[:100]
         detail = f"{named}: {error.detail}" if len(work.artifacts) > 1 else error.detail

@@ -23,7 +23,7 @@ from urllib.parse import parse_qs, quote, unquote, urlencode
 from telemetry.errors import Code, TelemetryError
 from telemetry.settings import LocalStorageSettings
 from telemetry.storage import local_parts, paths
-from telemetry.storage.protocol import SignedRequest, StoredObject, StoredPart
+from telemetry.storage.protocol import ObjectMissing, SignedRequest, StoredObject, StoredPart
 
 STORES = ("raw", "canonical")
 _INCOMING = ".incoming"
@@ -140,7 +140,7 @@ class LocalPath:
             try:
                 file = self._file(path).open("rb")
             except FileNotFoundError:
-                raise TelemetryError(Code.RAW_DISCARDED) from None
+                raise ObjectMissing from None
             found = _describe(path, os.fstat(file.fileno()))
         if etag is not None and etag != found.etag:
             file.close()
@@ -155,7 +155,7 @@ class LocalPath:
                     file.seek(start)
                     return file.read(length)
             except FileNotFoundError:
-                raise TelemetryError(Code.RAW_DISCARDED) from None
+                raise ObjectMissing from None
 
     def put_file(self, path: str, file: Path, *, sha256: str, content_type: str) -> None:
         """See `FileStore`. The content type is not kept."""

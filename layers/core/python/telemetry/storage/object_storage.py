@@ -18,13 +18,12 @@ from telemetry import signature
 from telemetry.errors import Code, TelemetryError
 from telemetry.settings import ObjectStorageSettings
 from telemetry.storage import paths
-from telemetry.storage.protocol import SignedRequest, StoredObject, StoredPart
+from telemetry.storage.protocol import ObjectMissing, SignedRequest, StoredObject, StoredPart
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 _BLOCK = 1 << 20
-_DELETE_PAGE = 1000
 
 
 class ObjectStorage:
@@ -105,7 +104,7 @@ class ObjectStorage:
                     for page in pages
                     for part in page.get("Parts", ())
                 ]
-        except _NotFoundError:
+        except ObjectMissing:
             return []
 
     def complete_parts(self, path: str, multipart_id: str, parts: Sequence[StoredPart]) -> None:
@@ -115,7 +114,7 @@ class ObjectStorage:
             for part in parts
         ]
         # There already, or ended meanwhile: what lies at the path decides.
-        with contextlib.suppress(_ExistsError, _NotFoundError), _storage_errors("PUT"):
+        with contextlib.suppress(_ExistsError, ObjectMissing), _storage_errors("PUT"):
             self._client.complete_multipart_upload(
                 Bucket=self._bucket,
                 Key=path,
@@ -126,7 +125,7 @@ class ObjectStorage:
 
     def abort_parts(self, path: str, multipart_id: str) -> None:
         """See `FileStore`."""
-        with contextlib.suppress(_NotFoundError), _storage_errors("DELETE"):
+        with contextlib.suppress(ObjectMissing), _storage_errors("DELETE"):
             self._client.abort_multipart_upload(Bucket=self._bucket, Key=path, UploadId=multipart_id)
 
     def head(self, path: str) -> StoredObject | None:
@@ -134,7 +133,7 @@ class ObjectStorage:
         try:
             with _storage_errors("HEAD"):
                 answer = self._client.head_object(Bucket=self._bucket, Key=path, ChecksumMode="ENABLED")
-        except _NotFoundError:
+        except ObjectMissing:
             return None
         return StoredObject(
             path=path,
@@ -146,17 +145,14 @@ class ObjectStorage:
         )
 
     def open(self, path: str, *, etag: str | None = None) -> "ObjectStream":
-        """See `FileStore`. Other bytes than those of `etag`: `CHECKSUM_MISMATCH`."""
+        """See `FileStore`."""
         condition: Any = {"IfMatch": f'"{etag}"'} if etag else {}
-        try:
-            with _storage_errors("GET"):
-                answer = self._client.get_object(Bucket=self._bucket, Key=path, **condition)
-        except _NotFoundError:
-            raise TelemetryError(Code.RAW_DISCARDED) from None
+        with _storage_errors("GET"):
+            answer = self._client.get_object(Bucket=self._bucket, Key=path, **condition)
         return ObjectStream(answer["Body"], answer["ContentLength"])
 
     def read_range(self, path: str, start: int, length: int) -> bytes:
-        """See `FileStore`. Empty when the object ends before `start`."""
+        """See `FileStore`."""
         if length <= 0:
             return b""
         try:
@@ -164,8 +160,6 @@ class ObjectStorage:
                 answer = self._client.get_object(
                     Bucket=self._bucket, Key=path, Range=f"bytes={start}-{start + length - 1}"
                 )
-        except _NotFoundError:
-            raise TelemetryError(Code.RAW_DISCARDED) from None
         except _OutOfRangeError:
             return b""
         with ObjectStream(answer["Body"], answer["ContentLength"]) as stream:
@@ -238,9 +232,12 @@ class ObjectStorage:
         import hashlib
 
         digest = hashlib.sha256()
-        with self.open(path, etag=found.etag) as stream:
-            while block := stream.read(_BLOCK):
-                digest.update(block)
+        try:
+            with self.open(path, etag=found.etag) as stream:
+                while block := stream.read(_BLOCK):
+                    digest.update(block)
+        except ObjectMissing:
+            return None
         return digest.hexdigest()
 
     def _url(self, path: str) -> str:
@@ -296,10 +293,6 @@ class ObjectStream:
         self._body.close()
 
 
-class _NotFoundError(Exception):
-    """No such key."""
-
-
 class _ExistsError(Exception):
     """There is an object where none was expected."""
 
@@ -319,7 +312,7 @@ def _storage_errors(operation: str) -> Iterator[None]:
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
         if code in ("404", "NoSuchKey", "NotFound", "NoSuchUpload"):
-            raise _NotFoundError from None
+            raise ObjectMissing from None
         if code == "InvalidRange":
             raise _OutOfRangeError from None
         if code == "PreconditionFailed" and operation == "PUT":

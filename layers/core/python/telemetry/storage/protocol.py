@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Protocol
 
 
+class ObjectMissing(Exception):
+    """Nothing lies at the path. What that means is the caller's to say: a store knows no retention and no runs."""
+
+
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
     """A request that the client itself sends to the store. `headers` are signed: send each as given."""
@@ -111,11 +115,22 @@ class FileStore(Protocol):
         ...
 
     def open(self, path: str, *, etag: str | None = None) -> ByteStream:
-        """The object's bytes; refuses other bytes than those of `etag`. NOT found: `RAW_DISCARDED`."""
+        """The object's bytes, to be read block by block.
+
+        Raises
+        ------
+        ObjectMissing : there is none.
+        TelemetryError : CHECKSUM_MISMATCH for other bytes than those of `etag`.
+        """
         ...
 
     def read_range(self, path: str, start: int, length: int) -> bytes:
-        """Up to `length` bytes from `start`, in one request."""
+        """Up to `length` bytes from `start`, in one request; empty when the object ends before.
+
+        Raises
+        ------
+        ObjectMissing : there is none.
+        """
         ...
 
     def put_file(self, path: str, file: Path, *, sha256: str, content_type: str) -> None:
