@@ -358,14 +358,14 @@ def test_cancel_that_comes_too_late_leaves_the_later_jobs_alone(
     api: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session_id = api.session_of(CSV)
-    cancel_run = queue.cancel_run
+    cancel_jobs = queue.cancel_jobs
 
     def ended_meanwhile(transaction: Any, run_id: UUID) -> int:
         transaction.run(load("pipeline")["start_run"], run_id=run_id)
         transaction.run(load("pipeline")["succeed_run"], run_id=run_id)
-        return cancel_run(transaction, run_id)
+        return cancel_jobs(transaction, run_id)
 
-    monkeypatch.setattr(queue, "cancel_run", ended_meanwhile)
+    monkeypatch.setattr(queue, "cancel_jobs", ended_meanwhile)
     refused = api.call("sessions_cancel", session_id)
     assert (refused.status, refused.json["code"]) == (409, "SESSION_STATE_CONFLICT")
     (job,) = api.harness.sql("SELECT status FROM telemetry_jobs")

@@ -177,7 +177,7 @@ def test_cancel_while_parsing_keeps_the_cancel(harness: Harness, monkeypatch: py
 
     def cancel() -> None:
         with beside.transaction() as transaction:
-            assert queue.cancel_run(transaction, made.run_id) == 1
+            assert queue.cancel_jobs(transaction, made.run_id) == 1
         harness.sql(
             "UPDATE telemetry_processing_runs SET status = 'CANCELLED', finished_at = now() WHERE id = :id",
             id=made.run_id,

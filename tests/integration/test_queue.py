@@ -190,7 +190,7 @@ def rescued(database: Database, job: Job) -> None:
 
 def cancelled(database: Database, job: Job) -> None:
     with database.transaction() as transaction:
-        assert queue.cancel_run(transaction, job.run_id) == 1
+        assert queue.cancel_jobs(transaction, job.run_id) == 1
 
 
 def completed(database: Database, job: Job) -> None:
@@ -665,8 +665,8 @@ def test_cancelling_a_run_ends_its_jobs_and_no_others(database: Database) -> Non
         for job_type in (JobType.ARTIFACT_VALIDATE, JobType.PARSE_RAW):
             queue.enqueue(transaction, run_id, job_type, {})
     with database.transaction() as transaction:
-        assert queue.cancel_run(transaction, run_id) == 2
-        assert queue.cancel_run(transaction, run_id) == 0
+        assert queue.cancel_jobs(transaction, run_id) == 2
+        assert queue.cancel_jobs(transaction, run_id) == 0
     assert claimed(database).id == untouched
     assert queue.claim(database, "worker") is None
 
@@ -680,7 +680,7 @@ def test_a_cancel_also_ends_the_successor_that_a_completion_enqueues_meanwhile(
 
     def cancel() -> None:
         with other.transaction() as transaction:
-            outcome.append(queue.cancel_run(transaction, job.run_id))
+            outcome.append(queue.cancel_jobs(transaction, job.run_id))
 
     thread = threading.Thread(target=cancel)
     with connect(database_settings) as watcher, database.transaction() as completion:

@@ -229,7 +229,7 @@ def fail(transaction: Transaction, job: Job, error: TelemetryError) -> None:
     _fenced(transaction, "fail", job, **_error(error))
 
 
-def cancel_run(transaction: Transaction, run_id: UUID) -> int:
+def cancel_jobs(transaction: Transaction, run_id: UUID) -> int:
     """Cancels every live job of the run and gives how many there were.
 
     A job that completes at the same time may enqueue its successor while we wait for its row, and the statement

@@ -61,7 +61,7 @@ def cancel_session(services: Services, owner: Owner, session_id: UUID) -> Sessio
         row = session_row(transaction, owner, session_id)
     if row["status"] == SessionStatus.PROCESSING:
         with database.transaction() as transaction:
-            queue.cancel_run(transaction, row["run_id"])
+            queue.cancel_jobs(transaction, row["run_id"])
             # Nothing changed means that the run ended before its jobs could be held: then they stay as they were.
             if transaction.run(_QUERIES["cancel_run"], id=row["run_id"]) and transaction.run(
                 _QUERIES["cancel_session"], id=session_id, owner_user_id=owner.user_id
@@ -146,7 +146,7 @@ def _lock_all(transaction: Transaction, owner: Owner, session_id: UUID) -> None:
     mine: dict[str, Any] = {"session_id": session_id, "owner_user_id": owner.user_id}
     runs = transaction.run(_QUERIES["runs_to_delete"], **mine)
     for run in runs:
-        queue.cancel_run(transaction, run["id"])
+        queue.cancel_jobs(transaction, run["id"])
     transaction.run(_QUERIES["lock_runs"], **mine)
     if not transaction.run(_QUERIES["lock_session"], id=session_id, owner_user_id=owner.user_id):
         raise TelemetryError(Code.NOT_FOUND)
