@@ -137,7 +137,7 @@ def test_line_of_gigabytes_without_newline(packed: bool) -> None:
     with tempfile.TemporaryDirectory() as directory:
         try:
             made = recording.canonicalise(
-                source, Origin(file_name="lap.csv", uploaded_at=None), directory=Path(directory), progress=watch
+                source, Origin(file_name="lap.csv", uploaded_at=None), directory=Path(directory), on_progress=watch
             )
         except TelemetryError as error:
             assert not error.retryable

@@ -10,7 +10,7 @@ from telemetry.domain.states import JobType
 from telemetry.pipeline import execute
 from telemetry.pipeline.drain import drain
 from telemetry.pipeline.outcome import Outcome
-from telemetry.pipeline.step import Completion, Progress, Work
+from telemetry.pipeline.step import Completion, Heartbeat, Work
 from telemetry.pipeline.steps import STEPS
 from telemetry.services import Services
 from tests.harness import LIFE_MS, Finalised, Harness
@@ -55,7 +55,7 @@ def test_a_completion_that_fails_hands_out_nothing(harness: Harness, monkeypatch
         seen.append(complete_and_claim(*arguments, **named))
         return seen[-1]
 
-    def refused(_services: Services, _work: Work, _progress: Progress) -> Completion:
+    def refused(_services: Services, _work: Work, _heartbeat: Heartbeat) -> Completion:
         def complete(_transaction: Transaction) -> None:
             raise KeyError
 

@@ -16,7 +16,7 @@ from telemetry.errors import Code, TelemetryError
 from telemetry.pipeline import failpoints
 from telemetry.pipeline.drain import drain
 from telemetry.pipeline.outcome import Outcome
-from telemetry.pipeline.step import OutOfTime, Progress
+from telemetry.pipeline.step import Heartbeat, OutOfTime
 from telemetry.services import Services
 from tests.harness import LIFE_MS, SAMPLES, Finalised, Harness
 
@@ -400,29 +400,29 @@ def no_failpoint_outside_its_test() -> Iterator[None]:
     failpoints._reached.clear()
 
 
-def test_progress_renews_the_lease_after_a_third_of_it(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_heartbeat_renews_the_lease_after_a_third_of_it(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     made = harness.finalised(CSV)
     job = queue.claim(harness.database, "test")
     assert job is not None
     now, left = [0.0], [1000]
-    progress = Progress(harness.database, job, lease_s=90, remaining_ms=lambda: left[0], clock=lambda: now[0])
+    heartbeat = Heartbeat(harness.database, job, lease_s=90, remaining_ms=lambda: left[0], clock=lambda: now[0])
     harness.sql("UPDATE telemetry_jobs SET locked_at = locked_at - interval '1 hour'")
     claimed_at = harness.jobs(made)[0]["locked_at"]
     now[0] = 29.9
-    progress(1, 2)
+    heartbeat(1, 2)
     assert harness.jobs(made)[0]["locked_at"] == claimed_at
     now[0] = 30.0
-    progress()
+    heartbeat()
     assert harness.jobs(made)[0]["locked_at"] - claimed_at > timedelta(minutes=59)
     left[0] = 0
     with pytest.raises(OutOfTime):
-        progress()
+        heartbeat()
     left[0] = 1
     lose_lease(harness, made)
-    progress()
+    heartbeat()
     now[0] = 60.0
     with pytest.raises(queue.LeaseLost):
-        progress()
+        heartbeat()
 
 
 def test_upload_paths_of_attempts_never_meet(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -213,7 +213,7 @@ def test_code_says_what_was_missing(reader: StubReader, tmp_path: Path) -> None:
 def test_progress_is_called_for_every_batch_and_may_stop_the_work(reader: StubReader, tmp_path: Path) -> None:
     reader.batches = lambda: [track(100, at) for at in range(0, 1000, 100)]
     calls: list[tuple[int, int]] = []
-    run(tmp_path, progress=lambda size, rows: calls.append((size, rows)))
+    run(tmp_path, on_progress=lambda size, rows: calls.append((size, rows)))
     assert len(calls) >= 10
     assert calls == sorted(calls)
     assert calls[-1] == (len(RAW), 1000)
@@ -229,7 +229,7 @@ def test_progress_is_called_for_every_batch_and_may_stop_the_work(reader: StubRe
 
     reader.batches = lambda: [track(40_000, at) for at in range(0, 1_000_000, 40_000)]
     with pytest.raises(Stopped):
-        run(tmp_path, progress=stop)
+        run(tmp_path, on_progress=stop)
     assert not list(tmp_path.iterdir())
 
 

@@ -108,7 +108,7 @@ class Canonical:
         return next((file for file in self.files if file.stream == stream), None)
 
 
-Progress = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 """Called with raw bytes and rows read so far, at least once per batch; may raise to stop."""
 
 
@@ -138,7 +138,7 @@ def canonicalise(
     classification: Classification | None = None,
     identity: Identity | None = None,
     limits: Limits | None = None,
-    progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Canonical:
     """Reads the recording once and writes its streams to `directory` as `<stream>.parquet`.
 
@@ -147,7 +147,7 @@ def canonicalise(
     Raises
     ------
     TelemetryError : a permanent code when no row can be used or the file is refused; what `source` raises, and
-        what `progress` raises, passes through. No file stays behind then.
+        what `on_progress` raises, passes through. No file stays behind then.
     """
     counted = _Counted(source)
     recording = open_recording(counted, directory, (limits or Limits()).container, HEAD_BYTES)
@@ -162,7 +162,7 @@ def canonicalise(
             raise TelemetryError(Code.FORMAT_UNRECOGNISED, "no reader for this format")
         work = _Work(directory)
         try:
-            work.read(recording, reader, inner, lambda rows: progress(counted.count, rows) if progress else None)
+            work.read(recording, reader, inner, lambda rows: on_progress(counted.count, rows) if on_progress else None)
             return work.finished(claim, recording, identity or Identity())
         except BaseException:
             work.abandon()
@@ -195,10 +195,10 @@ class _Work:
         self._findings = Findings()
         self._damage: TelemetryError | None = None
 
-    def read(self, recording: Recording, reader: Reader, origin: Origin, progress: Callable[[int], None]) -> None:
+    def read(self, recording: Recording, reader: Reader, origin: Origin, on_rows: Callable[[int], None]) -> None:
         findings = self._findings
         findings.format = reader.name
-        progress(0)
+        on_rows(0)
         batches: Iterator[Any] = iter(reader.read(recording, origin, findings))
         while True:
             try:
@@ -212,13 +212,13 @@ class _Work:
                 break
             for streams in self._normaliser.push(batch):
                 self._write(streams)
-            progress(self._normaliser.judgement.rows)
+            on_rows(self._normaliser.judgement.rows)
         for streams in self._normaliser.finish():
             self._write(streams)
         judgement = self._normaliser.judgement
         if not judgement.kept:
             raise self._damage or _nothing_usable(findings, judgement)
-        progress(judgement.rows)
+        on_rows(judgement.rows)
 
     def _write(self, streams: dict[str, Any]) -> None:
         for name, batch in streams.items():

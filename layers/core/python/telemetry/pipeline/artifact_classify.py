@@ -5,7 +5,7 @@ from telemetry.database.connection import Transaction
 from telemetry.database.queries import load
 from telemetry.formats.reader import Origin
 from telemetry.formats.recognition import HEAD_BYTES
-from telemetry.pipeline.step import Artifact, Completion, Progress, Work, changed, concerning
+from telemetry.pipeline.step import Artifact, Completion, Heartbeat, Work, changed, concerning
 from telemetry.services import Services
 
 _QUERIES = load("pipeline")
@@ -16,7 +16,7 @@ def origin_of(artifact: Artifact) -> Origin:
     return Origin(file_name=artifact.original_file_name, uploaded_at=artifact.uploaded_at)
 
 
-def perform(services: Services, work: Work, progress: Progress) -> Completion:
+def perform(services: Services, work: Work, heartbeat: Heartbeat) -> Completion:
     """Recognises each artifact's format and compression.
 
     Raises
@@ -28,7 +28,7 @@ def perform(services: Services, work: Work, progress: Progress) -> Completion:
         with concerning(work, artifact):
             head = services.raw.read_range(artifact.storage_path, 0, HEAD_BYTES)
             found.append((artifact, recording.classify(head, origin_of(artifact))))
-        progress()
+        heartbeat()
 
     def complete(transaction: Transaction) -> None:
         for artifact, classification in found:

@@ -29,7 +29,7 @@ from telemetry.laps.found import LinesGiven, find_laps, lines_of_owner, metadata
 from telemetry.laps.lap import Lap, best_lap, theoretical_best_ms
 from telemetry.laps.motion import COLUMNS, Motion
 from telemetry.pipeline import canonical_file
-from telemetry.pipeline.step import Completion, Progress, Work, changed
+from telemetry.pipeline.step import Completion, Heartbeat, Work, changed
 from telemetry.services import Services
 from telemetry.storage.protocol import ObjectMissing
 from telemetry.streams.channels import SCHEMA_VERSION
@@ -52,15 +52,15 @@ class _Track:
     motion: Motion | None
 
 
-def perform(services: Services, work: Work, progress: Progress) -> Completion:
+def perform(services: Services, work: Work, heartbeat: Heartbeat) -> Completion:
     """Finds laps on each `gnss_pvt` file of the run."""
     datasets = services.database.run(_DATASETS["streams_of_run"], run_id=work.job.run_id, stream_name=GNSS_PVT)
     if not datasets:
         raise TelemetryError(Code.INTERNAL_ERROR, "the run has no gnss_pvt dataset")
     gate = _gate(services.database.run(_LAPS["gate_of_session"], session_id=work.session_id))
-    tracks = _numbered([_track(services, dataset, lines_of_owner(gate), progress) for dataset in datasets])
+    tracks = _numbered([_track(services, dataset, lines_of_owner(gate), heartbeat) for dataset in datasets])
     laps = tuple(sorted((lap for track in tracks for lap in track.laps), key=lambda lap: lap.lap_number))
-    traces = _traces(services, work, tracks, progress)
+    traces = _traces(services, work, tracks, heartbeat)
     start_time = min(dataset["start_time_utc"] for dataset in datasets)
     end_time = max(dataset["end_time_utc"] for dataset in datasets)
     summary = summarise(datasets, laps, start_time, end_time)
@@ -101,18 +101,18 @@ def _gate(rows: list[Row]) -> dict[str, Any] | None:
     return rows[0]["gate"] if rows else None
 
 
-def _track(services: Services, dataset: Row, owner_lines: LinesGiven | None, progress: Progress) -> _Track:
+def _track(services: Services, dataset: Row, owner_lines: LinesGiven | None, heartbeat: Heartbeat) -> _Track:
     with tempfile.TemporaryDirectory(prefix="telemetry-") as directory:
         file = Path(directory) / "gnss_pvt.parquet"
-        _download(services, dataset, file, progress)
+        _download(services, dataset, file, heartbeat)
         with pq.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER_BYTES) as parquet:
             found = find_laps(
                 metadata_of(parquet.metadata.metadata, recording.METADATA_KEY),
-                lambda: _batches(parquet, progress),
+                lambda: _batches(parquet, heartbeat),
                 parquet.metadata.num_rows,
                 owner_lines,
             )
-    progress()
+    heartbeat()
     return _Track(dataset, found.laps, found.motion if found.laps else None)
 
 
@@ -131,7 +131,7 @@ def _numbered(tracks: list[_Track]) -> list[_Track]:
     ]
 
 
-def _traces(services: Services, work: Work, tracks: Sequence[_Track], progress: Progress) -> list[dict[str, Any]]:
+def _traces(services: Services, work: Work, tracks: Sequence[_Track], heartbeat: Heartbeat) -> list[dict[str, Any]]:
     """Writes the trace of every timed lap against the best of the session, and gives the dataset rows."""
     best = best_lap([lap for track in tracks for lap in track.laps])
     if best is None:
@@ -147,7 +147,7 @@ def _traces(services: Services, work: Work, tracks: Sequence[_Track], progress: 
         deltas = lap_deltas(track.motion, track.laps, against)
         if deltas.num_rows:
             rows.append(_write_trace(services, work, track.dataset["artifact_id"], deltas, best.lap_number))
-            progress()
+            heartbeat()
     return rows
 
 
@@ -211,24 +211,24 @@ def _around(boxes: list[Any]) -> Any:
     return [min(low_1), min(low_2), max(high_1), max(high_2)]
 
 
-def _download(services: Services, dataset: Row, file: Path, progress: Progress) -> None:
+def _download(services: Services, dataset: Row, file: Path, heartbeat: Heartbeat) -> None:
     digest = hashlib.sha256()
     try:
         with services.canonical.open(dataset["storage_path"]) as source, file.open("wb") as target:
             while block := source.read(_READ_BYTES):
                 digest.update(block)
                 target.write(block)
-                progress()
+                heartbeat()
     except ObjectMissing as error:
         raise TelemetryError(Code.INTERNAL_ERROR, "a canonical file of this run is missing") from error
     if digest.hexdigest() != dataset["sha256"]:
         raise TelemetryError(Code.STORAGE_UNAVAILABLE, "a canonical file arrived changed")
 
 
-def _batches(parquet: pq.ParquetFile, progress: Progress) -> Iterator[pa.RecordBatch]:
+def _batches(parquet: pq.ParquetFile, heartbeat: Heartbeat) -> Iterator[pa.RecordBatch]:
     for batch in parquet.iter_batches(columns=list(COLUMNS), use_threads=False):
         yield batch
-        progress()
+        heartbeat()
 
 
 def _row(lap: Lap) -> dict[str, Any]:

@@ -9,20 +9,20 @@ from telemetry.database.queries import load
 from telemetry.domain.states import RunStatus
 from telemetry.errors import Code, TelemetryError
 from telemetry.pipeline.failpoints import failpoint
-from telemetry.pipeline.step import Completion, Progress, Work, changed
+from telemetry.pipeline.step import Completion, Heartbeat, Work, changed
 from telemetry.services import Services
 
 _QUERIES = load("pipeline")
 
 
-def perform(services: Services, work: Work, progress: Progress) -> Completion:
+def perform(services: Services, work: Work, heartbeat: Heartbeat) -> Completion:
     """Deletes the raw object of each artifact; deleting again what is gone is no error."""
     if work.run_status is not RunStatus.SUCCEEDED:
         raise TelemetryError(Code.INTERNAL_ERROR, "raw bytes are kept until their run succeeded")
     for artifact in work.artifacts:
         services.raw.delete(artifact.storage_path)
         failpoint("after_raw_delete", work.job.job_type)
-        progress()
+        heartbeat()
 
     def complete(transaction: Transaction) -> None:
         for artifact in work.artifacts:

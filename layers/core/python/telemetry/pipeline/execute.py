@@ -10,7 +10,7 @@ from telemetry.errors import Code, TelemetryError
 from telemetry.pipeline.failpoints import failpoint
 from telemetry.pipeline.failure import record_failure, unexpected
 from telemetry.pipeline.outcome import Outcome
-from telemetry.pipeline.step import OutOfTime, Progress, load_work
+from telemetry.pipeline.step import Heartbeat, OutOfTime, load_work
 from telemetry.pipeline.steps import STEPS, following
 from telemetry.services import Services
 
@@ -76,9 +76,9 @@ def execute(
 def _attempt(
     services: Services, job: queue.Job, remaining_ms: Callable[[], int], next_claim: Callable[[], queue.Claim | None]
 ) -> queue.Job | None:
-    progress = Progress(services.database, job, lease_s=services.settings.lease_s, remaining_ms=remaining_ms)
+    heartbeat = Heartbeat(services.database, job, lease_s=services.settings.lease_s, remaining_ms=remaining_ms)
     work = load_work(services.database, job)
-    complete = STEPS[job.job_type](services, work, progress)
+    complete = STEPS[job.job_type](services, work, heartbeat)
     # Work on a run that has succeeded, as finding laps at another line, is the last link of no chain.
     chained = work.run_status is not RunStatus.SUCCEEDED
     successor = following(job.job_type, services.settings) if chained else None

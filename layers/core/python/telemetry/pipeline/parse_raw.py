@@ -23,7 +23,7 @@ from telemetry.domain.streams import GNSS_PVT
 from telemetry.formats.reader import FileDevice
 from telemetry.pipeline import canonical_file
 from telemetry.pipeline.artifact_classify import origin_of
-from telemetry.pipeline.step import Artifact, Completion, Progress, Work, changed, concerning
+from telemetry.pipeline.step import Artifact, Completion, Heartbeat, Work, changed, concerning
 from telemetry.services import Services
 from telemetry.storage.paths import track_path
 from telemetry.streams import map_track
@@ -35,7 +35,7 @@ _LONGEST_NAME = 200
 _READ_BYTES = 65_536
 
 
-def perform(services: Services, work: Work, progress: Progress) -> Completion:
+def perform(services: Services, work: Work, heartbeat: Heartbeat) -> Completion:
     """Parses every artifact, uploads its streams, and leaves their dataset rows for the completion.
 
     Raises
@@ -49,10 +49,10 @@ def perform(services: Services, work: Work, progress: Progress) -> Completion:
         # One file's canonical files at a time on disk, however many the session has.
         with tempfile.TemporaryDirectory(prefix="telemetry-") as directory:
             with concerning(work, artifact):
-                canonical = _canonicalise(services, work, artifact, Path(directory), progress)
-            progress()
+                canonical = _canonicalise(services, work, artifact, Path(directory), heartbeat)
+            heartbeat()
             formats.append((artifact, canonical.format, canonical.compression))
-            rows.extend(_upload(services, work, artifact, file, progress) for file in canonical.files)
+            rows.extend(_upload(services, work, artifact, file, heartbeat) for file in canonical.files)
         if canonical.device is not None:
             devices.append(
                 (
@@ -91,7 +91,7 @@ def perform(services: Services, work: Work, progress: Progress) -> Completion:
 
 
 def _canonicalise(
-    services: Services, work: Work, artifact: Artifact, directory: Path, progress: Progress
+    services: Services, work: Work, artifact: Artifact, directory: Path, heartbeat: Heartbeat
 ) -> recording.Canonical:
     # The ETag pins the bytes that were validated: others answer CHECKSUM_MISMATCH.
     with services.raw.open(artifact.storage_path, etag=artifact.object_etag) as source:
@@ -105,39 +105,39 @@ def _canonicalise(
                 session_id=str(work.session_id), run_id=str(work.job.run_id), artifact_id=str(artifact.id)
             ),
             directory=directory,
-            progress=progress,
+            on_progress=heartbeat,
         )
 
 
 def _upload(
-    services: Services, work: Work, artifact: Artifact, file: recording.CanonicalFile, progress: Progress
+    services: Services, work: Work, artifact: Artifact, file: recording.CanonicalFile, heartbeat: Heartbeat
 ) -> dict[str, Any]:
     """Writes one canonical file to the store, a track for the map before it, and gives its dataset row."""
     path = canonical_file.dataset_path(services, work, artifact.id, file.stream)
     if file.stream == GNSS_PVT:
         # First, so that no dataset is there without its track.
-        _upload_track(services, file, track_path(path), map_track.MOST_POINTS // len(work.artifacts), progress)
+        _upload_track(services, file, track_path(path), map_track.MOST_POINTS // len(work.artifacts), heartbeat)
     row = canonical_file.write(services, work, artifact.id, path, file)
-    progress()
+    heartbeat()
     return row
 
 
 def _upload_track(
-    services: Services, file: recording.CanonicalFile, path: str, most_points: int, progress: Progress
+    services: Services, file: recording.CanonicalFile, path: str, most_points: int, heartbeat: Heartbeat
 ) -> None:
     """Writes the track for a map: what the API hands out, which reads no Parquet."""
     with pq.ParquetFile(file.path, pre_buffer=False, buffer_size=_READ_BYTES) as parquet:
-        points = map_track.map_track(_batches(parquet, progress), file.row_count, most_points)
+        points = map_track.map_track(_batches(parquet, heartbeat), file.row_count, most_points)
     track = map_track.geojson(points)
     written = file.path.with_suffix(".track.geojson")
     written.write_bytes(track)
     canonical_file.put(services, path, written, hashlib.sha256(track).hexdigest(), _TRACK_CONTENT_TYPE)
 
 
-def _batches(parquet: pq.ParquetFile, progress: Progress) -> Iterator[pa.RecordBatch]:
+def _batches(parquet: pq.ParquetFile, heartbeat: Heartbeat) -> Iterator[pa.RecordBatch]:
     for batch in parquet.iter_batches(columns=list(map_track.COLUMNS), use_threads=False):
         yield batch
-        progress()
+        heartbeat()
 
 
 def _record_device(

@@ -59,7 +59,7 @@ class Work:
 class Step(Protocol):
     """One step of the chain: what it does to files now, and the writes it leaves for the completion."""
 
-    def __call__(self, services: Services, work: Work, progress: "Progress") -> Completion: ...
+    def __call__(self, services: Services, work: Work, heartbeat: "Heartbeat") -> Completion: ...
 
 
 class ArtifactError(TelemetryError):
@@ -91,7 +91,7 @@ def concerning(work: Work, artifact: Artifact) -> Iterator[None]:
         raise ArtifactError(artifact.id, error.code, detail) from error
 
 
-class Progress:
+class Heartbeat:
     """Renews the lease while a step gets on, and stops the step when time runs out.
 
     A step calls it after each piece of work, so a step that hangs renews nothing and is rescued.
