@@ -11,7 +11,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 logger = Logger(service="janitor")
-metrics = Metrics(namespace="Telemetry", service="janitor")
+metrics = Metrics(service="janitor")
 services = Services()
 
 # The service's own modules log through the standard library; this gives their lines the same JSON form.

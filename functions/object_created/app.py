@@ -14,7 +14,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 services = Services()
 logger = Logger(service="object_created")
-metrics = EphemeralMetrics(namespace="Telemetry", service="object_created")
+metrics = EphemeralMetrics(service="object_created")
 # One bad message of ten fails alone, also when it comes alone.
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 

@@ -15,7 +15,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 logger = Logger(service="worker")
-metrics = Metrics(namespace="Telemetry", service="worker")
+metrics = Metrics(service="worker")
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 services = Services()
 

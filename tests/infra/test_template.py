@@ -33,6 +33,7 @@ WILDCARDS = {
     '"Sid": "PageFiles"': "every file of the page, to its own distribution",
     "cloudformation-custom-resource-response-": "AWS names these buckets; CloudFormation's answers go there",
     '"Fn::GetAtt": ["RawBucket"': "part of the Deny",
+    "secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:*": "the endpoint's; roles name theirs",
 }
 # Managed policies that SAM gives functions: to write logs, traces and network interfaces, and to read their queue.
 MANAGED = {
@@ -41,6 +42,9 @@ MANAGED = {
     "AWSXrayWriteOnlyAccess",
     "AWSLambdaSQSQueueExecutionRole",
 }
+OUR_METRICS = {"Fn::Sub": "Telemetry/${Environment}"}
+# "Rules" of the CloudFormation User Guide: they know fewer functions than the rest of a template.
+RULE_FUNCTIONS = {"Fn::And", "Fn::Or", "Fn::Not", "Fn::Equals", "Fn::Contains", "Ref"}
 # PostgreSQL on RDS takes a connection per 9 531 392 bytes of memory; classes' memory from their documentation.
 MEMORY_GIB = {"db.t4g.micro": 1, "db.t4g.small": 2, "db.t4g.medium": 4, "db.t4g.large": 8, "db.m7g.large": 8}
 
@@ -228,6 +232,49 @@ def test_a_new_package_is_a_new_version() -> None:
     assert not before & after
 
 
+def test_another_setting_of_the_api_is_a_new_version() -> None:
+    """Else the alias would go on with the old variables. SAM does not see what parameters make of a property."""
+    given = root()["Globals"]["Function"]["Environment"]["Variables"]
+    # These hold for a stack's life, or come with another database, whose id the description names.
+    kept = {"DatabaseName", "DatabaseUser", "DatabaseSecretArn", "AwsEndpoint", "AddressingStyle", "AWS::Region"}
+    wanted = set(_references(list(given.values()))) - kept | {"Architecture", "SnapStart"}
+    assert {"UploadMaxBytes", "AuthTenantClaim", "DatabaseHost"} <= wanted
+    for version in of_type("AWS::Lambda::Version").values():
+        told = set(_references(version["Description"]))
+        assert wanted <= told
+        # Lambda takes 256 characters.
+        longest = {"DatabaseHost": root()["Parameters"]["DatabaseHost"]["MaxLength"]}
+        longest |= {"AuthTenantClaim": root()["Parameters"]["AuthTenantClaim"]["MaxLength"]}
+        assert sum(longest.get(name, 10) + 1 for name in told) <= 256
+
+
+def _references(node: Any) -> list[str]:
+    """Names of parameters that some part of a template refers to."""
+    if isinstance(node, dict):
+        own = [node["Ref"]] if "Ref" in node else []
+        return own + [name for value in node.values() for name in _references(value)]
+    return [name for value in node for name in _references(value)] if isinstance(node, list) else []
+
+
+def test_rules_use_functions_that_rules_know() -> None:
+    def used(node: Any) -> set[str]:
+        if isinstance(node, dict):
+            return {key for key in node if key == "Ref" or key.startswith("Fn::")}.union(*map(used, node.values()))
+        return set().union(*map(used, node)) if isinstance(node, list) else set()
+
+    assert len(root()["Rules"]) >= 3
+    assert used(root()["Rules"]) <= RULE_FUNCTIONS
+
+
+def test_a_migration_is_not_tried_again_behind_a_deployments_back() -> None:
+    (config,) = (
+        one
+        for one in of_type("AWS::Lambda::EventInvokeConfig").values()
+        if one["FunctionName"] == {"Ref": "MigrateFunction"}
+    )
+    assert config["MaximumRetryAttempts"] == 0
+
+
 def test_functions_stay_within_the_databases_connections() -> None:
     at_once = 2 * parameter("ApiConcurrency") + parameter("ReceiptConcurrency") + parameter("WorkerReservedConcurrency")
     at_once += 2  # janitor, migrate
@@ -326,12 +373,13 @@ def test_database_is_protected() -> None:
     for name in ("Instance", "Cluster"):
         properties = resources[name]["Properties"]
         assert properties["StorageEncrypted"] is True
-        assert properties["DeletionProtection"] is True
+        assert properties["DeletionProtection"] == {"Ref": "Protected"}
         assert properties["EnableIAMDatabaseAuthentication"] is True
         assert properties["BackupRetentionPeriod"]
         assert resources[name]["DeletionPolicy"] == "Snapshot"
     for name in ("InstanceParameters", "ClusterParameters"):
         assert resources[name]["Properties"]["Parameters"]["rds.force_ssl"] == "1"
+    assert parameter("Protected", nested("database")) == parameter("DatabaseDeletionProtection") == "true"
     assert not any(kind["Type"] == "AWS::EC2::NatGateway" for kind in nested("network")["Resources"].values())
 
 
@@ -343,10 +391,12 @@ def test_alarms_tell_somebody() -> None:
     for alarm in alarms:
         assert alarm["AlarmActions"] == [{"Ref": "Alarms"}]
         assert alarm["TreatMissingData"]
-    ours = {alarm["MetricName"] for alarm in alarms if alarm.get("Namespace") == "Telemetry"}
+    ours = {alarm["MetricName"] for alarm in alarms if alarm.get("Namespace") == OUR_METRICS}
     worker = (ROOT / "functions/worker/app.py").read_text()
     assert "OldestJobAge" in ours & set(re.findall(r'"(\w+)"', worker))
     assert "JobsFailed" in ours
+    # One deployment's alarms never hear another's workers in the same account.
+    assert root()["Globals"]["Function"]["Environment"]["Variables"]["POWERTOOLS_METRICS_NAMESPACE"] == OUR_METRICS
     json.loads(
         re.sub(
             r"\$\{[\w:]+\}",

@@ -9,6 +9,7 @@ import pytest
 from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
+from botocore.exceptions import CredentialRetrievalError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -113,6 +114,16 @@ def test_credentials_outside_of_lambda_are_those_that_botocore_finds(monkeypatch
     with pytest.raises(TelemetryError) as raised:
         signature.credentials(missing=Code.DATABASE_UNAVAILABLE)
     assert raised.value.code is Code.DATABASE_UNAVAILABLE
+
+    def silent() -> None:
+        raise CredentialRetrievalError(provider="container-role", error_msg="timed out")
+
+    monkeypatch.setattr(
+        "telemetry.signature._botocore_credentials", lambda: SimpleNamespace(get_frozen_credentials=silent)
+    )
+    with pytest.raises(TelemetryError) as raised:
+        signature.credentials(missing=Code.STORAGE_UNAVAILABLE)
+    assert raised.value.code is Code.STORAGE_UNAVAILABLE
 
 
 def test_neither_secret_nor_token_is_shown() -> None:

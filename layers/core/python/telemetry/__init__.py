@@ -15,6 +15,8 @@ if sys.platform == "linux":
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
 # pydantic looks for plugins in the metadata of all packages; there are none.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+# Each deployment has its own, or one's alarms would hear the other; this is for processes without one.
+os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "Telemetry")
 prepare()
 
 PIPELINE_VERSION = "2"

@@ -38,15 +38,21 @@ def credentials(*, missing: Code) -> Credentials:
 
     Raises
     ------
-    TelemetryError : `missing` when there are none.
+    TelemetryError : `missing` when there are none, or the one who gives them does not answer.
     """
     access_key, secret_key = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
     if access_key and secret_key:
-        return Credentials(access_key, secret_key, os.environ.get("AWS_SESSION_TOKEN"))
-    found = _botocore_credentials()
-    if found is None:
+        return Credentials(access_key, secret_key, os.environ.get("AWS_SESSION_TOKEN") or None)
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        found = _botocore_credentials()
+        frozen = found and found.get_frozen_credentials()
+    except BotoCoreError as error:
+        raise TelemetryError(missing, f"no credentials to sign with: {type(error).__name__}") from error
+    if frozen is None:
         raise TelemetryError(missing, "no credentials to sign with")
-    return Credentials(*found.get_frozen_credentials()[:3])
+    return Credentials(*frozen[:3])
 
 
 def signed_url(

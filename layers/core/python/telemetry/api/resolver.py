@@ -67,7 +67,7 @@ class Api(APIGatewayHttpResolver):
         self.logger = Logger(service=name)
         # The service's own modules log through the standard library; this gives their lines the same JSON form.
         copy_config_to_registered_loggers(source_logger=self.logger, include={"telemetry"})
-        self._metrics = EphemeralMetrics(namespace="Telemetry", service=name)
+        self._metrics = EphemeralMetrics(service=name)
         self.exception_handler(Exception)(self._failed)
         self.not_found(self._no_route)
         if begins_ahead():
