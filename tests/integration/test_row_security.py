@@ -24,12 +24,12 @@ CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 TABLES = ("sessions", "artifacts", "devices", "processing_runs", "jobs", "datasets", "laps")
 # Run for an event of the store, which knows no owner, and by the worker: never for a caller of the API.
 NOT_OF_THE_API = {"upload_of_object", "record_receipt"} | {
-    *("insert_laps", "delete_laps", "gate_of_session", "lock_gate_of_session", "set_summary"),
+    *("gate_of_session", "lock_gate_of_session"),
     *("claim", "claimed", "state", "complete_and_claim", "heartbeat", "retry_later", "fail", "rescue", "depth"),
 }
 API_QUERIES = {
     query.name: query
-    for topic in ("uploads", "sessions", "laps", "jobs")
+    for topic in ("uploads", "sessions", "gate", "jobs")
     for query in load(topic).values()
     if query.name not in NOT_OF_THE_API
 }

@@ -16,7 +16,7 @@ from telemetry.errors import Code, TelemetryError
 from telemetry.services import Services
 from telemetry.sessions import SessionDetail, get_session
 
-_LAPS = load("laps")
+_QUERIES = load("gate")
 _TRIES = 5
 
 
@@ -44,7 +44,7 @@ def set_gate(services: Services, owner: Owner, session_id: UUID, gate: dict[str,
 
 def _store(database: OwnersRows, owner: Owner, session_id: UUID, gate: dict[str, Any]) -> None:
     with database.transaction() as transaction:
-        rows = transaction.run(_LAPS["run_to_detect_again"], id=session_id, owner_user_id=owner.user_id)
+        rows = transaction.run(_QUERIES["run_to_detect_again"], id=session_id, owner_user_id=owner.user_id)
         if not rows:
             raise TelemetryError(Code.NOT_FOUND)
         status, run_id = rows[0]["status"], rows[0]["run_id"]
@@ -53,11 +53,13 @@ def _store(database: OwnersRows, owner: Owner, session_id: UUID, gate: dict[str,
         if status != SessionStatus.READY or rows[0]["run_status"] != RunStatus.SUCCEEDED:
             raise TelemetryError(Code.SESSION_STATE_CONFLICT, f"it is {status.lower()}")
         # Job, run, session, as everywhere. A search that is at work compares the line when it completes.
-        if not transaction.run(_LAPS["lock_detection"], run_id=run_id):
-            if not transaction.run(_LAPS["hold_run"], run_id=run_id):  # deleted meanwhile
+        if not transaction.run(_QUERIES["lock_detection"], run_id=run_id):
+            if not transaction.run(_QUERIES["hold_run"], run_id=run_id):  # deleted meanwhile
                 raise TelemetryError(Code.NOT_FOUND)
-            artifacts = transaction.run(_LAPS["artifacts_of_run"], run_id=run_id)
+            artifacts = transaction.run(_QUERIES["artifacts_of_run"], run_id=run_id)
             payload = {"artifactIds": [str(row["artifact_id"]) for row in artifacts]}
             queue.enqueue(transaction, run_id, JobType.DETECT_LAPS, payload)
-        if not transaction.run(_LAPS["set_gate"], id=session_id, owner_user_id=owner.user_id, gate=storable_json(gate)):
+        if not transaction.run(
+            _QUERIES["set_gate"], id=session_id, owner_user_id=owner.user_id, gate=storable_json(gate)
+        ):
             raise TelemetryError(Code.NOT_FOUND)

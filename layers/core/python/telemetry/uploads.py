@@ -339,7 +339,7 @@ def _attach(transaction: Transaction, session_id: UUID, ids: list[UUID], stored:
 
 
 def _latest_run(runner: Runner, session_id: UUID) -> UUID:
-    run_id: UUID = _owned(runner.run(_UPLOADS["latest_run"], session_id=session_id))["id"]
+    run_id: UUID = _owned(runner.run(_SESSIONS["latest_run"], session_id=session_id))["id"]
     return run_id
 
 

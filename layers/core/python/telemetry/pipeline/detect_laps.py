@@ -38,6 +38,7 @@ from telemetry.streams.parquet import COMPRESSION, COMPRESSION_LEVEL
 _PIPELINE = load("pipeline")
 _DATASETS = load("datasets")
 _LAPS = load("laps")
+_GATE = load("gate")
 
 _READ_BYTES = 1 << 20
 _BUFFER_BYTES = 65_536
@@ -57,7 +58,7 @@ def perform(services: Services, work: Work, heartbeat: Heartbeat) -> Completion:
     datasets = services.database.run(_DATASETS["streams_of_run"], run_id=work.job.run_id, stream_name=GNSS_PVT)
     if not datasets:
         raise TelemetryError(Code.INTERNAL_ERROR, "the run has no gnss_pvt dataset")
-    gate = _gate(services.database.run(_LAPS["gate_of_session"], session_id=work.session_id))
+    gate = _gate(services.database.run(_GATE["gate_of_session"], session_id=work.session_id))
     tracks = _numbered([_track(services, dataset, lines_of_owner(gate), heartbeat) for dataset in datasets])
     laps = tuple(sorted((lap for track in tracks for lap in track.laps), key=lambda lap: lap.lap_number))
     traces = _traces(services, work, tracks, heartbeat)
@@ -70,7 +71,7 @@ def perform(services: Services, work: Work, heartbeat: Heartbeat) -> Completion:
         mine: dict[str, Any] = {"session_id": work.session_id, "run_id": work.job.run_id}
         if work.run_status is RunStatus.SUCCEEDED:
             # The session is locked before the look at its line, so that a line given meanwhile is not overlooked.
-            now = transaction.run(_LAPS["lock_gate_of_session"], session_id=work.session_id)
+            now = transaction.run(_GATE["lock_gate_of_session"], session_id=work.session_id)
             if not now:
                 raise queue.LeaseLost("the session is gone")
             if _gate(now) != gate:

@@ -8,6 +8,14 @@ VALUES (:id, :tenant_id, :owner_user_id, :name, 'PROCESSING', now(), now(), now(
 INSERT INTO telemetry_processing_runs (id, session_id, status, pipeline_version)
 VALUES (:id, :session_id, 'QUEUED', :pipeline_version);
 
+-- name: latest_run
+-- The newest run of a session.
+SELECT id
+FROM telemetry_processing_runs
+WHERE session_id = :session_id
+ORDER BY created_at DESC
+LIMIT 1;
+
 -- name: list_sessions
 -- One page of an owner's sessions, newest first, after a position; each filter counts only when given.
 SELECT id, name, status, start_time_utc, end_time_utc, device_id, summary, created_at, updated_at

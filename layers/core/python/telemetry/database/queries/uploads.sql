@@ -75,14 +75,6 @@ SET session_id = :session_id, received_at = coalesce(received_at, now()), object
 WHERE id = :id AND status = 'UPLOADED' AND session_id IS NULL
 RETURNING id;
 
--- name: latest_run
--- The newest run of a session.
-SELECT id
-FROM telemetry_processing_runs
-WHERE session_id = :session_id
-ORDER BY created_at DESC
-LIMIT 1;
-
 -- name: upload_of_object
 -- The upload whose bytes a stored object is; whose it is follows from the row, as an event of the store knows no owner.
 SELECT id, tenant_id, owner_user_id, session_id, status, byte_size, sha256, received_at, discarded_at,
