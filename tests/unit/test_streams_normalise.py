@@ -194,6 +194,15 @@ def test_channels_go_to_their_streams_with_units_kept() -> None:
     assert judgement.kept == 2
 
 
+def test_rows_that_are_no_fixes_are_neither_counted_nor_rejected() -> None:
+    samples = batch([0.5, None, 1.5], [(None, None)] * 3, rotation_rate_x_radps=pa.array([0.1, 0.2, 0.3]))
+    samples = samples.drop_columns(["latitude_deg", "longitude_deg"])
+    tables, judgement = normalise(batch([0, 1], [(52.0, 1.0), (None, None)]), samples, batch([2], [(52.0, 1.0)]))
+    assert (judgement.rows, judgement.timed, judgement.placed, judgement.kept) == (3, 3, 2, 2)
+    assert {name: count for name, (count, _) in rejected(judgement).items()} == {"no_position": 1}
+    assert tables["imu"]["rotation_rate_x_radps"].to_pylist() == pytest.approx([0.1, 0.3])
+
+
 def test_names_that_repeat_stay_apart() -> None:
     one = batch([0], [HERE]).append_column("Speed", pa.array([1.0])).append_column("Speed", pa.array([2.0]))
     streams, _ = normalise(one)

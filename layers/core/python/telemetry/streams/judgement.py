@@ -13,7 +13,8 @@ class Judgement:
 
     Attributes
     ----------
-    rows : rows met, and of these the `timed` (plausible time) and `placed` (usable position) and `kept` (both) ones.
+    rows : rows met that may be fixes, and of these the `timed` (plausible time) and `placed` (usable position) and
+        `kept` (both) ones.
     zero_positions : fixes at exactly 0°, 0° that were kept because no other fix lies far from there.
     """
 

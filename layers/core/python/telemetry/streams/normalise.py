@@ -39,6 +39,9 @@ _NOWHERE_NEAR = (90.0, 180.0)
 _CORE = ("timestamp", "latitude_deg", "longitude_deg", "source_row", "flags")
 # Marks fixes at 0°, 0° between the two steps that judge them; no source channel can be called so.
 _REFUSED = "\x00refused"
+_ADDED = {b"added": b""}
+"""Metadata of a core column that the reader did not give. Rows of a batch without latitudes are no fixes (samples of a
+sensor): their channels are kept, and they are neither counted nor rejected."""
 
 
 def _microseconds(moment: datetime) -> int:
@@ -125,8 +128,9 @@ class Normaliser:
                 arrays[name] = nulls(rows, kind)
             elif given.type != kind:
                 arrays[name] = given.cast(kind, safe=False)
-            fields[name] = pa.field(name, kind)
-        self.judgement.rows += rows
+            fields[name] = pa.field(name, kind, metadata=_ADDED if given is None else None)
+        if not fields["latitude_deg"].metadata:
+            self.judgement.rows += rows
         return pa.RecordBatch.from_arrays(list(arrays.values()), schema=pa.schema([fields[name] for name in arrays]))
 
     def _place(self, batch: pa.RecordBatch) -> Iterator[Streams]:
@@ -178,22 +182,14 @@ class Normaliser:
 
     def _judge(self, batch: pa.RecordBatch) -> Streams:
         """Counts and drops what cannot be used, and parts the channels into their streams."""
-        judgement = self.judgement
-        timed = self._times(batch)
+        fixes = not batch.schema.field("latitude_deg").metadata
+        timed = self._times(batch, counted=fixes)
         usable = batch if timed is None else batch.filter(timed)
-        judgement.timed += usable.num_rows
-        placed = self._positions(batch, timed)
-        segments = self._segments(batch)
-        if timed is not None:
-            placed = None if placed is None else placed.filter(timed)
-            segments = None if segments is None else segments.filter(timed)
-        gnss = usable if placed is None else usable.filter(placed)
         streams: Streams = {}
-        if gnss.num_rows:
-            if segments is not None:
-                gnss = self._with_segment_starts(gnss, segments if placed is None else segments.filter(placed))
-            streams[GNSS_PVT] = self._gnss(gnss)
-            judgement.kept += gnss.num_rows
+        if fixes:
+            track = self._track(batch, usable, timed)
+            if track is not None:
+                streams[GNSS_PVT] = track
         others: dict[str, list[str]] = {}
         for name in usable.schema.names:
             if name in _CORE or name == _REFUSED:
@@ -208,8 +204,25 @@ class Normaliser:
                 streams[stream] = part
         return streams
 
-    def _times(self, batch: pa.RecordBatch) -> pa.Array | None:
-        """Mask of the rows with a plausible time, or None when all have one."""
+    def _track(self, batch: pa.RecordBatch, usable: pa.RecordBatch, timed: pa.Array | None) -> pa.RecordBatch | None:
+        """The rows with time and position, or None where there are none. `usable` are those of `batch` with a time."""
+        judgement = self.judgement
+        judgement.timed += usable.num_rows
+        placed = self._positions(batch, timed)
+        segments = self._segments(batch)
+        if timed is not None:
+            placed = None if placed is None else placed.filter(timed)
+            segments = None if segments is None else segments.filter(timed)
+        gnss = usable if placed is None else usable.filter(placed)
+        if not gnss.num_rows:
+            return None
+        if segments is not None:
+            gnss = self._with_segment_starts(gnss, segments if placed is None else segments.filter(placed))
+        judgement.kept += gnss.num_rows
+        return self._gnss(gnss)
+
+    def _times(self, batch: pa.RecordBatch, *, counted: bool) -> pa.Array | None:
+        """Mask of the rows with a plausible time, or None when all have one; the others are rejected if `counted`."""
         micros, rows = batch.column("timestamp").view(pa.int64()), batch.column("source_row")
         earliest, latest = _microseconds(EARLIEST), _microseconds(LATEST)
         span = extremes(micros)
@@ -219,9 +232,10 @@ class Normaliser:
             plausible = pc.is_valid(micros)
         else:
             plausible = pc.fill_null(pc.and_(pc.greater_equal(micros, earliest), pc.less(micros, latest)), False)
-        missing = pc.is_null(micros)
-        self.judgement.reject("no_time", missing, rows)
-        self.judgement.reject("implausible_time", pc.and_not(pc.invert(plausible), missing), rows)
+        if counted:
+            missing = pc.is_null(micros)
+            self.judgement.reject("no_time", missing, rows)
+            self.judgement.reject("implausible_time", pc.and_not(pc.invert(plausible), missing), rows)
         return plausible
 
     def _positions(self, batch: pa.RecordBatch, timed: pa.Array | None) -> pa.Array | None:
