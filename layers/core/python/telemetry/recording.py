@@ -7,7 +7,7 @@ memory.
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -69,13 +69,6 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What one recording may cost."""
-
-    container: ContainerLimits = field(default_factory=ContainerLimits)
-
-
-@dataclass(frozen=True, slots=True)
 class CanonicalFile:
     """One stream's Parquet file. Times are aware; `quality` is ready for JSON."""
 
@@ -92,7 +85,7 @@ class CanonicalFile:
 
 @dataclass(frozen=True, slots=True)
 class Canonical:
-    """What a recording became. `gnss_pvt` is always there and stands first; `summary` is ready for JSON."""
+    """What a recording became. `gnss_pvt` is always there and stands first."""
 
     format: str
     compression: str | None
@@ -101,11 +94,6 @@ class Canonical:
     device: FileDevice | None
     laps: tuple[FileLap, ...]
     gates: tuple[FileGate, ...]
-    summary: dict[str, Any]
-
-    def file(self, stream: str) -> CanonicalFile | None:
-        """The file of a stream, if the recording has it."""
-        return next((file for file in self.files if file.stream == stream), None)
 
 
 OnProgress = Callable[[int, int], None]
@@ -137,7 +125,6 @@ def canonicalise(
     directory: Path,
     classification: Classification | None = None,
     identity: Identity | None = None,
-    limits: Limits | None = None,
     on_progress: OnProgress | None = None,
 ) -> Canonical:
     """Reads the recording once and writes its streams to `directory` as `<stream>.parquet`.
@@ -150,7 +137,7 @@ def canonicalise(
         what `on_progress` raises, passes through. No file stays behind then.
     """
     counted = _Counted(source)
-    recording = open_recording(counted, directory, (limits or Limits()).container, HEAD_BYTES)
+    recording = open_recording(counted, directory, ContainerLimits(), HEAD_BYTES)
     try:
         inner = _inner_origin(origin, recording.compression, recording.name)
         reader = reader_named(classification.format) if classification and classification.format else None
@@ -261,7 +248,6 @@ class _Work:
             device=findings.device,
             laps=tuple(findings.laps),
             gates=tuple(findings.gates),
-            summary=_summary(track),
         )
 
     def _file(self, name: str, timing: Timing, quality: dict[str, Any]) -> CanonicalFile:
@@ -299,19 +285,6 @@ def _nothing_usable(findings: Findings, judgement: Judgement) -> TelemetryError:
     if not judgement.timed:
         return TelemetryError(Code.NO_TIME_DATA, detail)
     return TelemetryError(Code.NO_VALID_ROWS, detail)
-
-
-def _summary(track: TrackQuality) -> dict[str, Any]:
-    first, last = track.timing.first, track.timing.last
-    return {
-        "points": track.timing.rows,
-        "startTime": iso_time(first),
-        "endTime": iso_time(last),
-        "durationMs": (last - first) / 1000,
-        "distanceM": round(track.total_distance_m(), 2),
-        "maxSpeedMps": track.max_speed_mps,
-        "boundingBox": track.bounding_box(),
-    }
 
 
 def _stream_report(rows: int, timing: Timing) -> dict[str, Any]:

@@ -188,7 +188,6 @@ class TrackQuality:
         self._long_step_m: dict[int, float] = {}
         self._carried: pa.RecordBatch | None = None
         self._carried_spike = False
-        self._carried_speed: float | None = None
 
     def observe(self, rows: pa.RecordBatch, following: pa.RecordBatch | None) -> pa.RecordBatch:
         """Takes the next rows in time order and the row after them, if any; gives them with their flags."""
