@@ -1,7 +1,10 @@
 """The architecture's arrows: imports run downward only, SQL stays in .sql files, no room is called after nothing."""
 
 import ast
+import io
 import re
+import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -131,6 +134,32 @@ def test_no_room_is_named_after_nothing() -> None:
 @pytest.mark.parametrize("path", _modules(), ids=_name)
 def test_first_lines_say_what_it_is(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text("utf-8"))), f"{path} has no module docstring"
+
+
+def _prose(path: Path) -> Iterator[str]:
+    """Docstrings and comments."""
+    text = path.read_text("utf-8")
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield node.value.value
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.string
+
+
+def test_files_that_docstrings_and_comments_name_are_there() -> None:
+    """As from the root, or as modules are named: `infra/build/lazy.py`, `telemetry/cold_start.py`."""
+    folders = ("fixtures", "functions", "infra", "layers", "migrations", "tests")
+    named = re.compile(rf"(?<![\w/.-])(?:{'|'.join(folders)}|telemetry)/[\w./-]+\.[a-z]\w*")
+    stale = [
+        f"{path.relative_to(ROOT)} names {name}"
+        for folder in folders
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for text in _prose(path)
+        for name in named.findall(text)
+        if not (ROOT / name).exists() and not (CORE / name).exists()
+    ]
+    assert stale == []
 
 
 def test_no_test_waits_for_a_thread_for_ever() -> None:

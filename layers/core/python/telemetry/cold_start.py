@@ -1,7 +1,7 @@
 """What a start of a function is spared: passes of the garbage collector, and compiling what is known when it is built.
 
 Called by `telemetry/__init__.py`, so that it comes before whatever is imported next. Touches nothing but the file that
-the build put beside the function (`infra/build/generated.py`).
+the build put beside the function (`infra/build/record_generated.py`).
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""One recording from its bytes to canonical Parquet files: the one function behind the pipeline and the command.
+"""One recording from its bytes to canonical Parquet files: the two functions behind the pipeline and the command.
 
 Knows no AWS and no database. `classify` looks at the first bytes; `canonicalise` reads the whole once, in bounded
 memory.

@@ -1,6 +1,6 @@
 """Loads named statements from the `.sql` files beside this module.
 
-A file holds statements, each headed by ``-- name: claim_job`` and a sentence in further ``--`` lines. Comment
+A file holds statements, each headed by ``-- name: claim`` and a sentence in further ``--`` lines. Comment
 lines are dropped before the text reaches pg8000, which would take a colon in them for a parameter.
 """
 
