@@ -25,8 +25,9 @@ from telemetry.laps.found import metadata_of
 from telemetry.laps.lap import COVERAGE, GivenLap
 from telemetry.laps.motion import COLUMNS, MOVING_MPS, Frame, Motion, interpolate, motion_of
 from telemetry.laps.passage import measure_passages
+from tests import real_recordings
 
-FILES = Path(__file__).resolve().parents[2] / "shared/realdata/files"
+FILES = real_recordings.FOLDER / "files"
 CERTAIN = 3.0 / COVERAGE
 """Of many laps each lies within three standard deviations, not within `COVERAGE` of them."""
 _NO_PLACE = 0x7FFFFFFF

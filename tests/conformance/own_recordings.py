@@ -1,4 +1,4 @@
-"""Recordings of the repository's own with their truth, in the form of the shared manifest's entries.
+"""Recordings of the repository's own with their truth, in the form of the entries in the real recordings' manifest.
 
 Sound ones come from the generator, whose own numbers are the truth (not what a reader made of the file), or are small
 and written by hand; refused ones stand with the very code that they must end in.

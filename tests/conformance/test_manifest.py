@@ -1,9 +1,9 @@
 """Recordings against what is known of them: points, first and last time, bounding box, largest speed, outcome.
 
-The repository's own recordings, whose truth the generator or a person gives, always; beside them every real recording
-of the shared manifest against what independent tools say of it, where the folder `shared` stands beside the repository
-(its files are not copied). Times must agree to the millisecond, boxes to 1e-6°, speeds to 0.01 m/s, refusals by their
-code, or the deviation must stand in `DEVIATIONS` with its reason.
+The repository's own recordings, whose truth the generator or a person gives, always; beside them, where the real
+recordings are at hand, each against what independent tools say of it by their manifest. Times must agree to the
+millisecond, boxes to 1e-6°, speeds to 0.01 m/s, refusals by their code, or the deviation must stand in `DEVIATIONS`
+with its reason.
 """
 
 import json
@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 
 from telemetry.formats.__main__ import examine
+from tests import real_recordings
 from tests.conformance.own_recordings import Own, own_recordings
-
-REALDATA = Path(__file__).resolve().parents[3] / "shared" / "realdata"
 
 OUTCOMES = {
     "ok": "ok",
@@ -71,15 +70,13 @@ DEVIATIONS: dict[tuple[str, str], str] = {
 
 @cache
 def _manifest() -> list[dict[str, Any]]:
-    path = REALDATA / "manifest.json"
-    return json.loads(path.read_text("utf-8"))["files"] if path.exists() else []
+    path = real_recordings.MANIFEST
+    return json.loads(path.read_text("utf-8"))["files"] if path.is_file() else []
 
 
 def _entries() -> list[Any]:
-    if not _manifest():
-        reason = f"no {REALDATA.name}/manifest.json beside the repository; its own recordings are compared"
-        return [pytest.param(None, marks=pytest.mark.skip(reason=reason))]
-    return [pytest.param(entry, id=entry["file"]) for entry in _manifest()]
+    found = [pytest.param(entry, id=entry["file"]) for entry in _manifest()]
+    return found or [pytest.param(None, marks=real_recordings.needed)]
 
 
 def _codes(entry: dict[str, Any], kind: str) -> set[str]:
@@ -139,7 +136,7 @@ def _differences(entry: dict[str, Any], outcome: dict[str, Any]) -> dict[str, st
 
 @pytest.mark.parametrize("entry", _entries())
 def test_recording_agrees_with_independent_tools(entry: dict[str, Any]) -> None:
-    outcome = examine(REALDATA / entry["file"])
+    outcome = examine(real_recordings.FOLDER / entry["file"])
     different = _differences(entry, outcome)
     unexplained = {name: text for name, text in different.items() if (entry["file"], name) not in DEVIATIONS}
     assert not unexplained, (
@@ -159,10 +156,11 @@ def test_own_recording_is_read_as_it_was_made(own: Own, tmp_path: Path) -> None:
         assert not _differences({"file": own.name, "format": outcome["format"], "truth": own.truth}, outcome)
 
 
+@real_recordings.needed
 def test_deviations_are_real() -> None:
-    if not _manifest():
-        pytest.skip("no manifest beside the repository")
     files = {entry["file"]: entry for entry in _manifest()}
     for (file, what), reason in DEVIATIONS.items():
         assert reason, f"{file}: no reason given"
-        assert what in _differences(files[file], examine(REALDATA / file)), f"{file}: {what} agrees by now"
+        assert what in _differences(files[file], examine(real_recordings.FOLDER / file)), (
+            f"{file}: {what} agrees by now"
+        )

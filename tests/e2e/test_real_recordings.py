@@ -1,7 +1,4 @@
-"""Every real CSV and GPX recording through the whole service: each ends READY, or FAILED with a code of the catalogue.
-
-Runs where the folder `shared` stands beside the repository; its files are not copied.
-"""
+"""Every real CSV and GPX recording through the whole service: each ends READY, or FAILED with a catalogued code."""
 
 from pathlib import Path
 
@@ -10,16 +7,15 @@ import pytest
 from infra.local.client import Client
 from infra.local.stack import Stack
 from telemetry.errors import CATALOGUE, Code
+from tests import real_recordings
 
-REALDATA = Path(__file__).resolve().parents[3] / "shared" / "realdata"
 
-
-@pytest.mark.skipif(not REALDATA.is_dir(), reason="no shared/realdata beside the repository")
+@real_recordings.needed
 @pytest.mark.parametrize("format_", ["csv", "gpx"])
 def test_every_real_recording_ends_ready_or_with_a_reason(stack: Stack, format_: str, tmp_path: Path) -> None:
-    files = sorted(path for path in REALDATA.glob(f"files*/{format_}/*") if path.is_file())
+    files = real_recordings.find(f"files*/{format_}/*")
     assert files
-    with Client(stack.api_url, stack.token(f"realdata-{format_}"), state=tmp_path) as client:
+    with Client(stack.api_url, stack.token(f"real-recordings-{format_}"), state=tmp_path) as client:
         sent = {file: client.send(file).session_id for file in files}
         sessions = {file: client.wait(session_id, seconds=120) for file, session_id in sent.items()}
     for file, session in sessions.items():

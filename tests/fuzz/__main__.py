@@ -1,7 +1,6 @@
 """`python -m tests.fuzz [seconds [seed]]`: damaged and invented recordings, one after another, until the time is over.
 
-Damage begins with the small recordings of every format and, where the folder of real ones stands beside the
-repository, with those. An input that ends in anything but files or a code is written to `.fuzz/`; then the exit status
+Damage begins with the small recordings of every format and, where the real recordings are at hand, with those. An input that ends in anything but files or a code is written to `.fuzz/`; then the exit status
 is 1.
 """
 
@@ -13,6 +12,7 @@ import traceback
 from collections import Counter
 from random import Random
 
+from tests import real_recordings
 from tests.fuzz.judge import judge
 from tests.fuzz.mutation import mutate
 from tests.fuzz.seeds import ROOT, seeds
@@ -28,8 +28,8 @@ def main() -> int:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else time.time_ns()
     begins = dict(seeds())
-    for path in sorted((ROOT.parent / "shared/realdata/files").rglob("*.*")):
-        if path.is_file() and path.stat().st_size <= LARGEST_SEED:
+    for path in real_recordings.find("files/**/*.*"):
+        if path.stat().st_size <= LARGEST_SEED:
             begins[path.name] = path.read_bytes()
     names, others = list(begins), list(begins.values())
     rng, outcomes, failures = Random(seed), Counter[str](), 0

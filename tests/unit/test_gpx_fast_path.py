@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 
 from telemetry.formats.gpx import GpxReader
 from telemetry.formats.xml_points import PointCollector
-from tests import xml_paths
+from tests import real_recordings, xml_paths
 from tests.xml_paths import Outcome, outcome
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "telemetry"
-RECORDINGS = Path(__file__).parents[2].parent / "shared" / "realdata"
 HEAD = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
     '<gpx version="1.1" creator="Test" xmlns="http://www.topografix.com/GPX/1/1" '
@@ -163,12 +162,10 @@ def test_errors_name_the_same_place(newline: str) -> None:
     assert strict.table.num_rows == 401
 
 
-def _recordings() -> list[Path]:
-    found = sorted(FIXTURES.glob("*.gpx"))
-    return found + sorted(RECORDINGS.glob("files*/gpx/*.gpx"))
+RECORDINGS = [*sorted(FIXTURES.glob("*.gpx")), *real_recordings.find("files*/gpx/*.gpx")]
 
 
-@pytest.mark.parametrize("path", _recordings(), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", real_recordings.cases(RECORDINGS))
 def test_recordings(path: Path) -> None:
     assert_same(path.read_bytes(), 3000, 1 << 16, 1 << 20)
 

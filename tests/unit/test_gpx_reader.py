@@ -19,9 +19,9 @@ from telemetry.formats.creators import clean_creator, device
 from telemetry.formats.gpx import READER, GpxReader
 from telemetry.formats.reader import FileDevice, Findings, Origin, TimeBasis
 from telemetry.streams.channels import CHANNELS, SOURCE_NAME, UNIT, Flag
+from tests import real_recordings
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "telemetry"
-RECORDINGS = Path(__file__).parents[2].parent / "shared" / "realdata"
 GARMIN = "http://www.garmin.com/xmlschemas/TrackPointExtension/v2"
 HEAD = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -282,13 +282,13 @@ def _gpxpy_points(text: str) -> Iterator[tuple[Any, ...]]:
 
 def _recordings() -> list[Path]:
     found = sorted(FIXTURES.glob("*.gpx"))
-    found += sorted((RECORDINGS / "files" / "gpx").glob("*.gpx"))
+    found += real_recordings.find("files/gpx/*.gpx")
     # What gpxpy itself cannot read: a prefixed root, broken documents, and positions it refuses.
     beyond = ("android-gpx-parser__test", "noclosingtag", "Error", "invalid", "broken", "utf16")
     return [path for path in found if not any(part in path.name for part in beyond)]
 
 
-@pytest.mark.parametrize("path", _recordings(), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", real_recordings.cases(_recordings()))
 def test_point_by_point_with_gpxpy(path: Path) -> None:
     data = path.read_bytes()
     declared = "latin-1" if b"ISO-8859-1" in data[:100] else "utf-8-sig"

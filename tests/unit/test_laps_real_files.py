@@ -1,7 +1,4 @@
-"""Laps of real recordings that bring laps or lines of their own, beside what the track alone shows: a table.
-
-The recordings lie beside the project, where they are there at all.
-"""
+"""Laps of real recordings that bring laps or lines of their own, beside what the track alone shows: a table."""
 
 import itertools
 import statistics
@@ -18,6 +15,7 @@ from telemetry.errors import TelemetryError
 from telemetry.laps.detection import detect
 from telemetry.laps.found import find_laps, given_laps, lines_of_file
 from telemetry.laps.lap import Lap, LapKind, LapSource
+from tests import real_recordings
 from tests.laps_real import (
     CERTAIN,
     FILES,
@@ -32,9 +30,7 @@ from tests.laps_real import (
     step_s,
 )
 
-pytestmark = pytest.mark.skipif(
-    not FILES.is_dir(), reason=f"no real recordings in {FILES.parent.name} beside the project"
-)
+pytestmark = real_recordings.needed
 NAMES = sorted(
     path.relative_to(FILES).as_posix()
     for pattern in (
@@ -46,7 +42,7 @@ NAMES = sorted(
         "fit/*.fit",
         "tcx/*.tcx",
     )
-    for path in FILES.glob(pattern)
+    for path in real_recordings.find(f"files/{pattern}")
 )
 ON_A_LINE = {
     # Programs that time laps at a line: how many of the file's laps have both ends where a line can be passed.

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from telemetry.formats.tcx import TcxReader
 from telemetry.formats.xml_points import PointCollector
+from tests import real_recordings
 from tests.xml_paths import assert_same, outcome
 
-RECORDINGS = Path(__file__).parents[2].parent / "shared" / "realdata"
 HEAD = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
     '<TrainingCenterDatabase xmlns="http://www.garmin.com/xmlschemas/TrainingCenterDatabase/v2" '
@@ -101,12 +101,7 @@ def test_files_of_odd_points_alone(odd: str) -> None:
     assert_same(TcxReader, (HEAD + odd * 12 + FOOT).encode(), 600, 1 << 20)
 
 
-NONE_THERE = pytest.param(Path(), marks=pytest.mark.skip(reason="no shared/realdata beside the repository"))
-
-
-@pytest.mark.parametrize(
-    "path", sorted(RECORDINGS.glob("files*/tcx/*.tcx")) or [NONE_THERE], ids=lambda path: path.name
-)
+@pytest.mark.parametrize("path", real_recordings.cases(real_recordings.find("files*/tcx/*.tcx")))
 def test_recordings(path: Path) -> None:
     assert_same(TcxReader, path.read_bytes(), 3000, 1 << 16, 1 << 20)
 
