@@ -31,8 +31,6 @@ NEIGHBOURS = {
     ("gate", "sessions"),
     ("janitor", "pipeline"),
     ("janitor", "uploads"),
-    ("errors", "domain"),
-    ("domain", "errors"),
 }
 # Entry points stand above every room.
 ENTRY_POINTS = {"telemetry.formats.__main__", "telemetry.laps.__main__"}
@@ -60,9 +58,13 @@ def _imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             found.add(node.module or "")
-            if node.module == "telemetry":
-                found.update(f"telemetry.{alias.name}" for alias in node.names)
+            if _within(node.module or "", "telemetry"):
+                found.update(f"{node.module}.{alias.name}" for alias in node.names)
     return found
+
+
+def _within(module: str, package: str) -> bool:
+    return f"{module}.".startswith(f"{package}.")
 
 
 def _room(module: str) -> str | None:
@@ -88,6 +90,21 @@ def test_imports_run_downward(path: Path) -> None:
         if other is None or other == room or imported == "telemetry.PIPELINE_VERSION":
             continue
         assert _floor(other) < _floor(room) or (room, other) in NEIGHBOURS, f"{module} imports {imported}"
+
+
+def test_every_neighbour_is_visited() -> None:
+    visits = {(_room(_name(path)), _room(imported)) for path in _modules() for imported in _imports(path)}
+    assert visits >= NEIGHBOURS
+
+
+def test_the_client_shares_models_and_error_codes_alone() -> None:
+    """Whoever takes it along needs no worker, no database and no store."""
+    shared = ("infra.local.client", "telemetry.api.models", "telemetry.errors")
+    for path in (ROOT / "infra/local/client").rglob("*.py"):
+        for imported in _imports(path):
+            ours = imported.partition(".")[0] in ("infra", "telemetry")
+            leads_there = any(_within(name, imported) for name in shared)
+            assert not ours or leads_there or any(_within(imported, name) for name in shared), f"{path}: {imported}"
 
 
 @pytest.mark.parametrize("path", _modules(), ids=_name)
