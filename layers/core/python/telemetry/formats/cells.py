@@ -4,12 +4,20 @@ Pure: Arrow arrays in, Arrow arrays out. A block whose cells are all plain numbe
 blanks or oddities is looked at cell by cell (still vectorised).
 """
 
+import re
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
-_MISSING = r"^(?i:-+|\*+|nan|null|none|nil|n/?a|#n/a|\?|undefined)$"
+_MISSING = r"^(?i:-+|\*+|-?nan|null|none|nil|n/?a|#n/a|\?|undefined)$"
 """What loggers write where they have no value: not an error."""
+COMMON_MISSING = (
+    "", "nan", "NaN", "NAN", "Nan", "-nan", "-NaN", "null", "NULL", "Null", "none", "None", "NONE",
+    "n/a", "N/A", "na", "NA", "#N/A", "-", "--", "---",
+)  # fmt: skip
+"""How these are usually spelt: Arrow's parser may take them as null while it parses."""
+_MISSING_CELL = re.compile(_MISSING.removesuffix("$") + r"\Z")
 _GROUPED_BY_COMMA = r"^[+-]?\d{1,3}(,\d{3})+(\.\d*)?$"
 _GROUPED_BY_POINT = r"^[+-]?\d{1,3}(\.\d{3})+(,\d*)?$"
 
@@ -37,6 +45,12 @@ def blank_to_null(strings: pa.StringArray) -> pa.StringArray:
     trimmed = pc.utf8_trim_whitespace(strings)
     blank = pc.or_(pc.equal(trimmed, ""), pc.match_substring_regex(trimmed, _MISSING))
     return pc.if_else(blank, pa.scalar(None, pa.string()), trimmed)
+
+
+def is_missing(cell: str) -> bool:
+    """True for a cell that `blank_to_null` makes null."""
+    trimmed = cell.strip()
+    return not trimmed or _MISSING_CELL.match(trimmed) is not None
 
 
 def _parse_each(strings: pa.StringArray, decimal_comma: bool) -> tuple[pa.DoubleArray, pa.BooleanArray]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
+from telemetry.formats.cells import is_missing
 from telemetry.streams.units import is_unit
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -65,8 +66,12 @@ class Layout:
     units_in_cells: frozenset[int] = frozenset()
 
     def column(self, index: int) -> list[str]:
-        """The sample's cells of one column that are not blank."""
-        return [row[index].strip() for row in self.sample if index < len(row) and row[index].strip()]
+        """The sample's cells of one column that say something."""
+        return [row[index].strip() for row in self.sample if _says_something(row, index)]
+
+
+def _says_something(row: Sequence[str], index: int) -> bool:
+    return index < len(row) and not is_missing(row[index])
 
 
 def split(line: str, delimiter: str) -> list[str]:
@@ -192,7 +197,7 @@ def _layout(lines: list[str], delimiter: str, header_index: int) -> Layout:
 
 
 def _sample(lines: list[str], delimiter: str) -> list[tuple[str, ...]]:
-    """The first rows, and some from where a column fills that was blank in these: receivers start without a fix.
+    """The first rows, and some from where each column fills that was blank in these: receivers start without a fix.
 
     A last line that ends too soon was cut off: it shall not decide what the others mean.
     """
@@ -204,17 +209,29 @@ def _sample(lines: list[str], delimiter: str) -> list[tuple[str, ...]]:
         if line.strip() and not line.lstrip().startswith("#")
     )
     first = list(islice(rows, SAMPLE_ROWS))
-    blank = {i for i in range(max(map(len, first), default=0)) if not any(i < len(row) and row[i] for row in first)}
-    if not blank:
-        return first
-    fills = (row for row in rows if any(i < len(row) and row[i] for i in blank))
-    later = next(fills, None)
-    return first if later is None else [*first, later, *islice(rows, LATER_ROWS - 1)]
+    width = max(map(len, first), default=0)
+    blank = {i for i in range(width) if not any(_says_something(row, i) for row in first)}
+    return [*first, *_filling(rows, blank)]
+
+
+def _filling(rows: Iterator[tuple[str, ...]], blank: set[int]) -> Iterator[tuple[str, ...]]:
+    """From each row on that fills another of the `blank` columns, `LATER_ROWS` rows."""
+    taken = 0
+    while blank or taken:
+        row = next(rows, None)
+        if row is None:
+            return
+        filled = {i for i in blank if _says_something(row, i)}
+        blank = blank - filled
+        taken = LATER_ROWS if filled else taken
+        if taken:
+            taken -= 1
+            yield row
 
 
 def _unit_in_cells(cells: list[str]) -> str:
     """The unit that every filled cell ends in, or nothing."""
-    filled = [cell for cell in cells if cell]
+    filled = [cell for cell in cells if not is_missing(cell)]
     match = _WITH_UNIT.match(filled[0]) if filled else None
     if match is None or not is_unit(match[1]):
         return ""

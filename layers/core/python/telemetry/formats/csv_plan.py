@@ -206,9 +206,10 @@ def _distance_m(latitude_1: float, longitude_1: float, latitude_2: float, longit
 
 def _float(cell: str, layout: Layout) -> float | None:
     try:
-        return float(cell.replace(",", ".") if layout.decimal_comma else cell)
+        number = float(cell.replace(",", ".") if layout.decimal_comma else cell)
     except ValueError:
         return None
+    return number if math.isfinite(number) else None
 
 
 def _dialect(layout: Layout, encoding: str, program: Program, rate: float | None, unit: str) -> str:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from telemetry.errors import Code, TelemetryError
+from telemetry.formats.cells import COMMON_MISSING
 from telemetry.formats.line_blocks import Block
 from telemetry.formats.reader import Findings
 
@@ -189,7 +190,7 @@ class RowParser:
             convert_options=pa_csv.ConvertOptions(
                 column_types=names,
                 include_columns=list(names),
-                null_values=[""],
+                null_values=list(COMMON_MISSING),
                 strings_can_be_null=True,
                 decimal_point="," if self._shape.decimal_comma else ".",
             ),
