@@ -1,7 +1,7 @@
 """`python -m tests.fuzz [seconds [seed]]`: damaged and invented recordings, one after another, until the time is over.
 
-Damage begins with the small recordings of every format and, where the real recordings are at hand, with those. An input that ends in anything but files or a code is written to `.fuzz/`; then the exit status
-is 1.
+Damage begins with the small recordings of every format and, where the real recordings are at hand, with the small ones
+of those. An input that ends in anything but files or a code is written to `.fuzz/`; then the exit status is 1.
 """
 
 import hashlib
