@@ -4,11 +4,13 @@ import io
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pytest
 
 from telemetry.errors import TelemetryError
 from telemetry.formats.gpx import GpxReader
 from telemetry.formats.reader import Findings, Origin, Reader
 from telemetry.formats.tcx import TcxReader
+from telemetry.formats.xml_points import PointCollector
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,23 @@ def assert_same(kind: type[GpxReader] | type[TcxReader], data: bytes, *block_siz
             f"block of {size} bytes: {_first_difference(strict.table, fast.table)}"
         )
     return strict
+
+
+def points_seen_by_expat(kind: type[GpxReader] | type[TcxReader], document: str) -> int:
+    """How many points the vectorised path, in blocks of 64 KiB, leaves to expat."""
+    seen = 0
+    begin = PointCollector._begin
+
+    def counting(self: PointCollector, attributes: dict[str, str]) -> None:
+        nonlocal seen
+        seen += 1
+        begin(self, attributes)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PointCollector, "_begin", counting)
+        outcome(kind(block_bytes=1 << 16), document.encode())
+    assert seen, "the first point of every shape is expat's"
+    return seen
 
 
 def _first_difference(expected: pa.Table, actual: pa.Table) -> object:

@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telemetry.formats.gpx import GpxReader
-from telemetry.formats.xml_points import PointCollector
 from tests import real_recordings, xml_paths
-from tests.xml_paths import Outcome, outcome
+from tests.xml_paths import Outcome, points_seen_by_expat
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "telemetry"
 HEAD = (
@@ -170,33 +169,18 @@ def test_recordings(path: Path) -> None:
     assert_same(path.read_bytes(), 3000, 1 << 16, 1 << 20)
 
 
-def _points_seen_by_expat(document: str, monkeypatch: pytest.MonkeyPatch) -> int:
-    seen = 0
-    begin = PointCollector._begin
-
-    def counting(self: PointCollector, attributes: dict[str, str]) -> None:
-        nonlocal seen
-        seen += 1
-        begin(self, attributes)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(PointCollector, "_begin", counting)
-        outcome(GpxReader(block_bytes=1 << 16), document.encode())
-    return seen
-
-
-def test_rare_oddities_cost_only_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rare_oddities_cost_only_themselves() -> None:
     count = 4000
     blocks = len(regular(0)) * count // (1 << 16) + 2
     points = [regular(n) for n in range(count)]
-    assert _points_seen_by_expat(HEAD + "".join(points) + FOOT, monkeypatch) <= 3 + blocks
+    assert points_seen_by_expat(GpxReader, HEAD + "".join(points) + FOOT) <= 3 + blocks
     odd = [name for name in ODD if name.startswith(("entity", "comment", "section", "instruction", "spaces", "umlaut"))]
     for number, name in enumerate(odd):
         points[250 * (number + 1)] = ODD[name]
-    assert _points_seen_by_expat(HEAD + "".join(points) + FOOT, monkeypatch) <= 3 + blocks + 3 * len(odd)
+    assert points_seen_by_expat(GpxReader, HEAD + "".join(points) + FOOT) <= 3 + blocks + 3 * len(odd)
 
 
-def test_several_shapes_are_each_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_shapes_are_each_fast() -> None:
     shapes = (
         regular,
         lambda n: regular(n).replace("<g:hr>", "<g:cad>80</g:cad><g:hr>"),
@@ -205,7 +189,7 @@ def test_several_shapes_are_each_fast(monkeypatch: pytest.MonkeyPatch) -> None:
     points = [shapes[(n * 7 // 3) % 3](n) for n in range(3000)]
     document = HEAD + "".join(points) + FOOT
     assert_same(document.encode(), 1 << 16)
-    assert _points_seen_by_expat(document, monkeypatch) < 60
+    assert points_seen_by_expat(GpxReader, document) < 60
 
 
 _texts = st.sampled_from(

@@ -7,9 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telemetry.formats.tcx import TcxReader
-from telemetry.formats.xml_points import PointCollector
 from tests import real_recordings
-from tests.xml_paths import assert_same, outcome
+from tests.xml_paths import assert_same, points_seen_by_expat
 
 HEAD = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -106,27 +105,12 @@ def test_recordings(path: Path) -> None:
     assert_same(TcxReader, path.read_bytes(), 3000, 1 << 16, 1 << 20)
 
 
-def _points_seen_by_expat(document: str, monkeypatch: pytest.MonkeyPatch) -> int:
-    seen = 0
-    begin = PointCollector._begin
-
-    def counting(self: PointCollector, attributes: dict[str, str]) -> None:
-        nonlocal seen
-        seen += 1
-        begin(self, attributes)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(PointCollector, "_begin", counting)
-        outcome(TcxReader(block_bytes=1 << 16), document.encode())
-    return seen
-
-
 @pytest.mark.parametrize("point", [regular, declaring, lambda n: regular(n).replace(POSITION, "")])
-def test_the_usual_shapes_are_fast(point: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_usual_shapes_are_fast(point: object) -> None:
     assert callable(point)
     laps = [NEXT_LAP if n and n % 500 == 0 else "" for n in range(3000)]
     document = HEAD + "".join(laps[n] + point(n) for n in range(3000)) + FOOT
-    assert _points_seen_by_expat(document, monkeypatch) < 60
+    assert points_seen_by_expat(TcxReader, document) < 60
 
 
 @settings(max_examples=100, deadline=None)
