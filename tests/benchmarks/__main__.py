@@ -10,13 +10,13 @@ from pathlib import Path
 
 def main() -> int:
     """Runs the benchmarks one after the other."""
-    chosen, missed = sys.argv[1:], []
+    there = sorted(path.stem.removeprefix("bench_") for path in Path(__file__).parent.glob("bench_*.py"))
+    chosen, missed = sys.argv[1:] or there, []
+    if unknown := sorted({*chosen} - {*there}):
+        sys.exit(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(there)}")
     sys.argv = sys.argv[:1]
-    names = sorted(path.stem for path in Path(__file__).parent.glob("bench_*.py"))
-    for name in names:
-        if chosen and name.removeprefix("bench_") not in chosen:
-            continue
-        if importlib.import_module(f"tests.benchmarks.{name}").main():
+    for name in chosen:
+        if importlib.import_module(f"tests.benchmarks.bench_{name}").main():
             missed.append(name)
         sys.stdout.flush()
     sys.stdout.write(f"missed goals in: {', '.join(missed)}\n" if missed else "every goal reached\n")

@@ -1,6 +1,6 @@
 """TCX beside GPX, and VBO beside CSV: the same drive, each from its own syntax to Parquet with the quality report.
 
-    python -m tests.benchmarks.bench_kin [--rows 500000] [--runs 3]
+    python -m tests.benchmarks.bench_tcx_vbo [--rows 500000] [--runs 3]
 
 TCX spends more tags than GPX on a point, so it is held to GPX by the byte; VBO's rows are as short as CSV's, so it is
 held to CSV by the row. CPU seconds throughout.
