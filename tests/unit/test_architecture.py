@@ -15,7 +15,7 @@ CORE = ROOT / "layers/core/python"
 # Rooms from the ground up. A module may import its own room and rooms on lower floors; never a neighbour on the
 # same floor unless it is named in NEIGHBOURS.
 FLOORS = (
-    ("errors", "domain", "cold_start"),
+    ("errors", "domain", "cold_start", "command_line"),
     ("settings", "streams", "signature"),
     ("formats", "laps"),
     ("database", "storage", "recording", "nudge"),

@@ -4,15 +4,13 @@ Prints format, dialect, channels, rows, rate and quality; `--json` one object a 
 the streams. Exit 0 when every file got an outcome, also where that is an error code of the catalogue.
 """
 
-import argparse
-import json
-import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from telemetry import command_line
 from telemetry.errors import TelemetryError
 from telemetry.formats.reader import Origin
 from telemetry.recording import Canonical, canonicalise
@@ -20,9 +18,7 @@ from telemetry.recording import Canonical, canonicalise
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m telemetry.formats", description="Shows what recordings hold.")
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line and file")
+    parser = command_line.parser("telemetry.formats", "Shows what recordings hold.")
     parser.add_argument("--parquet", type=Path, metavar="DIR", help="write the streams to DIR/<file name>/")
     parser.add_argument(
         "--uploaded-at",
@@ -31,17 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="where a recording tells no date at all, it is taken from this ISO 8601 time",
     )
     options = parser.parse_args(arguments)
-    status = 0
-    for path in options.files:
-        try:
-            outcome = examine(path, options.parquet, options.uploaded_at)
-        except OSError as error:
-            sys.stderr.write(f"{path}: {error.strerror or error}\n")
-            status = 1
-            continue
-        sys.stdout.write(json.dumps(outcome, ensure_ascii=False) + "\n" if options.json else _readable(outcome))
-        sys.stdout.flush()
-    return status
+    return command_line.tell(options, lambda path: examine(path, options.parquet, options.uploaded_at), _readable)
 
 
 def examine(path: Path, parquet: Path | None = None, uploaded_at: datetime | None = None) -> dict[str, Any]:
@@ -113,10 +99,7 @@ def _found(canonical: Canonical) -> dict[str, Any]:
     }
 
 
-def _readable(outcome: dict[str, Any]) -> str:
-    lines = [str(outcome["file"])]
-    if outcome["outcome"] != "ok":
-        return "\n".join([*lines, f"  {outcome['outcome']}: {outcome['message']}", ""])
+def _readable(outcome: dict[str, Any]) -> Iterator[str]:
     quality = outcome["quality"]
     rate, gaps = quality["nominalRateHz"], quality["gaps"]
     longest = max((gap["lengthS"] for gap in gaps["listed"]), default=0)
@@ -124,7 +107,7 @@ def _readable(outcome: dict[str, Any]) -> str:
     speed = outcome["maxSpeedMps"]
     rows: list[tuple[str, str]] = [
         ("format", f"{outcome['format']} ({outcome['reason']})"),
-        ("dialect", quality["dialect"]),
+        ("dialect", "" if quality["dialect"] in outcome["reason"] else quality["dialect"]),
         ("time", f"{outcome['firstTime']} to {outcome['lastTime']} ({quality['timeBasis']})"),
         ("points", f"{outcome['points']} of {quality['rowsRead']} rows"),
         ("rate", f"{rate} Hz, jitter {quality['jitterMs']} ms" if rate else "unknown"),
@@ -132,7 +115,7 @@ def _readable(outcome: dict[str, Any]) -> str:
         ("distance", f"{quality['distanceM'] / 1000:.3f} km"),
         ("max speed", "not given" if speed is None else f"{speed * 3.6:.1f} km/h"),
         ("box", f"{south} to {north} north, {west} to {east} east"),
-        ("laps", str(outcome["laps"])),
+        ("laps in file", str(outcome["laps"] or "")),
         ("streams", ", ".join(f"{name} {stream['rows']} rows" for name, stream in outcome["streams"].items())),
         ("channels", ", ".join(f"{name} [{c['unit'] or '-'}]" for name, c in outcome["channels"].items())),
         ("rejected", _counts(quality["rejected"])),
@@ -144,7 +127,7 @@ def _readable(outcome: dict[str, Any]) -> str:
         ("damage", f"{quality['damage']['code']}: {quality['damage']['detail']}" if quality["damage"] else ""),
         ("archive", quality["archiveDamage"] or ""),
     ]  # fmt: skip
-    return "\n".join([*lines, *(f"  {name:<15}{text}" for name, text in rows if text), ""])
+    return (f"{name:<15}{text}" for name, text in rows if text)
 
 
 def _counts(tallies: dict[str, Any]) -> str:

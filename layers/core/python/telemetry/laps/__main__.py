@@ -5,17 +5,16 @@ of your own. Exit 0 when every file got an outcome, also where that is an error 
 """
 
 import argparse
-import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from telemetry import recording
+from telemetry import command_line, recording
 from telemetry.api import models
 from telemetry.domain.streams import GNSS_PVT
 from telemetry.errors import Code, TelemetryError
@@ -31,22 +30,10 @@ _READ_BYTES = 65_536
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m telemetry.laps", description="Shows the laps of recordings.")
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line and file")
+    parser = command_line.parser("telemetry.laps", "Shows the laps of recordings.")
     parser.add_argument("--gate", type=_line, metavar="LAT,LON,LAT,LON", help="the two ends of the start/finish line")
     options = parser.parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
-    status = 0
-    for path in options.files:
-        try:
-            outcome = examine(path, options.gate)
-        except OSError as error:
-            sys.stderr.write(f"{path}: {error.strerror or error}\n")
-            status = 1
-            continue
-        sys.stdout.write(json.dumps(outcome, ensure_ascii=False) + "\n" if options.json else _readable(outcome))
-        sys.stdout.flush()
-    return status
+    return command_line.tell(options, lambda path: examine(path, options.gate), _readable)
 
 
 def examine(path: Path, line: Line | None = None) -> dict[str, Any]:
@@ -133,22 +120,18 @@ def _line(text: str) -> Line:
     return Line.between(gate.latitude_1_deg, gate.longitude_1_deg, gate.latitude_2_deg, gate.longitude_2_deg)
 
 
-def _readable(outcome: dict[str, Any]) -> str:
-    lines = [str(outcome["file"])]
-    if outcome["outcome"] != "ok":
-        return "\n".join([*lines, f"  {outcome['outcome']}: {outcome['message']}", ""])
+def _readable(outcome: dict[str, Any]) -> Iterator[str]:
     if not outcome["laps"]:
-        lines.append("  no laps")
+        yield "no laps"
     for lap in outcome["laps"]:
         seconds = lap["durationMs"] / 1000
         trust = "" if lap["durationUncertaintyMs"] is None else f" ± {lap['durationUncertaintyMs'] / 1000:.3f}"
         sectors = "  ".join("-" if ms is None else f"{ms / 1000:.3f}" for ms in lap["sectorsMs"])
         best = "  best" if lap["kind"] == "timed" and lap["durationMs"] == outcome["bestLapMs"] else ""
-        lines.append(
-            f"  {lap['lapNumber']:>3} {lap['kind']:<5} {int(seconds // 60)}:{seconds % 60:06.3f}{trust} s"
+        yield (
+            f"{lap['lapNumber']:>3} {lap['kind']:<5} {int(seconds // 60)}:{seconds % 60:06.3f}{trust} s"
             f"  {lap['source']}  {sectors}{best}".rstrip()
         )
-    return "\n".join([*lines, ""])
 
 
 if __name__ == "__main__":
