@@ -280,6 +280,8 @@ def _nothing_usable(findings: Findings, judgement: Judgement) -> TelemetryError:
     detail = f"{rows} rows read" + (f": {counts}" if counts else "")
     if rejected and not judgement.rows:
         return TelemetryError(Code.NO_VALID_ROWS, detail)
+    if not judgement.placed and "position_out_of_range" in rejected:
+        return TelemetryError(Code.NO_VALID_ROWS, f"{detail}; latitude and longitude may be swapped")
     if not judgement.placed:
         return TelemetryError(Code.NO_POSITION_DATA, detail)
     if not judgement.timed:

@@ -5,6 +5,7 @@ Pure. Decimal degrees as plain numbers cost nothing here; every other form is re
 
 import math
 import re
+import statistics
 from dataclasses import dataclass
 from enum import Enum
 
@@ -20,6 +21,7 @@ _FIT_KEYS = ("position lat", "position long")
 """Fields of FIT's record message, which tables made from FIT files often keep as they are: in semicircles."""
 _PLAIN = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\Z")
 _LETTERED = re.compile(r"([NSEWnsew]\s*\d.*|.*\d\s*[NSEWnsew])\Z")
+_INTEGER_PART = re.compile(r"(\d+)[.,]")
 _SEXAGESIMAL = re.compile(r"\d\s*[°ºd:'′\s]\s*\d")
 _PARTS = (
     r"^(?P<a>[NSEWnsew+-]?)\s*(?P<d>\d+(?:[.,]\d+)?)\s*[°ºd:*\s]?\s*"
@@ -130,14 +132,18 @@ def _southwest(letters: pa.StringArray) -> pa.BooleanArray:
 def find_coordinates(layout: Layout, latitude: int, longitude: int) -> tuple[Coordinate, Coordinate, list[str]]:
     """The forms of both columns, and sentences about what was inferred from magnitudes."""
     inferred: list[str] = []
-    found = []
-    for index, letters in ((latitude, "NS"), (longitude, "EW")):
-        found.append(_find(layout, index, letters))
+    columns = ((latitude, "NS"), (longitude, "EW"))
+    minutes = all(_may_be_minutes(layout, *column) for column in columns) and any(
+        _is_beyond_degrees(layout, *column) for column in columns
+    )
+    found = [_find(layout, index, letters, minutes=minutes) for index, letters in columns]
     if Form.SCALED in (found[0].form, found[1].form) or Form.DEGREES_MINUTES in (found[0].form, found[1].form):
         lead = max(found, key=lambda c: (c.form is Form.SCALED, c.form is Form.DEGREES_MINUTES, c.scale))
         found = [Coordinate(c.index, lead.form, lead.scale, c.hemisphere, c.lettered, c.decimal_comma) for c in found]
         text = f"1/{lead.scale:.0f} degrees" if lead.form is Form.SCALED else lead.form.value
         inferred.append(f"Coordinates were read as {text}.")
+    elif 90 < _magnitude(layout, latitude) <= 180 and _magnitude(layout, longitude) <= 90:
+        inferred.append("Most latitudes lie beyond 90 degrees: latitude and longitude may be swapped.")
     return found[0], found[1], inferred
 
 
@@ -176,7 +182,42 @@ def _first_of_pair(key: str, matches: list[re.Match[str]]) -> str:
     return {(False, True): "latitude", (True, False): "longitude"}.get((beyond[0], beyond[1]), "")
 
 
-def _find(layout: Layout, index: int, letters: str) -> Coordinate:
+def _may_be_minutes(layout: Layout, index: int, letters: str) -> bool:
+    """True where all numbers can be read as ddmm.mmmm."""
+    cells = layout.column(index)
+    numbers = [n for c in cells if (n := _number(c)) is not None]
+    greatest = 9060 if letters == "NS" else 18_060
+    return any("." in c or "," in c for c in cells) and all(
+        math.fmod(abs(n), 100) < 60 and abs(n) < greatest for n in numbers
+    )
+
+
+def _is_beyond_degrees(layout: Layout, index: int, letters: str) -> bool:
+    """True where a coordinate shows that it is no number of degrees, whichever of the two it is: by its magnitude, or
+    beyond its own limit by its letters or by zeros that fill up `ddmm` or `dddmm`.
+
+    Magnitudes between 90 and 180 alone are a longitude, perhaps under the wrong title; up to 360 they are one that
+    counts all the way round.
+    """
+    cells, middle = layout.column(index), _magnitude(layout, index)
+    if middle > (180 if letters == "NS" else 360):
+        return True
+    lettered = sum(bool(_LETTERED.match(c)) for c in cells) * 2 > len(cells)
+    limit = 90 if letters == "NS" else 180
+    if middle > limit and (lettered or _hemisphere(layout, index, letters) is not None):
+        return True
+    digits = 4 if letters == "NS" else 5
+    padded = [m for c in cells if (m := _INTEGER_PART.search(c)) and len(m[1]) == digits]
+    return 2 * len(padded) > len(cells) and any(m[1].startswith("0") for m in padded)
+
+
+def _magnitude(layout: Layout, index: int) -> float:
+    """The middle one; zeros, which many loggers write while they have no fix, do not count."""
+    numbers = [abs(n) for c in layout.column(index) if (n := _number(c))]
+    return statistics.median_high(numbers) if numbers else 0.0
+
+
+def _find(layout: Layout, index: int, letters: str, *, minutes: bool) -> Coordinate:
     cells = layout.column(index)
     hemisphere = _hemisphere(layout, index, letters)
     comma = layout.decimal_comma
@@ -186,7 +227,7 @@ def _find(layout: Layout, index: int, letters: str) -> Coordinate:
     numbers = [n for c in cells if (n := _number(c)) is not None]
     key, unit = key_of(layout.header[index]), layout.units[index].lower()
     form, scale = Form.DEGREES, 1.0
-    middle = sorted(abs(n) for n in numbers)[len(numbers) // 2] if numbers else 0.0
+    middle = _magnitude(layout, index)
     whole = all(n == int(n) for n in numbers)
     limit = 90 if letters == "NS" else 180
     fit = key in _FIT_KEYS and whole and middle > limit
@@ -200,12 +241,7 @@ def _find(layout: Layout, index: int, letters: str) -> Coordinate:
         form = Form.DEGREES_MINUTES
     elif middle > limit and whole and middle > 1e5:
         form, scale = Form.SCALED, 1e7
-    elif (
-        middle > limit
-        and any("." in c or "," in c for c in cells)
-        and middle < limit * 100 + 60
-        and all(math.fmod(abs(n), 100) < 60 for n in numbers)
-    ):
+    elif minutes:
         form = Form.DEGREES_MINUTES
     return Coordinate(index, form, scale, hemisphere, lettered, comma)
 
