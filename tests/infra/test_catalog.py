@@ -5,8 +5,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from telemetry.domain.streams import BIOMETRICS, GNSS_PVT, IMU
-from telemetry.laps.delta import LAP_DELTA, LAP_DELTA_SCHEMA
+from telemetry.domain.streams import BIOMETRICS, GNSS_PVT, IMU, LAP_DELTA
+from telemetry.laps.delta import LAP_DELTA_SCHEMA
 from telemetry.storage.paths import dataset_path
 from telemetry.streams.channels import CHANNELS, GNSS_PVT_SCHEMA
 from tests.infra.test_template import nested

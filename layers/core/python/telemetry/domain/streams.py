@@ -6,3 +6,5 @@ BIOMETRICS = "biometrics"
 VEHICLE = "vehicle"
 STREAMS = (GNSS_PVT, IMU, BIOMETRICS, VEHICLE)
 """The streams that a recording is parted into."""
+LAP_DELTA = "lap_delta"
+"""Each timed lap against the best, computed from `gnss_pvt`."""

@@ -11,8 +11,6 @@ from telemetry.laps.lap import Lap, LapKind
 from telemetry.laps.motion import Motion, interpolate
 from telemetry.streams.channels import TIMESTAMP, UNIT
 
-LAP_DELTA = "lap_delta"
-"""Name of the stream."""
 _POINTS = 1000
 _FEWER_POINTS = 200
 _MANY_LAPS = 300
@@ -51,7 +49,7 @@ def reference(motion: Motion, lap: Lap) -> Reference | None:
 
 
 def lap_deltas(motion: Motion, laps: Sequence[Lap], best: Reference) -> pa.RecordBatch:
-    """The traces of the timed laps, of `LAP_DELTA_SCHEMA`."""
+    """The timed laps against the best, rows of `LAP_DELTA_SCHEMA`."""
     timed = [lap for lap in laps if lap.kind is LapKind.TIMED and _length(motion, lap) > 0]
     times, points = _courses(motion, timed, _POINTS if len(timed) <= _MANY_LAPS else _FEWER_POINTS)
     rows = pa.array(range(len(timed) * (points + 1)), pa.int64())

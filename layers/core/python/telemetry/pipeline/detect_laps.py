@@ -1,5 +1,5 @@
-"""Step 4: laps, the session's true bounds and its summary, and the trace of each lap against the best. Reads canonical
-files only.
+"""Step 4: laps, the session's true bounds and its summary, and the lap deltas: each lap against the best. Reads
+canonical files only.
 
 Its completion ends the run: session READY, laps and datasets visible at once. It also runs again on a run that has
 succeeded, when the owner gives another line: then its completion replaces the laps in one transaction.
@@ -22,9 +22,9 @@ from telemetry.database.connection import Row, Transaction
 from telemetry.database.queries import load
 from telemetry.database.storable import storable_json
 from telemetry.domain.states import JobType, RunStatus
-from telemetry.domain.streams import GNSS_PVT
+from telemetry.domain.streams import GNSS_PVT, LAP_DELTA
 from telemetry.errors import Code, TelemetryError
-from telemetry.laps.delta import LAP_DELTA, lap_deltas, reference
+from telemetry.laps import delta
 from telemetry.laps.found import LinesGiven, find_laps, lines_of_owner, metadata_of
 from telemetry.laps.lap import Lap, best_lap, theoretical_best_ms
 from telemetry.laps.motion import COLUMNS, Motion
@@ -61,7 +61,7 @@ def perform(services: Services, work: Work, heartbeat: Heartbeat) -> Completion:
     gate = _gate(services.database.run(_GATE["gate_of_session"], session_id=work.session_id))
     tracks = _numbered([_track(services, dataset, lines_of_owner(gate), heartbeat) for dataset in datasets])
     laps = tuple(sorted((lap for track in tracks for lap in track.laps), key=lambda lap: lap.lap_number))
-    traces = _traces(services, work, tracks, heartbeat)
+    lap_deltas = _write_lap_deltas(services, work, tracks, heartbeat)
     start_time = min(dataset["start_time_utc"] for dataset in datasets)
     end_time = max(dataset["end_time_utc"] for dataset in datasets)
     summary = summarise(datasets, laps, start_time, end_time)
@@ -92,8 +92,8 @@ def perform(services: Services, work: Work, heartbeat: Heartbeat) -> Completion:
             )
         if laps:
             transaction.run(_LAPS["insert_laps"], **mine, laps=rows)
-        if traces:
-            transaction.run(_DATASETS["insert_datasets"], **mine, files=storable_json(traces))
+        if lap_deltas:
+            transaction.run(_DATASETS["insert_datasets"], **mine, files=storable_json(lap_deltas))
 
     return complete
 
@@ -132,27 +132,29 @@ def _numbered(tracks: list[_Track]) -> list[_Track]:
     ]
 
 
-def _traces(services: Services, work: Work, tracks: Sequence[_Track], heartbeat: Heartbeat) -> list[dict[str, Any]]:
-    """Writes the trace of every timed lap against the best of the session, and gives the dataset rows."""
+def _write_lap_deltas(
+    services: Services, work: Work, tracks: Sequence[_Track], heartbeat: Heartbeat
+) -> list[dict[str, Any]]:
+    """Writes every timed lap of each track against the best of the session, and gives the dataset rows."""
     best = best_lap([lap for track in tracks for lap in track.laps])
     if best is None:
         return []
     home = next(track for track in tracks if best in track.laps)
-    against = reference(home.motion, best) if home.motion is not None else None
+    against = delta.reference(home.motion, best) if home.motion is not None else None
     if against is None:
         return []
-    rows = []
+    written = []
     for track in tracks:
         if track.motion is None:
             continue
-        deltas = lap_deltas(track.motion, track.laps, against)
-        if deltas.num_rows:
-            rows.append(_write_trace(services, work, track.dataset["artifact_id"], deltas, best.lap_number))
+        rows = delta.lap_deltas(track.motion, track.laps, against)
+        if rows.num_rows:
+            written.append(_write_lap_delta(services, work, track.dataset["artifact_id"], rows, best.lap_number))
             heartbeat()
-    return rows
+    return written
 
 
-def _write_trace(
+def _write_lap_delta(
     services: Services, work: Work, artifact_id: UUID, rows: pa.RecordBatch, best_lap_number: int
 ) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="telemetry-") as directory:
