@@ -6,11 +6,13 @@ import struct
 from collections.abc import Iterable
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telemetry.errors import Code, TelemetryError
+from telemetry.formats import fit
 from telemetry.formats.fit import READER
 from telemetry.formats.fit_messages import crc16
 from telemetry.formats.reader import Findings, Origin
@@ -190,6 +192,22 @@ def test_developer_fields_carry_their_own_name_unit_and_scale() -> None:
     assert table.schema.field("Stamina").metadata[b"unit"] == b"kJ"
 
 
+def test_developer_fields_that_nothing_describes_are_named() -> None:
+    head = definition(20, RECORD_LAYOUT)
+    developer = bytes([head[0] | 0x20]) + head[1:] + bytes([2, 5, 2, 0, 6, 2, 0])
+    body = developer + b"".join(record(second, 1.0, 1.0) + b"\x01\x02\xff\xff" for second in range(3))
+    _, findings = read(fit_file(body))
+    assert findings.inferred == [
+        "fields of text, or of bytes that nothing describes, are not kept: developer_0_5",
+    ]
+
+
+@pytest.mark.parametrize("rest", [b"x", b"garbage!", b"\0" * 40])
+def test_bytes_behind_the_file_are_told(rest: bytes) -> None:
+    body = definition(20, RECORD_LAYOUT) + record(0, 1.0, 1.0)
+    assert any("after the end" in note for note in read(fit_file(body) + rest)[1].inferred)
+
+
 def test_time_since_power_on_becomes_utc_by_a_later_correlation() -> None:
     body = definition(20, RECORD_LAYOUT[:3]) + b"\0" + struct.pack("<Iii", 60, 5, 5)
     body += definition(162, ((253, 4, 0x86), (1, 4, 0x86)), local=1) + b"\1" + struct.pack("<II", START, 50)
@@ -229,6 +247,86 @@ def test_camera_samples_are_spread_over_their_offsets() -> None:
     table, _ = read(fit_file(body))
     assert seconds(table) == pytest.approx([0.5, 0.533])
     assert table["acceleration_x_mps2"].to_pylist() == pytest.approx([9.80665, -9.80665])
+
+
+FASTER_LAYOUT = ((253, 4, 0x86), (0, 2, 0x84), (1, 4, 0x85), (2, 4, 0x85), (4, 4, 0x86), (5, 2, 0x84))
+
+
+def faster(at_ms: int, lat: float, lon: float, speed: int = 20_000, heading: int = 9_000) -> bytes:
+    position = [round(lat * DEGREE), round(lon * DEGREE)]
+    return b"\1" + struct.pack("<IHiiIH", START + at_ms // 1000, at_ms % 1000, *position, speed, heading)
+
+
+CAMERA = definition(20, RECORD_LAYOUT) + definition(160, FASTER_LAYOUT, local=1)
+FASTER_AT_10_HZ = "those of gps_metadata messages"
+
+
+def camera_second(second: int) -> bytes:
+    fixes = b"".join(faster(1000 * second + ms, 47 + second / 1e4, 8 + ms / 1e6) for ms in range(0, 1000, 100))
+    return record(second, 48.0, 9.0, heart_rate=120 + second) + fixes
+
+
+def track_of(table: pa.Table) -> pa.Table:
+    return table.filter(pc.is_valid(table["latitude_deg"]))
+
+
+def test_the_faster_fixes_of_a_camera_are_its_track() -> None:
+    body = CAMERA + b"".join(faster(ms, 47.0, 8 + ms / 1e6) for ms in range(0, 1000, 100))
+    table, findings = read(fit_file(body))
+    assert seconds(table) == pytest.approx([ms / 1000 for ms in range(0, 1000, 100)])
+    assert table["longitude_deg"].to_pylist() == pytest.approx([8 + ms / 1e6 for ms in range(0, 1000, 100)], abs=1e-7)
+    assert table.slice(0, 1).to_pylist()[0].items() >= {"speed_mps": 20.0, "course_deg": 90.0, "source_row": 1}.items()
+    assert findings.rows_read == 10
+    assert any(FASTER_AT_10_HZ in sentence for sentence in findings.inferred)
+
+
+def test_no_place_comes_twice_where_a_camera_writes_records_too() -> None:
+    table, findings = read(fit_file(CAMERA + b"".join(camera_second(second) for second in range(3))))
+    track = track_of(table)
+    assert seconds(track) == pytest.approx([ms / 1000 for ms in range(0, 3000, 100)])
+    assert max(track["latitude_deg"].to_pylist()) < 47.5
+    beside = table.filter(pc.is_valid(table["heart_rate_bpm"])).to_pylist()
+    assert [(row["heart_rate_bpm"], row["record_speed_mps"]) for row in beside] == [(120, 10), (121, 10), (122, 10)]
+    assert beside[0]["record_latitude_deg"] == pytest.approx(48.0, abs=1e-7)
+    assert findings.rows_read == 30
+    assert any("3 positions of these" in sentence for sentence in findings.inferred)
+
+
+def test_records_before_and_after_the_faster_fixes_are_of_the_track() -> None:
+    body = CAMERA + record(0, 48.0, 9.0) + camera_second(10) + camera_second(11) + record(20, 48.0, 9.0)
+    track = track_of(read(fit_file(body))[0])
+    assert seconds(track) == pytest.approx([0, *(10 + ms / 1000 for ms in range(0, 2000, 100)), 20])
+
+
+def test_fixes_no_denser_than_the_records_are_channels() -> None:
+    body = CAMERA + b"".join(record(second, 48.0, 9.0) + faster(1000 * second, 47.0, 8.0) for second in range(5))
+    table, findings = read(fit_file(body))
+    assert seconds(track_of(table)) == [0, 1, 2, 3, 4]
+    assert table["gps_metadata_latitude"].drop_null().to_pylist() == pytest.approx([47.0] * 5, abs=1e-7)
+    assert findings.rows_read == 5
+    assert findings.inferred == []
+
+
+@pytest.mark.parametrize("rows", [11, 12, 40])
+def test_blocks_make_no_difference_to_the_track(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = CAMERA + b"".join(camera_second(second) for second in range(20))
+    whole, _ = read(fit_file(body))
+    monkeypatch.setattr(fit, "BATCH_ROWS", rows)
+    table, findings = read(fit_file(body))
+    assert track_of(table).select(["timestamp", "latitude_deg"]) == track_of(whole).select(
+        ["timestamp", "latitude_deg"]
+    )
+    assert findings.rows_read == 200
+
+
+def test_places_come_once_where_one_kind_follows_all_of_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit, "BATCH_ROWS", 8)
+    body = CAMERA + b"".join(record(second, 48.0, 9.0) for second in range(8))
+    body += b"".join(faster(ms, 47.0, 8.0) for ms in range(0, 8000, 100))
+    assert seconds(track_of(read(fit_file(body))[0])) == list(range(8))
+    body = CAMERA + b"".join(faster(ms, 47.0, 8.0) for ms in range(0, 8000, 100))
+    body += b"".join(record(second, 48.0, 9.0) for second in range(8))
+    assert seconds(track_of(read(fit_file(body))[0])) == pytest.approx([ms / 1000 for ms in range(0, 8000, 100)])
 
 
 def test_an_unfinished_file_keeps_its_records() -> None:

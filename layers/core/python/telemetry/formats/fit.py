@@ -31,11 +31,13 @@ from telemetry.formats.fit_profile import (
     ProfileField,
 )
 from telemetry.formats.fit_sensors import SENSORS, sensor_batch
+from telemetry.formats.fit_track import TrackChoice
 from telemetry.formats.reader import ByteSource, FileDevice, FileLap, Findings, Origin, Recognition, TimeBasis
 from telemetry.streams.channels import CHANNELS, TIMESTAMP, channel_field
 
 BATCH_ROWS = 1 << 15
 MAX_LAPS = 100_000
+MAX_UNREAD = 20
 NO_TIMESTAMP = 0xFFFFFFFF
 NO_UINT16 = 0xFFFF
 
@@ -54,7 +56,7 @@ class FitReader:
         return Recognition(self.name, 1.0, f"FIT, protocol {head[1] >> 4}.{head[1] & 0x0F}")
 
     def read(self, source: ByteSource, origin: Origin, findings: Findings) -> Iterator[pa.RecordBatch]:
-        """See `Reader.read`. `source_row` counts record messages from 1.
+        """See `Reader.read`. `source_row` counts record messages from 1; in `gps_metadata`'s fixes, those.
 
         Raises
         ------
@@ -62,7 +64,7 @@ class FitReader:
         """
         del origin
         stream = FitStream(source)
-        recording = _Recording(stream, findings)
+        recording = _Recording(stream, findings, TrackChoice(findings))
         damage: TelemetryError | None = None
         try:
             for run in stream.runs():
@@ -81,12 +83,14 @@ class _Recording:
 
     stream: FitStream
     findings: Findings
+    track: TrackChoice
     pending: list[Run] = field(default_factory=list)
     pending_rows: int = 0
     held: list[pa.RecordBatch] = field(default_factory=list)
     power_on_time: int | None = None
     """UTC seconds (FIT) of system time 0, from a timestamp_correlation message."""
     records: int = 0
+    faster_fixes: int = 0
     laps: list[tuple[int, int]] = field(default_factory=list)
     devices: Counter[FileDevice] = field(default_factory=Counter)
     product_name: str = ""
@@ -115,13 +119,17 @@ class _Recording:
         for batch in self.held:
             yield _in_utc(batch, None)
         self.held.clear()
+        self.track.describe()
+        if self.stream.unread:
+            names = ", ".join(sorted(self.stream.unread))
+            self.findings.inferred.append(f"fields of text, or of bytes that nothing describes, are not kept: {names}")
 
     def flush(self) -> Iterator[pa.RecordBatch]:
         runs, self.pending, self.pending_rows = self.pending, [], 0
         records = [run for run in runs if run.definition.number == RECORD]
         faster = [run for run in runs if run.definition.number == GPS_METADATA]
         sensors = [sensor_batch(run) for run in runs if run.definition.number in SENSORS]
-        for batch in (self._records(records), self._gps_metadata(faster), *sensors):
+        for batch in (*self.track.batches(self._records(records), self._gps_metadata(faster)), *sensors):
             if batch is None:
                 continue
             relative = pc.any(pc.less(batch.column("timestamp"), FIRST_ABSOLUTE_S * 1000)).as_py()
@@ -156,7 +164,8 @@ class _Recording:
             return None
         columns = _columns(runs, GPS_METADATA_FIELDS, self.stream)
         rows = len(next(iter(columns.values())))
-        columns["source_row"] = pa.nulls(rows, pa.int64())
+        columns["source_row"] = pa.arange(self.faster_fixes + 1, self.faster_fixes + rows + 1)
+        self.faster_fixes += rows
         return _batch(columns, self.stream)
 
     def _laps(self, run: Run) -> None:
@@ -272,6 +281,8 @@ def _definition_columns(
         if item.base.code == "s":
             if item.number == COMPRESSED_SPEED_DISTANCE and item.developer is None and definition.number == RECORD:
                 columns["compressed_speed"] = _compressed_speed(raw[item.column])
+            else:
+                _note_unread(item, raw[item.column], profile, stream)
             continue
         known = _profile_field(item, profile, stream)
         for index in range(item.count):
@@ -280,6 +291,17 @@ def _definition_columns(
             if values.null_count < len(values):
                 columns[channel if channel not in columns else f"{channel}_{item.number}"] = values
     return columns
+
+
+def _note_unread(
+    item: MessageField, values: tuple[object, ...], profile: dict[int, ProfileField], stream: FitStream
+) -> None:
+    """Remembers a field of text or bytes, or a developer's without a description, that holds anything."""
+    name = _profile_field(item, profile, stream).channel
+    if name in stream.unread or len(stream.unread) >= MAX_UNREAD:
+        return
+    if any(isinstance(value, bytes) and value.strip(b"\xff") and value.strip(b"\0") for value in values):
+        stream.unread.add(name)
 
 
 def _profile_field(item: MessageField, profile: dict[int, ProfileField], stream: FitStream) -> ProfileField:
@@ -354,7 +376,9 @@ def _batch(columns: dict[str, pa.Array], stream: FitStream) -> pa.RecordBatch:
             fields.append(pa.field(name, CHANNELS[name].type, True, CHANNELS[name].field.metadata))
             arrays.append(values.cast(CHANNELS[name].type))
         else:
-            fields.append(channel_field(name, units.get(name, "")))
+            # The values of an array are channels of one unit, named by their places.
+            unit = units.get(name) or units.get(name.rpartition("_")[0], "")
+            fields.append(channel_field(name, unit))
             arrays.append(values)
     return pa.record_batch(arrays, schema=pa.schema(fields))
 

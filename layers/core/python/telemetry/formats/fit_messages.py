@@ -19,6 +19,7 @@ from telemetry.formats.reader import ByteSource
 
 CHUNK_BYTES = 1 << 18
 MAX_RUN = 1 << 15
+_LEFT_UNREAD = "bytes after the end of the last FIT file were left unread"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,8 @@ class DeveloperField:
 class FitStream:
     """Iterates over the runs of all chained files of a stream.
 
-    `notes` gathers what is wrong without spoiling the rest. `byte` is how far it has read.
+    `notes` gathers what is wrong without spoiling the rest. `unread` is for names of fields that hold values of no use
+    as channels. `byte` is how far it has read.
 
     Raises
     ------
@@ -82,6 +84,7 @@ class FitStream:
     source: ByteSource
     notes: list[str] = field(default_factory=list)
     developer_fields: dict[tuple[int, int], DeveloperField] = field(default_factory=dict)
+    unread: set[str] = field(default_factory=set)
     files: int = 0
     byte: int = 0
     _buffer: bytes = b""
@@ -96,11 +99,13 @@ class FitStream:
             if self._peek(8, 4) != b".FIT":
                 if self.files == 0:
                     raise self._corrupt("no `.FIT` signature in the header")
-                self.notes.append("bytes after the end of the last FIT file were left unread")
+                self.notes.append(_LEFT_UNREAD)
                 return
             yield from self._file()
         if self.files == 0:
             raise self._corrupt("the header is cut off")
+        if self._more(1):
+            self.notes.append(_LEFT_UNREAD)
 
     def _file(self) -> Iterator[Run]:
         header_size = self._buffer[self._at]

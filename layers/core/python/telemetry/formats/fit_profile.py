@@ -150,7 +150,7 @@ RECORD_FIELDS: dict[int, ProfileField] = {
     139: ProfileField("core_temperature", "°C", 100),
 }
 
-# The faster fixes of cameras. Kept beside the records' own under names that say where they come from.
+# The faster fixes of cameras. Kept under names that say where they come from, unless they are the track.
 GPS_METADATA_FIELDS: dict[int, ProfileField] = {
     1: ProfileField("gps_metadata_latitude", "deg", SEMICIRCLES_PER_DEGREE),
     2: ProfileField("gps_metadata_longitude", "deg", SEMICIRCLES_PER_DEGREE),
