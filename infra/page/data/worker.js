@@ -269,12 +269,12 @@ function place(of, time) {
     y: interpolate(of.time, of.y, time),
     distance: interpolate(of.time, of.along, time),
     speed: interpolate(of.known.time, of.known.values, time),
-    course: heading(of, time),
+    course: courseAt(of, time),
   };
 }
 
 /** The direction of travel, in radians from east, over a few metres. @param {Track} of @param {number} time */
-function heading(of, time) {
+function courseAt(of, time) {
   const along = interpolate(of.time, of.along, time);
   const [before, after] = [along - 5, along + 5].map((metres) => interpolate(of.along, of.time, metres));
   const ends = [before, after].map((moment) => [

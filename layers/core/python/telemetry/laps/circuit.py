@@ -243,11 +243,11 @@ def _fast_places_on_straights(circuit: Circuit) -> list[int]:
     for begin in range(count):
         # What noise does to the course of a slow runner is no bend.
         tolerance = 0.14 + 0.7 / max(nodes[begin].speed_mps, 1.0)
-        heading = low = high = length = 0.0
+        course = low = high = length = 0.0
         end = begin
         while end - begin < count - 1:
-            heading += turns[end % count]
-            low, high = min(low, heading), max(high, heading)
+            course += turns[end % count]
+            low, high = min(low, course), max(high, course)
             if high - low > tolerance:
                 break
             length += steps[end % count]
