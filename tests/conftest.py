@@ -1,4 +1,4 @@
-"""Fixtures that several kinds of tests share, each in the plugin named after the server it starts."""
+"""What every kind of test runs under: the plugins with the shared fixtures, and Hypothesis made repeatable."""
 
 import signal
 
@@ -12,7 +12,13 @@ hide_numpy()
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-pytest_plugins = ["tests.postgres", "tests.localstack", "tests.harness", "tests.api", "tests.stack"]
+pytest_plugins = [
+    "tests.plugins.postgres",
+    "tests.plugins.localstack",
+    "tests.plugins.harness",
+    "tests.plugins.api",
+    "tests.plugins.stack",
+]
 
 # The same commit gives the same result; `make fuzz` looks for new examples (`--hypothesis-profile=default`).
 settings.register_profile("repeatable", derandomize=True, deadline=None)

@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 
 from tests.benchmarks.measure import Contender, side_by_side, verdict
-from tests.laps_accuracy import Accuracy, measure_accuracy, percentile
-from tests.laps_truth import Noise, recipes
+from tests.laps.accuracy import Accuracy, measure_accuracy, percentile
+from tests.laps.truth import Noise, recipes
 
 RECORDINGS = 200
 NOISES: dict[str, Noise] = {
@@ -24,7 +24,7 @@ _WRITE = """
 import sys
 import pyarrow as pa, pyarrow.parquet as pq
 from fixtures.generator import Drive, Recipe
-from tests.laps_truth import track_of
+from tests.laps.truth import track_of
 recipe = Recipe(rows=int(sys.argv[2]), rate_hz=10, noise_m=0.3, drift_m=0.8, drift_time_s=30.0)
 pq.write_table(pa.Table.from_batches([track_of(Drive(recipe))]), sys.argv[1], row_group_size=1 << 17)
 """

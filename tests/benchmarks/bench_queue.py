@@ -34,7 +34,7 @@ from telemetry.database.queries import Query
 from telemetry.domain.states import JobType
 from telemetry.settings import DatabaseSettings
 from tests.benchmarks.measure import ROOT, verdict
-from tests.postgres import connect, environment_of, settings_of
+from tests.plugins.postgres import connect, environment_of, settings_of
 
 LEAST_AT_ONE, GOAL_AT_ONE = 3, 4
 LEAST_AT_EIGHT, GOAL_AT_EIGHT = 6, 10

@@ -22,7 +22,7 @@ from telemetry.domain.owner import Owner
 from telemetry.domain.states import SessionStatus
 from telemetry.services import Services
 from telemetry.settings import Settings
-from tests.postgres import connect, environment_of, settings_of
+from tests.plugins.postgres import connect, environment_of, settings_of
 
 GOAL = 2.0
 CALLS = 200

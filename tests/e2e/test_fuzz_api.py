@@ -6,7 +6,7 @@ import httpx
 
 from infra.local.client.requests import API_PREFIX
 from infra.local.stack import Stack
-from tests.fuzz_api import fuzz
+from tests.fuzz_api.__main__ import fuzz
 
 
 def test_the_service_is_as_its_description_says(stack: Stack) -> None:

@@ -8,8 +8,8 @@ import pytest
 from telemetry.settings import DatabaseSettings
 from tests.faults.invariants import violations
 from tests.faults.worker_pool import ForkServer, WorkerPool
-from tests.harness import Harness
-from tests.postgres import environment_of
+from tests.plugins.harness import Harness
+from tests.plugins.postgres import environment_of
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,7 @@ from telemetry.errors import CATALOGUE, Code, TelemetryError
 from telemetry.formats.reader import Origin
 from telemetry.laps.delta import LAP_DELTA
 from telemetry.storage.protocol import FileStore, ObjectMissing
-from tests.harness import Harness
+from tests.plugins.harness import Harness
 
 _Row: TypeAlias = dict[str, Any]
 _Tables: TypeAlias = dict[str, list[_Row]]

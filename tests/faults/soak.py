@@ -39,8 +39,8 @@ from tests.faults.invariants import violations
 from tests.faults.proxy import DatabaseProxy, StorageProxy
 from tests.faults.worker import with_lease
 from tests.faults.worker_pool import NO_AGE, ForkServer, Worker, WorkerPool, wait_until
-from tests.harness import LIFE_MS, SAMPLES, Harness
-from tests.postgres import connect, environment_of, settings_of
+from tests.plugins.harness import LIFE_MS, SAMPLES, Harness
+from tests.plugins.postgres import connect, environment_of, settings_of
 
 WORKERS = 4
 LEASE_S = 3

@@ -15,8 +15,8 @@ from telemetry.services import Services
 from telemetry.uploads import start_run
 from tests.faults.conftest import at_rest
 from tests.faults.worker_pool import NO_AGE, WorkerPool, wait_until
-from tests.harness import LIFE_MS, OWNER, SAMPLES, TENANT
-from tests.postgres import connect
+from tests.plugins.harness import LIFE_MS, OWNER, SAMPLES, TENANT
+from tests.plugins.postgres import connect
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 ME = Owner(OWNER, TENANT)

@@ -23,12 +23,12 @@ from migrations.run import migrate
 from telemetry import janitor, queue
 from telemetry.services import Services
 from telemetry.settings import DatabaseSettings, Settings
-from tests.api import Answer, ApiClient
 from tests.faults.conftest import at_rest
 from tests.faults.proxy import DatabaseProxy
 from tests.faults.worker_pool import ForkServer, Worker, WorkerPool, wait_until
-from tests.harness import SAMPLES, Harness
-from tests.postgres import connect, environment_of, settings_of
+from tests.plugins.api import Answer, ApiClient
+from tests.plugins.harness import SAMPLES, Harness
+from tests.plugins.postgres import connect, environment_of, settings_of
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 SOURCES = {hashlib.sha256(CSV).hexdigest(): CSV}

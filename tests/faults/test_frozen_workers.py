@@ -11,7 +11,7 @@ from telemetry import queue
 from tests.faults.conftest import at_rest
 from tests.faults.invariants import violations
 from tests.faults.worker_pool import Worker, WorkerPool
-from tests.harness import SAMPLES
+from tests.plugins.harness import SAMPLES
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 SOURCES = {hashlib.sha256(CSV).hexdigest(): CSV}

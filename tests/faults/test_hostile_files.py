@@ -20,7 +20,7 @@ from telemetry.formats.reader import Origin
 from tests.faults.conftest import at_rest
 from tests.faults.invariants import violations
 from tests.faults.worker_pool import WorkerPool
-from tests.harness import SAMPLES
+from tests.plugins.harness import SAMPLES
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 GPX = (SAMPLES / "sample_track.gpx").read_bytes()

@@ -8,7 +8,7 @@ import pytest
 from tests.faults.conftest import at_rest
 from tests.faults.invariants import violations
 from tests.faults.worker_pool import WorkerPool
-from tests.harness import SAMPLES
+from tests.plugins.harness import SAMPLES
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 SOURCES = {hashlib.sha256(CSV).hexdigest(): CSV}

@@ -13,8 +13,8 @@ import pytest
 from telemetry import queue
 from tests.faults.conftest import at_rest
 from tests.faults.worker_pool import WorkerPool
-from tests.harness import SAMPLES
-from tests.postgres import connect
+from tests.plugins.harness import SAMPLES
+from tests.plugins.postgres import connect
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 FINISHED = 1_000_000 if os.environ.get("FAULTS_LONG") else 10_000

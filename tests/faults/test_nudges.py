@@ -17,7 +17,7 @@ from telemetry.services import Services
 from telemetry.settings import Settings
 from tests.faults.conftest import at_rest
 from tests.faults.worker_pool import WorkerPool
-from tests.harness import LIFE_MS, SAMPLES
+from tests.plugins.harness import LIFE_MS, SAMPLES
 
 ROOT = Path(__file__).parents[2]
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()

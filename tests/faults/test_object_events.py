@@ -13,7 +13,7 @@ from telemetry import uploads
 from telemetry.domain.owner import Owner
 from tests.faults.conftest import at_rest
 from tests.faults.worker_pool import WorkerPool
-from tests.harness import SAMPLES
+from tests.plugins.harness import SAMPLES
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 SOURCES = {hashlib.sha256(CSV).hexdigest(): CSV}

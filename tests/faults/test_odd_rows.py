@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.faults.conftest import at_rest
 from tests.faults.worker_pool import WorkerPool
-from tests.harness import SAMPLES
+from tests.plugins.harness import SAMPLES
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 _HEAD, *_ROWS = CSV.splitlines(keepends=True)

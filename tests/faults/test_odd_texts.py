@@ -6,7 +6,7 @@ from telemetry import recording
 from telemetry.errors import Code, TelemetryError
 from tests.faults.conftest import at_rest
 from tests.faults.worker_pool import WorkerPool
-from tests.harness import SAMPLES
+from tests.plugins.harness import SAMPLES
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 ODD = "a\0b\ud800c\udfff" + "\U0001f3ce" * 3000

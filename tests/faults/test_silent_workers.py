@@ -5,7 +5,7 @@ from functools import partial
 
 from tests.faults.conftest import at_rest
 from tests.faults.worker_pool import Worker, WorkerPool, wait_until
-from tests.harness import SAMPLES
+from tests.plugins.harness import SAMPLES
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 

@@ -34,7 +34,7 @@ from telemetry.pipeline.step import ArtifactError
 from telemetry.pipeline.steps import following
 from tests.faults.invariants import violations
 from tests.faults.worker_pool import WorkerPool
-from tests.harness import LIFE_MS, OWNER, TENANT, Harness
+from tests.plugins.harness import LIFE_MS, OWNER, TENANT, Harness
 
 _PIPELINE = load("pipeline")
 ME, STRANGER = Owner(OWNER, TENANT), Owner("a stranger", TENANT)

@@ -13,7 +13,7 @@ from telemetry.settings import Settings
 from tests.faults.conftest import at_rest
 from tests.faults.proxy import StorageFault, StorageProxy
 from tests.faults.worker_pool import WorkerPool
-from tests.harness import LIFE_MS, SAMPLES
+from tests.plugins.harness import LIFE_MS, SAMPLES
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 SOURCES = {hashlib.sha256(CSV).hexdigest(): CSV}

@@ -21,7 +21,7 @@ from telemetry.pipeline.failpoints import VARIABLE
 from telemetry.services import Services
 from tests.faults.invariants import record_history
 from tests.faults.worker import Order, with_lease
-from tests.harness import LIFE_MS, Harness
+from tests.plugins.harness import LIFE_MS, Harness
 
 NO_AGE = timedelta(seconds=-5)
 PATIENCE_S = 20.0

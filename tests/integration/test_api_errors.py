@@ -17,8 +17,8 @@ from telemetry.api.resolver import Api
 from telemetry.database.queries import load
 from telemetry.errors import CATALOGUE, Code, TelemetryError
 from telemetry.services import Services
-from tests.api import EVENTS, PREFIX, Answer, ApiClient, claims_of, http_event, load_event
-from tests.harness import SAMPLES, with_settings
+from tests.plugins.api import EVENTS, PREFIX, Answer, ApiClient, claims_of, http_event, load_event
+from tests.plugins.harness import SAMPLES, with_settings
 
 CONTENT = b"time,lat,lon\n"
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()

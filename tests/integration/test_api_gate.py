@@ -19,9 +19,9 @@ from telemetry.gate import set_gate
 from telemetry.laps.found import find_laps
 from telemetry.pipeline import detect_laps
 from telemetry.services import Services
-from tests.api import ApiClient
-from tests.harness import SAMPLES
-from tests.postgres import connect
+from tests.plugins.api import ApiClient
+from tests.plugins.harness import SAMPLES
+from tests.plugins.postgres import connect
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 NAMES = ("latitude1Deg", "longitude1Deg", "latitude2Deg", "longitude2Deg")

@@ -19,8 +19,8 @@ from telemetry.pipeline.execute import execute
 from telemetry.pipeline.failure import record_failure
 from telemetry.services import Services
 from telemetry.storage.local_path import serve_get
-from tests.api import ApiClient
-from tests.harness import LIFE_MS, SAMPLES
+from tests.plugins.api import ApiClient
+from tests.plugins.harness import LIFE_MS, SAMPLES
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 NO_TIME = (SAMPLES / "csv_no_time.csv").read_bytes()

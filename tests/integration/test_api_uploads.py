@@ -14,8 +14,8 @@ from telemetry.errors import Code, TelemetryError
 from telemetry.janitor import Task, clean
 from telemetry.services import Services
 from telemetry.storage.local_path import StorageRefusal
-from tests.api import PREFIX, ApiClient, http_event
-from tests.harness import LIFE_MS, Harness
+from tests.plugins.api import PREFIX, ApiClient, http_event
+from tests.plugins.harness import LIFE_MS, Harness
 
 CONTENT = b"time,lat,lon\n"
 

@@ -6,7 +6,7 @@ import pytest
 
 from telemetry.errors import Code, TelemetryError
 from telemetry.pipeline.outcome import Outcome
-from tests.harness import SAMPLES, Harness
+from tests.plugins.harness import SAMPLES, Harness
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_text()
 

@@ -17,7 +17,7 @@ from telemetry.database.connection import Database, UniqueViolation, connect_arg
 from telemetry.database.queries import Query
 from telemetry.errors import Code, TelemetryError
 from telemetry.settings import DatabaseSettings
-from tests.postgres import connect
+from tests.plugins.postgres import connect
 
 
 def query(sql: str) -> Query:

@@ -13,7 +13,7 @@ from migrations import run as migrations
 from migrations.custom_resource import answer
 from migrations.run import deploy, schema_status
 from telemetry.settings import DatabaseSettings
-from tests.postgres import connect
+from tests.plugins.postgres import connect
 
 ROLE = 'app"role'
 

@@ -13,7 +13,7 @@ from telemetry.pipeline.outcome import Outcome
 from telemetry.pipeline.step import Completion, Heartbeat, Work
 from telemetry.pipeline.steps import STEPS
 from telemetry.services import Services
-from tests.harness import LIFE_MS, Finalised, Harness
+from tests.plugins.harness import LIFE_MS, Finalised, Harness
 
 CSV = b"timestamp,lat,lon\n" + b"".join(b"2024-05-01T10:00:%02dZ,52.0%d,-1.0\n" % (i, i) for i in range(10, 40))
 

@@ -15,7 +15,7 @@ from telemetry.janitor import Task, clean
 from telemetry.pipeline.drain import drain
 from telemetry.services import Services
 from telemetry.storage.paths import track_path
-from tests.harness import LIFE_MS, SAMPLES, TENANT, Finalised, Harness, with_settings
+from tests.plugins.harness import LIFE_MS, SAMPLES, TENANT, Finalised, Harness, with_settings
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 AN_HOUR = timedelta(hours=1)

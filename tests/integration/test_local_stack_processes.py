@@ -16,7 +16,7 @@ import pytest
 
 from infra.local.localstack import LocalStack
 from infra.local.process import LOOPBACK, ROOT, StackError
-from tests.localstack import Buckets
+from tests.plugins.localstack import Buckets
 
 
 def test_signatures_and_checksums_are_enforced(localstack: LocalStack, buckets: Buckets) -> None:

@@ -32,7 +32,7 @@ from telemetry.domain.states import (
 from telemetry.errors import TelemetryError
 from telemetry.services import Services
 from telemetry.settings import DatabaseSettings
-from tests.postgres import connect, environment_of
+from tests.plugins.postgres import connect, environment_of
 
 TABLES = {
     "telemetry_artifacts",

@@ -10,8 +10,8 @@ import pytest
 
 from functions.object_created import app
 from functions.uploads import app as uploads
-from tests.api import EVENTS, UPLOAD_ID, ApiClient, load_event
-from tests.harness import Harness
+from tests.plugins.api import EVENTS, UPLOAD_ID, ApiClient, load_event
+from tests.plugins.harness import Harness
 
 CONTENT = b"time,lat,lon\n"
 

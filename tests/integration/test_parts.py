@@ -21,8 +21,8 @@ from telemetry.errors import Code, TelemetryError
 from telemetry.janitor import Task, clean
 from telemetry.storage.local_path import StorageRefusal
 from telemetry.uploads import Announcement, create_upload
-from tests.api import Answer, ApiClient
-from tests.harness import LIFE_MS, SAMPLES, Harness, with_settings
+from tests.plugins.api import Answer, ApiClient
+from tests.plugins.harness import LIFE_MS, SAMPLES, Harness, with_settings
 
 MIB = 1 << 20
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()

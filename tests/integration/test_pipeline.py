@@ -17,7 +17,7 @@ from telemetry.laps.lap import COVERAGE
 from telemetry.pipeline import parse_raw
 from telemetry.pipeline.drain import drain
 from telemetry.pipeline.outcome import Outcome
-from tests.harness import LIFE_MS, SAMPLES, Harness, with_settings
+from tests.plugins.harness import LIFE_MS, SAMPLES, Harness, with_settings
 
 CHAIN = ["artifact_validate", "artifact_classify", "parse_raw", "detect_laps", "discard_raw"]
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()

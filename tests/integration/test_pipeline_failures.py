@@ -18,7 +18,7 @@ from telemetry.pipeline.drain import drain
 from telemetry.pipeline.outcome import Outcome
 from telemetry.pipeline.step import Heartbeat, OutOfTime
 from telemetry.services import Services
-from tests.harness import LIFE_MS, SAMPLES, Finalised, Harness
+from tests.plugins.harness import LIFE_MS, SAMPLES, Finalised, Harness
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 

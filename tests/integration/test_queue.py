@@ -20,7 +20,7 @@ from telemetry.domain.states import JobStatus, JobType
 from telemetry.errors import Code, TelemetryError
 from telemetry.queue import Job, LeaseLost
 from telemetry.settings import DatabaseSettings
-from tests.postgres import connect
+from tests.plugins.postgres import connect
 
 ERROR = TelemetryError(Code.STORAGE_UNAVAILABLE, "GET answered 503")
 

@@ -15,10 +15,10 @@ from telemetry.database.connection import Database
 from telemetry.database.queries import Query, load
 from telemetry.services import Services
 from telemetry.settings import DatabaseSettings
-from tests.api import ApiClient, http_event
-from tests.harness import SAMPLES, Harness
 from tests.integration.test_api_errors import HTTP_EVENTS, snapshot
-from tests.postgres import connect
+from tests.plugins.api import ApiClient, http_event
+from tests.plugins.harness import SAMPLES, Harness
+from tests.plugins.postgres import connect
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 TABLES = ("sessions", "artifacts", "devices", "processing_runs", "jobs", "datasets", "laps")

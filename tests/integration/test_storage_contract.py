@@ -20,7 +20,7 @@ from telemetry.settings import LocalStorageSettings, ObjectStorageSettings
 from telemetry.storage.local_path import LocalPath, StorageRefusal, accept_put, serve_get
 from telemetry.storage.object_storage import ObjectStorage
 from telemetry.storage.protocol import FileStore, ObjectMissing, SignedRequest
-from tests.localstack import Buckets
+from tests.plugins.localstack import Buckets
 
 BYTES = b"time,lat,lon\n" * 1000
 SHA256 = hashlib.sha256(BYTES).hexdigest()

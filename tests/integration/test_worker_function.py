@@ -19,7 +19,7 @@ from telemetry.errors import Code, TelemetryError
 from telemetry.nudge import BODY
 from telemetry.services import Services
 from telemetry.settings import Settings
-from tests.harness import LIFE_MS, SAMPLES, Harness
+from tests.plugins.harness import LIFE_MS, SAMPLES, Harness
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telemetry.formats.gpx import GpxReader
-from tests import real_recordings, xml_paths
-from tests.xml_paths import Outcome, points_seen_by_expat
+from tests import real_recordings
+from tests.unit import xml_paths
+from tests.unit.xml_paths import Outcome, points_seen_by_expat
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "telemetry"
 HEAD = (

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.laps_accuracy import Accuracy, measure_accuracy, percentile, pooled
-from tests.laps_truth import Noise, recipes
+from tests.laps.accuracy import Accuracy, measure_accuracy, percentile, pooled
+from tests.laps.truth import Noise, recipes
 
 RECORDINGS = 40
 WHITE: Noise = {"noise_m": 0.3}

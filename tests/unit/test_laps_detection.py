@@ -15,8 +15,8 @@ from telemetry.laps.dropouts import gaps_of
 from telemetry.laps.lap import Lap, LapKind, LapSource
 from telemetry.laps.motion import Frame, motion_of
 from telemetry.streams.channels import Flag
-from tests.laps_paths import HOME, Drive, Path, curve, eight, line_across, oval
-from tests.laps_truth import batch
+from tests.laps.paths import HOME, Drive, Path, curve, eight, line_across, oval
+from tests.laps.truth import batch
 
 OUT, TIMED, IN = LapKind.OUT, LapKind.TIMED, LapKind.IN
 

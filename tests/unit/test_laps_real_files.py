@@ -16,7 +16,7 @@ from telemetry.laps.detection import detect
 from telemetry.laps.found import find_laps, given_laps, lines_of_file
 from telemetry.laps.lap import Lap, LapKind, LapSource
 from tests import real_recordings
-from tests.laps_real import (
+from tests.laps.real import (
     CERTAIN,
     FILES,
     Compared,

@@ -15,7 +15,7 @@ from telemetry.api.examples import EXAMPLES
 from telemetry.api.openapi import OPERATIONS
 from telemetry.api.resolver import PREFIX
 from telemetry.errors import CATALOGUE
-from tests.api import Answer, load_event
+from tests.plugins.api import Answer, load_event
 
 DOCUMENT: dict[str, Any] = json.loads(OPENAPI.read_text("utf-8"))
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from telemetry.formats.tcx import TcxReader
 from tests import real_recordings
-from tests.xml_paths import assert_same, points_seen_by_expat
+from tests.unit.xml_paths import assert_same, points_seen_by_expat
 
 HEAD = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'

@@ -16,9 +16,9 @@ from telemetry.pipeline.drain import Drained, drain
 from telemetry.services import Services
 from telemetry.settings import DatabaseSettings, Settings
 from telemetry.storage.paths import track_path
-from tests.postgres import connect, environment_of
+from tests.plugins.postgres import connect, environment_of
 
-SAMPLES = Path(__file__).parents[1] / "fixtures/telemetry"
+SAMPLES = Path(__file__).parents[2] / "fixtures/telemetry"
 OWNER = "owner-1"
 TENANT = "tenant-1"
 LIFE_MS = 900_000

@@ -18,9 +18,9 @@ from functions.sessions import app as sessions
 from functions.uploads import app as uploads
 from telemetry.storage.local_path import accept_put
 from telemetry.storage.protocol import StoredObject
-from tests.harness import Harness
+from tests.plugins.harness import Harness
 
-EVENTS = Path(__file__).parents[1] / "fixtures/events"
+EVENTS = Path(__file__).parents[2] / "fixtures/events"
 UPLOAD_ID = "0c6e0e0e-3b57-4f0e-9a3a-5a1f3a1c0001"
 SESSION_ID = "5e551010-7d21-4c52-8b5e-2d1f3a1c0002"
 """The ids that the committed events name; a call puts a real one in their place."""

@@ -1,4 +1,4 @@
-"""Where a check of Schemathesis would take what is meant for a mistake; tests/fuzz_api.py has it loaded.
+"""Where a check of Schemathesis would take what is meant for a mistake; tests/fuzz_api/__main__.py has it loaded.
 
 `ensure_resource_availability` takes any 404 after a POST for the resource that the POST made. Finalising also answers
 404 for further uploads in its body that are nobody's or another owner's, as every id does that is not the owner's. So

@@ -19,10 +19,10 @@ import httpx
 from infra.description.__main__ import OPENAPI
 from infra.local.stack import Stack
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "fixtures" / "telemetry" / "sample_gnss_10hz.csv"
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
-CHECKS = "tests.schemathesis_checks"
+CHECKS = "tests.fuzz_api.checks"
 
 
 MEETING = """

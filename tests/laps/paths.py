@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from telemetry.laps.crossings import Line
 from telemetry.laps.motion import Frame
-from tests.laps_truth import batch
+from tests.laps.truth import batch
 
 Place = tuple[float, float]
 START_US = 1_780_000_000_000_000

@@ -13,7 +13,7 @@ from telemetry.laps.crossings import Line, lap_crossings
 from telemetry.laps.detection import detect
 from telemetry.laps.lap import LapKind
 from telemetry.laps.motion import Motion, motion_of
-from tests.laps_truth import Truth, track_of
+from tests.laps.truth import Truth, track_of
 
 GIVEN_LINE = Line.between(*start_finish_line())
 FAST_MPS = 40.0
