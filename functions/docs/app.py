@@ -1,6 +1,6 @@
-"""Lambda `docs`: the API's description, for machines and people, and the answer to whatever has no route.
+"""Lambda `docs`: HTTP API event in → the API's description, for machines and people, or the answer where no route is.
 
-Needs no token and touches nothing but the files beside it; `make openapi` writes them.
+Needs no token. Touches the files beside it alone; `make openapi` writes them.
 """
 
 import json

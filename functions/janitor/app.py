@@ -1,4 +1,7 @@
-"""Janitor: a schedule → rescue lapsed jobs, expire uploads, discard raw files past their time, sweep orphan objects."""
+"""Lambda `janitor`: schedules in → rescues lapsed jobs, finalises parts, expires uploads, discards raw files, sweeps.
+
+Touches database, both stores and the nudge queue.
+"""
 
 from typing import Any
 

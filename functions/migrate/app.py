@@ -1,7 +1,7 @@
-"""Applies the migrations on deploy: event in, `migrations.run` called, where the schema stands out.
+"""Lambda `migrate`: custom resource or `{"action": …}` in → applies the migrations. Touches the database's schema.
 
 CloudFormation invokes it as the custom resource `Migrations` of template.yaml, and fails the deployment when it fails;
-an operator invokes it with `{"action": …}`.
+an operator invokes it with an action, and is told where the schema stands.
 """
 
 from dataclasses import asdict

@@ -1,4 +1,7 @@
-"""Lambda `object_created`: S3 events out of SQS → receipt of an upload's bytes, and finalising where asked for."""
+"""Lambda `object_created`: S3 events out of SQS in → records an upload's receipt, finalises it where asked for.
+
+Touches database, raw store and the nudge queue.
+"""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""Lambda `sessions`: sessions with their datasets, laps and devices. HTTP API events in, JSON out."""
+"""Lambda `sessions`: HTTP API event in → shows and changes sessions, shows their datasets, laps, tracks and devices.
+
+Touches database, both stores and the nudge queue.
+"""
 
 from typing import Any
 

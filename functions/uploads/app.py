@@ -1,4 +1,7 @@
-"""Lambda `uploads`: announce, look at, abandon and finalise uploads. HTTP API events in, JSON out."""
+"""Lambda `uploads`: HTTP API event in → announces, shows, abandons and finalises uploads.
+
+Touches database, raw store and the nudge queue.
+"""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""Worker: a nudge from SQS or the one-minute schedule → drain the job queue within the time this invocation has."""
+"""Lambda `worker`: SQS nudge or one-minute schedule in → drains the job queue within the time that it has.
+
+Touches database, both stores and the nudge queue.
+"""
 
 from typing import Any
 

@@ -122,6 +122,13 @@ def test_functions_are_thin(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) <= 150
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "functions").glob("*/app.py")), ids=lambda p: p.parent.name)
+def test_functions_say_what_comes_in_what_is_done_and_what_is_touched(path: Path) -> None:
+    told = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+    assert re.match(rf"Lambda `{path.parent.name}`: [^\n]+ in → [^\n]+\.", told)
+    assert re.search(r"\bTouches ", told)
+
+
 def test_sql_stands_in_sql_files() -> None:
     words = ("SELECT ", "INSERT INTO ", "UPDATE ", "DELETE FROM ")
     for path in [*_modules(), *(ROOT / "functions").rglob("*.py")]:
