@@ -26,9 +26,9 @@ from telemetry.domain.states import (
     RUN_TRANSITIONS,
     SESSION_TRANSITIONS,
 )
+from telemetry.domain.streams import LAP_DELTA
 from telemetry.errors import CATALOGUE, Code, TelemetryError
 from telemetry.formats.reader import Origin
-from telemetry.laps.delta import LAP_DELTA
 from telemetry.storage.protocol import FileStore, ObjectMissing
 from tests.plugins.harness import Harness
 
@@ -178,7 +178,7 @@ def _canonical(harness: Harness, tables: _Tables, *, settled: bool) -> Iterator[
         if run["status"] in ("FAILED", "CANCELLED"):
             yield f"C: dataset {dataset['id']} of a run that is {run['status']}"
             continue
-        # The traces of laps are made with them, and again at another line; all else is made by parsing.
+        # Lap deltas are made with the laps, and again at another line; all else is made by parsing.
         counted = attempts[run["id"], "detect_laps" if dataset["stream"] == LAP_DELTA else "parse_raw"]
         if not any(f"/{run['id']}/{dataset['artifact_id']}/{attempt}-" in path for attempt in counted):
             yield f"C: dataset {dataset['id']} was not written by attempt {sorted(counted)}, which counts"

@@ -90,17 +90,17 @@ def test_sectors_add_up_and_give_the_theoretical_best(api: ApiClient) -> None:
     assert summary["theoreticalBestMs"] <= summary["bestLapMs"]
 
 
-def test_the_trace_of_each_lap_against_the_best_is_a_dataset(api: ApiClient) -> None:
+def test_each_lap_against_the_best_is_a_dataset(api: ApiClient) -> None:
     session_id = ready(api)
 
-    def trace() -> tuple[dict[str, Any], Any]:
+    def lap_delta() -> tuple[dict[str, Any], Any]:
         (row,) = api.harness.sql(
             "SELECT * FROM telemetry_datasets WHERE session_id = :id AND stream = 'lap_delta'", id=UUID(session_id)
         )
         with api.harness.services.canonical.open(row["storage_path"]) as stream:
             return row, pq.read_table(io.BytesIO(stream.read(1 << 26)))
 
-    row, table = trace()
+    row, table = lap_delta()
     assert row["row_count"] == table.num_rows == 2 * 1001
     timed = {lap["lapNumber"]: lap["durationMs"] for lap in laps(api, session_id) if lap["kind"] == "timed"}
     best = min(timed.values())
@@ -113,7 +113,7 @@ def test_the_trace_of_each_lap_against_the_best_is_a_dataset(api: ApiClient) -> 
         assert rows[-1]["delta_ms"] == pytest.approx(duration - best, abs=2e-3)
     api.call("sessions_gate", session_id, body=LINE)
     api.harness.drain()
-    again, _ = trace()
+    again, _ = lap_delta()
     assert again["storage_path"] != row["storage_path"]
 
 
