@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fixtures.generator import Recipe, write
 from telemetry.errors import Code, TelemetryError
-from telemetry.formats import nmea_epochs, nmea_fields
+from telemetry.formats import nmea_epochs, nmea_fields, nmea_order
 from telemetry.formats.nmea import READER
 from telemetry.formats.reader import Findings, Origin, TimeBasis
 from tests.unit.test_nmea_sentences import Trickle, sentence
@@ -93,6 +93,44 @@ def test_vtg_and_gsa_fill_what_rmc_and_gga_leave_open() -> None:
     assert (first["course_deg"], first["hdop"], first["fix_type"]) == (45.0, 1.5, "2d")
     assert first["altitude_m"] is None
     assert second["speed_mps"] is None
+
+
+def _epoch(second: int, order: str) -> list[str]:
+    place = f"5000.{second:04d},N,00100.0000,E"
+    bodies = {
+        "V": f"GPVTG,90.0,T,,M,{10 + second},N,18.5,K,A",
+        "S": f"GPGSA,A,3,01,02,03,,,,,,,,,,{1 + second}.0,1.1,1.7",
+        "G": gga(f"1000{second:02d}", place),
+        "Z": f"GPZDA,1000{second:02d},01,01,2024,00,00",
+    }
+    return [bodies[letter] for letter in order]
+
+
+@pytest.mark.parametrize("order", ["VSGZ", "VGSZ", "SGVZ", "SVGZ", "GZVS", "GVZS", "GSVZ"])
+@pytest.mark.parametrize("most", [150, 1500, 1 << 30])
+def test_sentences_without_a_time_belong_to_their_epoch_where_they_stand(order: str, most: int) -> None:
+    table, _ = read(log(*(body for second in range(40) for body in _epoch(second, order))), most=most)
+    assert table["speed_mps"].to_pylist() == pytest.approx([(10 + second) * 1852 / 3600 for second in range(40)])
+    assert table["pdop"].to_pylist() == [1 + second for second in range(40)]
+    assert times(table) == [at(2024, 1, 1, 10, 0, second) for second in range(40)]
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_a_log_that_begins_within_an_epoch_keeps_the_usual_order(cut: int) -> None:
+    bodies = [body for second in range(5) for body in _epoch(second, "GVSZ")][cut:]
+    table, _ = read(log(*bodies))
+    assert table["pdop"].to_pylist() == [2, 3, 4, 5]
+
+
+def test_a_run_without_times_that_leads_nothing_more_stays_at_the_end() -> None:
+    table, _ = read(log(*(body for second in range(3) for body in _epoch(second, "VSGZ")), "GPVTG,1.0,T,,M,99,N,1,K,A"))
+    assert table["pdop"].to_pylist() == [1, 2, 3]
+
+
+def test_a_log_of_sentences_without_times_stays_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nmea_order, "MAX_WAITING_SENTENCES", 10)
+    bodies = _epoch(0, "VGZ") + _epoch(1, "VGZ") + ["GPVTG,1.0,T,,M,99,N,1,K,A"] * 1000
+    assert read(log(*bodies), most=500)[0].num_rows == 2
 
 
 def test_gns_gll_old_vtg_and_magellans_own_sentence() -> None:

@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.nmea_epochs import Dater, merge
+from telemetry.formats.nmea_order import EpochOrder
 from telemetry.formats.nmea_sentences import KINDS, NONE, TRK, SentenceStream, checksums_right, utf16_encoding
 from telemetry.formats.reader import ByteSource, Findings, Origin, Recognition
 
@@ -64,15 +65,15 @@ class NmeaReader:
         findings.format = self.name
         stream, dater = SentenceStream(source, findings), Dater(origin, findings)
         seen: set[int] = set()
-        rest = NONE
+        order, rest = EpochOrder(), NONE
         for sentences in stream.blocks():
             seen.update(pc.unique(sentences.kinds).to_pylist())
-            epochs, rest = merge(sentences.after(rest), final=False)
+            epochs, rest = merge(order.push(sentences).after(rest), final=False)
             if epochs is not None:
                 yield from dater.push(epochs)
             if dater.overflowing():
                 yield from dater.give_up()
-        epochs, _ = merge(rest, final=True)
+        epochs, _ = merge(order.finish().after(rest), final=True)
         if epochs is not None:
             yield from dater.push(epochs)
         yield from dater.finish()

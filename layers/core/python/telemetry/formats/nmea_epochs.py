@@ -1,9 +1,10 @@
 """Sentences of one epoch to one row, and a date for every row. Vectorised; state goes from block to block.
 
 An epoch is a run of sentences of one time of day; GSA and VTG, which tell no time, belong to the run that they
-stand in. Of one sentence type the first usable one of an epoch counts. Two cases are set right: a talker that gives
-another position at the same time begins a new epoch (fast receivers that stamp whole seconds), and runs of one time
-that others have torn apart become one epoch again (loggers that write sentences out of order).
+stand in (`nmea_order` has put them there). Of one sentence type the first usable one of an epoch counts. Two cases
+are set right: a talker that gives another position at the same time begins a new epoch (fast receivers that stamp whole
+seconds), and runs of one time that others have torn apart become one epoch again (loggers that write sentences out of
+order).
 """
 
 from collections.abc import Iterator

@@ -66,6 +66,12 @@ class Sentences:
             self.bodies.filter(mask), self.kinds.filter(mask), self.talkers.filter(mask), self.lines.filter(mask)
         )
 
+    def take(self, indices: pa.Array) -> "Sentences":
+        """Those at `indices`, in that order."""
+        return Sentences(
+            self.bodies.take(indices), self.kinds.take(indices), self.talkers.take(indices), self.lines.take(indices)
+        )
+
     def after(self, earlier: "Sentences") -> "Sentences":
         """These, with `earlier` in front."""
         if not len(earlier):
