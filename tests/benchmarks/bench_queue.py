@@ -284,7 +284,7 @@ def held_growth(bench: Bench, held_claims: int) -> list[bool]:
     def complete() -> None:
         nonlocal job
         assert job is not None
-        job = queue.complete_and_claim(database, job, claim=claims.next())
+        job = queue.complete_and_claim(database, job, wanted=claims.next())
         assert job is not None
         claims.took(job)
 
@@ -335,7 +335,7 @@ def enqueueing(bench: Bench) -> None:
         job = claims.take(database)
         for _ in range(bench.jobs):
             assert job is not None
-            job = queue.complete_and_claim(database, job, claim=claims.next())
+            job = queue.complete_and_claim(database, job, wanted=claims.next())
 
     def committed() -> None:
         for _ in range(bench.jobs):

@@ -64,7 +64,7 @@ def fused() -> Work:
         job = claims.take(database)
         while job is not None:
             claims.took(job)
-            job = queue.complete_and_claim(database, job, claim=claims.next()) or claims.take(database)
+            job = queue.complete_and_claim(database, job, wanted=claims.next()) or claims.take(database)
             ended += 1
         return ended
 

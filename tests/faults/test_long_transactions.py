@@ -74,7 +74,7 @@ def _median_claim_s(pool: WorkerPool) -> float:
     assert job is not None
     for _ in range(CLAIMS):
         begun = time.perf_counter()
-        job = queue.complete_and_claim(harness.database, job, claim=claims.next())
+        job = queue.complete_and_claim(harness.database, job, wanted=claims.next())
         taken.append(time.perf_counter() - begun)
         assert job is not None
         claims.took(job)

@@ -163,7 +163,7 @@ class Machine(RuleBasedStateMachine):
         def write(transaction: Transaction) -> None:
             chained = self._work(transaction, job)["run_status"] != "SUCCEEDED"
             successor = following(job.job_type, self.harness.services.settings) if chained else None
-            taken.append(queue.complete_and_claim(transaction, job, successor=successor, claim=claims.next()))
+            taken.append(queue.complete_and_claim(transaction, job, successor=successor, wanted=claims.next()))
             self._step(transaction, job)
 
         self._fenced(job, write)

@@ -169,7 +169,7 @@ def test_a_run_has_at_most_one_live_job_of_a_type(database: Database) -> None:
 VERBS: dict[str, Callable[[Transaction, Job], object]] = {
     "heartbeat": queue.heartbeat,
     "complete_and_claim": lambda transaction, job: queue.complete_and_claim(
-        transaction, job, successor=JobType.DETECT_LAPS, claim=claim_of("worker")
+        transaction, job, successor=JobType.DETECT_LAPS, wanted=claim_of("worker")
     ),
     "retry_later": lambda transaction, job: queue.retry_later(transaction, job, ERROR),
     "fail": lambda transaction, job: queue.fail(transaction, job, ERROR),
@@ -251,7 +251,7 @@ def test_completions_go_on_from_the_last_job_and_begin_at_the_oldest_now_and_the
     make_due(database)
     for share, expected in ((0.9, second), (0.2, older), (0.2, third)):
         now += queue.FULL_LOOK_S * share
-        job = complete_and_claim(database, job, claim=claims.next())
+        job = complete_and_claim(database, job, wanted=claims.next())
         assert job is not None
         assert job.id == expected
         claims.took(job)
@@ -277,7 +277,7 @@ def test_a_claim_by_itself_finds_what_a_completion_left_behind(database: Databas
     assert job is not None
     assert job.id == newer
     make_due(database)
-    assert complete_and_claim(database, job, claim=claims.next()) is None
+    assert complete_and_claim(database, job, wanted=claims.next()) is None
     job = claims.take(database)
     assert job is not None
     assert job.id == older
@@ -340,11 +340,11 @@ def complete_and_claim(
     job: Job,
     successor: JobType | None = None,
     worker: str | None = "worker",
-    claim: queue.Claim | None = None,
+    wanted: queue.Claim | None = None,
 ) -> Job | None:
     with database.transaction() as transaction:
         return queue.complete_and_claim(
-            transaction, job, successor=successor, claim=claim or (None if worker is None else claim_of(worker))
+            transaction, job, successor=successor, wanted=wanted or (None if worker is None else claim_of(worker))
         )
 
 
@@ -409,7 +409,7 @@ def test_a_lost_completion_does_nothing_even_without_a_transaction_to_undo_it(da
     wrong: dict[str, Any] = {"locked_by": "worker/another-claim", "attempt_count": 2, "id": uuid4()}
     with pytest.raises(LeaseLost):
         queue.complete_and_claim(
-            database, replace(job, **{part: wrong[part]}), successor=JobType.DETECT_LAPS, claim=claim_of("worker")
+            database, replace(job, **{part: wrong[part]}), successor=JobType.DETECT_LAPS, wanted=claim_of("worker")
         )
     assert database.run(everything) == before
 
@@ -421,7 +421,7 @@ def test_a_completion_rolled_back_hands_out_nothing(database: Database) -> None:
     everything = query("SELECT * FROM telemetry_jobs ORDER BY created_at")
     before = database.run(everything)
     with pytest.raises(KeyError), database.transaction() as transaction:
-        taken = queue.complete_and_claim(transaction, job, successor=JobType.DETECT_LAPS, claim=claim_of("worker"))
+        taken = queue.complete_and_claim(transaction, job, successor=JobType.DETECT_LAPS, wanted=claim_of("worker"))
         assert taken is not None
         raise KeyError
     assert database.run(everything) == before
@@ -434,7 +434,7 @@ def test_a_job_claimed_by_an_open_completion_is_stepped_over(database: Database,
     job, theirs = claimed(database), claimed(other)
     first, second = new_job(database), new_job(database)
     with other.transaction() as transaction:
-        taken = queue.complete_and_claim(transaction, theirs, claim=claim_of("slow"))
+        taken = queue.complete_and_claim(transaction, theirs, wanted=claim_of("slow"))
         assert taken is not None
         assert taken.id == first
         mine = complete_and_claim(database, job)

@@ -136,9 +136,9 @@ def claim(runner: Runner, worker: str) -> Job | None:
     return Job(**_typed(rows[0])) if rows else None
 
 
-def claimed(runner: Runner, claim: Claim) -> Job | None:
+def claimed(runner: Runner, made: Claim) -> Job | None:
     """The job that a claim took whose answer was lost; None when it took none, or has lost it since."""
-    rows = runner.run(load("jobs")["claimed"], locked_by=claim.locked_by)
+    rows = runner.run(load("jobs")["claimed"], locked_by=made.locked_by)
     return Job(**_typed(rows[0])) if rows else None
 
 
@@ -153,7 +153,7 @@ def heartbeat(runner: Runner, job: Job) -> None:
 
 
 def complete_and_claim(
-    runner: Runner, job: Job, *, successor: JobType | None = None, claim: Claim | None = None
+    runner: Runner, job: Job, *, successor: JobType | None = None, wanted: Claim | None = None
 ) -> Job | None:
     """Ends the job as SUCCEEDED, enqueues its successor, and takes the next due job: one statement, one fence.
 
@@ -165,7 +165,7 @@ def complete_and_claim(
     ----------
     successor : type of the job that follows in the same run, with the same payload. It is not claimed here, even
         when nothing else is due.
-    claim : the claim to be made, of the oldest job that is due and not older than its `since`; None to take no
+    wanted : the claim to be made, of the oldest job that is due and not older than its `since`; None to take no
         further job.
 
     Raises
@@ -178,8 +178,8 @@ def complete_and_claim(
         "complete_and_claim",
         job,
         successor=successor,
-        next_locked_by=None if claim is None else claim.locked_by,
-        since=None if claim is None else claim.since,
+        next_locked_by=None if wanted is None else wanted.locked_by,
+        since=None if wanted is None else wanted.since,
     )
     return None if row["id"] is None else Job(**_typed(row))
 

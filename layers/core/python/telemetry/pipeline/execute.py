@@ -82,18 +82,18 @@ def _attempt(
     # Work on a run that has succeeded, as finding laps at another line, is the last link of no chain.
     chained = work.run_status is not RunStatus.SUCCEEDED
     successor = following(job.job_type, services.settings) if chained else None
-    claim = next_claim()
+    wanted = next_claim()
     try:
         with services.database.transaction() as transaction:
             # Row locks in the order job, run, session, artifact, as everywhere.
-            next_job = queue.complete_and_claim(transaction, job, successor=successor, claim=claim)
+            next_job = queue.complete_and_claim(transaction, job, successor=successor, wanted=wanted)
             complete(transaction)
             failpoint("in_completing_transaction", job.job_type)
     except TelemetryError:
         # Perhaps only the answer to the COMMIT was lost: then the job is done, and the next one is ours.
         if not queue.completed(services.database, job):
             raise
-        return None if claim is None else queue.claimed(services.database, claim)
+        return None if wanted is None else queue.claimed(services.database, wanted)
     return next_job
 
 
