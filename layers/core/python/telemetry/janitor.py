@@ -206,7 +206,7 @@ def sweep_uploads(
         return (found for found in listed if discarded.get(found.path, found.modified_at < oldest))
 
     start = services.database.run(_QUERIES["upload_from"], id=begin_at or uuid4())
-    return _sweep(_around(services.raw, UPLOADS_PREFIX, start), services.raw, unwanted, time_left)
+    return _sweep(_all_objects_from(services.raw, UPLOADS_PREFIX, start), services.raw, unwanted, time_left)
 
 
 def sweep_datasets(
@@ -228,10 +228,12 @@ def sweep_datasets(
         return (found for found in old if dataset_of(found.path) not in kept)
 
     start = services.database.run(_QUERIES["dataset_from"], id=begin_at or uuid4())
-    return _sweep(_around(services.canonical, DATASETS_PREFIX, start), services.canonical, unwanted, time_left)
+    return _sweep(
+        _all_objects_from(services.canonical, DATASETS_PREFIX, start), services.canonical, unwanted, time_left
+    )
 
 
-def _around(store: FileStore, prefix: str, start: list[Row]) -> Iterator[StoredObject]:
+def _all_objects_from(store: FileStore, prefix: str, start: list[Row]) -> Iterator[StoredObject]:
     """Every object once: from `start`'s path to the last, then from the first to that path."""
     path = start[0]["storage_path"] if start else ""
     yield from store.list(prefix, after=path)

@@ -62,6 +62,7 @@ class JobType(StrEnum):
         return order[following] if following < len(order) else None
 
 
+# Triggers in the database enforce them; a test compares the two, transition by transition.
 ARTIFACT_TRANSITIONS: Mapping[ArtifactStatus, frozenset[ArtifactStatus]] = MappingProxyType(
     {
         ArtifactStatus.UPLOADED: frozenset({ArtifactStatus.VALIDATED, ArtifactStatus.REJECTED, ArtifactStatus.EXPIRED}),

@@ -194,7 +194,7 @@ def summarise(datasets: list[Row], laps: tuple[Lap, ...], start_time: datetime, 
         "distanceM": sum(distances) if distances else None,
         "durationMs": (end_time - start_time).total_seconds() * 1000,
         "points": sum(dataset["row_count"] for dataset in datasets),
-        "boundingBox": _around([box for quality in _qualities(datasets) if (box := quality.get("boundingBox"))]),
+        "boundingBox": _enclosing_box([box for quality in _qualities(datasets) if (box := quality.get("boundingBox"))]),
         "lapCount": len(laps),
         "bestLapMs": best.duration_ms if best else None,
         "bestLapNumber": best.lap_number if best else None,
@@ -206,7 +206,7 @@ def _qualities(datasets: list[Row]) -> Iterator[dict[str, Any]]:
     return (dataset["quality"] or {} for dataset in datasets)
 
 
-def _around(boxes: list[Any]) -> Any:
+def _enclosing_box(boxes: list[Any]) -> Any:
     """The box around all boxes, in their own order: two minima, then two maxima."""
     if not boxes:
         return None
