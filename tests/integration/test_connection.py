@@ -190,8 +190,9 @@ def test_a_connection_lost_before_a_statement_ends_the_whole_transaction(
         terminate()
         for model in ("two", "three"):
             # The latter must not slip through on a new connection, alone and outside the transaction.
-            with pytest.raises(TelemetryError):
+            with pytest.raises(TelemetryError) as refused:
                 transaction.run(INSERT_DEVICE, owner="anna", model=model)
+            assert refused.value.code is Code.DATABASE_UNAVAILABLE
         transaction.run(INSERT_DEVICE, owner="anna", model="four")
     assert caught.value.code is Code.DATABASE_UNAVAILABLE
     assert devices(database) == 0
@@ -202,8 +203,9 @@ def test_a_statement_whose_answer_was_lost_is_not_repeated(
 ) -> None:
     with connect(database_settings) as other:
         other.run("CREATE SEQUENCE attempts")
-    with pytest.raises(TelemetryError):
+    with pytest.raises(TelemetryError) as caught:
         database.run(query("SELECT nextval('attempts'), pg_terminate_backend(pg_backend_pid())"))
+    assert caught.value.code is Code.DATABASE_UNAVAILABLE
     assert database.run(query("SELECT nextval('attempts')::int AS attempt")) == [{"attempt": 2}]
 
 

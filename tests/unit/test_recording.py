@@ -241,8 +241,9 @@ def test_a_failing_source_leaves_no_file(reader: StubReader, tmp_path: Path) -> 
             return super().read(size)
 
     reader.batches = lambda: [track(40_000, at) for at in range(0, 400_000, 40_000)]
-    with pytest.raises(TelemetryError):
+    with pytest.raises(TelemetryError) as caught:
         canonicalise(Cut(RAW), Origin(), directory=tmp_path)
+    assert caught.value.code is Code.STORAGE_UNAVAILABLE
     assert not list(tmp_path.iterdir())
 
 
