@@ -61,6 +61,29 @@ def iso(value: datetime) -> str:
         ("rtcDate,rtcTime,gps_Date,gps_Time", "01/01/2000,00:00:07,2024/06/15,10:00:00", T, LOCAL),
         ("CUSTOM.date [local],CUSTOM.updateTime [local]", "6/15/2024,10:00:00.25 AM", T + ".250000", LOCAL),
         ("gps week,tow (s)", "2318,554418.1", T + ".100000", UTC_BASIS),
+        ("time", "2024-06-15 10:00:00 UTC", T, UTC_BASIS),
+        ("time", "2024-06-15T10:00:00.25UTC", T + ".250000", UTC_BASIS),
+        ("time", "2024-06-15 12:00:00 CEST", T, UTC_BASIS),
+        ("time", "2024-06-15 12:00:00 (CEST)", T, UTC_BASIS),
+        ("time", "2024-06-15 12:00:00 GMT+2", T, UTC_BASIS),
+        ("time", "2024-06-15 12:00:00.5 UTC+02:00", T + ".500000", UTC_BASIS),
+        ("time", "2024-06-15 03:00:00 GMT-0700", T, UTC_BASIS),
+        ("time", "15/06/2024 03:00:00 AM PDT", T, UTC_BASIS),
+        ("time", "6/15/2024 3:00:00 AM MST", T, UTC_BASIS),
+        ("time", "6/15/2024 10:00:00 p.m.", "2024-06-15 22:00:00", LOCAL),
+        ("time", "2024-06-15 10:00:00 IST", T, LOCAL),
+        ("Date,Time", "2024-06-15,12:00:00 CEST", T, UTC_BASIS),
+        ("Date,Time", "2024-06-15,10:00:00 UTC", T, UTC_BASIS),
+        ("Date,Time", "2024-06-15,20:00:00 AEST", T, UTC_BASIS),
+        ("Date,Time,UTC Offset", "2024-06-15,12:00:00 CEST,+02:00", T, UTC_BASIS),
+        ("time", "1718445600123456789.5", T + ".123456", UTC_BASIS),
+        ("time", "1.7184456e18", T, UTC_BASIS),
+        ("time", "1.7184456e9", T, UTC_BASIS),
+        ("Date,Time", "05/06/2024,10:00:00 PM", "2024-05-06 22:00:00", LOCAL),
+        ("Date,Time", "05.06.2024,10:00:00 PM", "2024-06-05 22:00:00", LOCAL),
+        ("Date,Time", "5/6/2024 ,10:00 AM", "2024-05-06 10:00:00", LOCAL),
+        ("Date Time", "05/06/2024 10:00:00 PM", "2024-05-06 22:00:00", LOCAL),
+        ("Date Time", "15/06/2024 10:00:00 PM", "2024-06-15 22:00:00", LOCAL),
     ],
 )
 def test_forms_of_time(header: str, cells: str, first: str, basis: TimeBasis) -> None:
@@ -153,7 +176,7 @@ def test_a_time_of_day_without_any_date_is_refused() -> None:
 )
 def test_the_start_in_a_preamble(preamble: list[str], start: str | None) -> None:
     found = find_start(preamble)
-    assert (found and iso(found)) == start
+    assert (found and iso(found.moment)) == start
 
 
 def test_elapsed_seconds_count_from_the_preamble() -> None:
@@ -265,3 +288,98 @@ def test_minutes_count_from_the_start_in_the_header_and_no_lone_letter_is_a_time
 def test_the_meaning_of_a_zone_by_its_name_is_said() -> None:
     _, findings = read("time,lat,lon\n" + "Sat Jun 15 10:00:00 CST 2024,52.1,13.2\n" * 2)
     assert any("RFC 5322" in sentence for sentence in findings.inferred)
+
+
+@pytest.mark.parametrize(
+    "cell", ["2024-06-15 10:00:00 UTC", "2024-06-15 12:00:00 UTC+02:00", "15/06/2024 10:00:00 GMT"]
+)
+def test_a_zone_behind_the_time_is_a_zone(cell: str) -> None:
+    _, findings = read("time,lat,lon\n" + f"{cell},52.1,13.2\n" * 2)
+    assert not any("zone" in sentence for sentence in findings.inferred)
+
+
+@pytest.mark.parametrize("cells", ["2024-06-15 12:00:00 CEST,52.1,13.2", "2024-06-15,12:00:00 CEST,52.1,13.2"])
+def test_a_zone_by_its_name_is_said_wherever_it_stands(cells: str) -> None:
+    header = "time,lat,lon" if cells.count(",") == 2 else "date,time,lat,lon"
+    _, findings = read(f"{header}\n" + f"{cells}\n" * 2)
+    assert any("RFC 5322" in sentence for sentence in findings.inferred)
+
+
+def test_times_with_and_without_a_zone_are_counted() -> None:
+    rows = "2024-06-15 10:00:00 UTC,1,2\n" * 3 + "2024-06-15 10:00:03,1,2\n"
+    table, findings = read("time,lat,lon\n" + rows)
+    assert iso(table["timestamp"][3].as_py()) == "2024-06-15 10:00:03"
+    assert findings.time_basis is LOCAL
+
+
+def test_epochs_written_in_two_ways_keep_what_each_can_tell() -> None:
+    cells = ["1718445600123456789", "1718445600223456789.25", "1.718445600323e18", "x", "-", "1718445600423456789"]
+    table, findings = read("time,lat,lon\n" + "".join(f"{cell},52.1,13.2\n" for cell in cells))
+    times = [time and iso(time)[17:] for time in table["timestamp"].to_pylist()]
+    assert times == ["00.123456", "00.223456", "00.323000", None, None, "00.423456"]
+    assert findings.bad_cells["timestamp"].first_rows == [5]
+
+
+def uploaded(year: int, month: int, day: int, hour: int = 0) -> Origin:
+    return Origin("x.csv", datetime(year, month, day, hour, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("cell", "origin", "first", "said"),
+    [
+        ("05/12/2024 10:00:00", uploaded(2024, 6, 15), "2024-05-12 10:00:00", "month, day, year."),
+        ("05/12/2024 10:00:00", uploaded(2025, 6, 15), "2024-12-05 10:00:00", "year; month, day, year fits as well."),
+        ("05/12/2099 10:00:00", uploaded(2024, 6, 15), "2099-12-05 10:00:00", "year; month, day, year fits as well."),
+        ("05/05/2024 10:00:00", uploaded(2025, 6, 15), "2024-05-05 10:00:00", "were read as day, month, year."),
+        ("05/12/2024 10:00:00 AM", uploaded(2024, 4, 1), "2024-05-12 10:00:00", "year; day, month, year fits as well."),
+    ],
+    ids=["after the upload", "before it", "both after it", "one date either way", "half days"],
+)
+def test_which_order_is_taken_and_which_fits_as_well(cell: str, origin: Origin, first: str, said: str) -> None:
+    table, findings = read("time,lat,lon\n" + f"{cell},52.1,13.2\n" * 2, origin)
+    assert iso(table["timestamp"][0].as_py()) == first
+    assert any(sentence.startswith("Dates were read as") and sentence.endswith(said) for sentence in findings.inferred)
+
+
+def test_the_order_of_a_header_s_date_is_said_where_another_fits() -> None:
+    table, findings = read("Date,05/06/2024\nTime,2:30 PM\n\nElapsed (s),lat,lon\n0,1,2\n1,1,2\n")
+    assert iso(table["timestamp"][0].as_py()) == "2024-05-06 14:30:00"
+    assert "The date there was read as month, day, year; day, month, year fits as well." in findings.inferred
+    _, findings = read("Date,15/06/2024\nTime,2:30 PM\n\nElapsed (s),lat,lon\n0,1,2\n1,1,2\n")
+    assert not any("there was read" in sentence for sentence in findings.inferred)
+    table, findings = read("# Date: 05/12/2024\nTime,lat,lon\n10:00:00,1,2\n", uploaded(2024, 6, 15))
+    assert iso(table["timestamp"][0].as_py()) == "2024-05-12 10:00:00"
+
+
+@pytest.mark.parametrize(
+    ("origin", "first", "said"),
+    [
+        (Origin("Log-20240615-100000 Y.csv", datetime(2024, 7, 1, tzinfo=UTC)), T, "file's name"),
+        (Origin("elapsed20240504_101112.csv"), "2024-05-04 10:11:12", "file's name"),
+        (Origin("20240615100000.csv"), T, "file's name"),
+        (Origin("run 2024-06-15T10.00.csv"), T, "file's name"),
+        (Origin("run_2024-06-15.csv", datetime(2024, 7, 1, tzinfo=UTC)), "2024-06-15 00:00:00", "midnight"),
+        (Origin("run 99.csv", datetime(2024, 6, 15, 10, tzinfo=UTC)), T, "upload"),
+    ],
+)
+def test_elapsed_seconds_count_from_the_name_or_the_upload(origin: Origin, first: str, said: str) -> None:
+    table, findings = read("Time (s),lat,lon\n0,1,2\n0.25,1,2\n", origin)
+    assert iso(table["timestamp"][0].as_py()) == first
+    assert iso(table["timestamp"][1].as_py()) == first + ".250000"
+    assert findings.time_basis is INFERRED
+    assert any(said in sentence for sentence in findings.inferred)
+
+
+@pytest.mark.parametrize(
+    ("origin", "first", "said"),
+    [
+        (uploaded(2024, 6, 15, 12), T, "2048 weeks were added"),
+        (uploaded(2024, 6, 1), "2004-10-30 10:00:05", "1024 weeks were added"),
+        (Origin("run_2024-06-15.csv", datetime(2050, 1, 1, tzinfo=UTC)), T, "date in the file's name"),
+        (Origin(), "1985-03-16 10:00:15", "ten bits"),
+    ],
+)
+def test_gps_weeks_of_ten_bits(origin: Origin, first: str, said: str) -> None:
+    table, findings = read("GPS Week,TOW,lat,lon\n270,554418,1,2\n270,554419,1,2\n", origin)
+    assert iso(table["timestamp"][0].as_py()) == first
+    assert any(said in sentence for sentence in findings.inferred)

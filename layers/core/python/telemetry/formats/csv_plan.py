@@ -17,6 +17,7 @@ from telemetry.formats.csv_dialect import Layout, find_layout
 from telemetry.formats.csv_dialects import GENERIC, Program, find_program
 from telemetry.formats.csv_time_columns import find_times
 from telemetry.formats.csv_times import TimeColumns, TimeHints
+from telemetry.formats.dates import find_start
 from telemetry.formats.line_blocks import decode_head, detect_encoding
 from telemetry.formats.reader import Findings, Origin
 from telemetry.streams.units import conversion
@@ -80,7 +81,7 @@ def make_plan(head: bytes, origin: Origin, table: tuple[str, Layout] | None = No
         keys=program.time_keys,
         utc=program.utc,
         gps_time=program.gps_time(layout),
-        start=program.start(layout),
+        start=find_start(layout.preamble, origin.uploaded_at),
         start_is_utc=program.start_is_utc,
         order=program.date_order,
     )

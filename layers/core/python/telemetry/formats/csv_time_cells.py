@@ -35,6 +35,8 @@ ZONES = {
 }  # fmt: skip
 """Hours ahead of UTC of the names that zones go by: RFC 5322, 4.3, and the tz database's where one name has one
 meaning. A name that is not here (`IST` has three) is no zone."""
+ZONE = r"(?:[Zz]|(?:UTC|GMT)?[+-]\d{1,2}(?::?\d{2})?|[A-Z]{2,5})"
+"""What may stand behind a time of day: `zone_offset` tells whether it is a zone."""
 _DATE_OUTPUT = (
     r"^(?:\pL{2,4}\.?,?\s+)?(?P<m>\pL{3,5})\.?\s+(?P<d>\d{1,2})\s+(?P<t>\d{1,2}:\d{2}:\d{2}(?:\.\d+)?)\s+"
     r"(?:(?P<z>[A-Z]{1,5}|(?:UTC|GMT)?[+-]\d{2}:?\d{2})\s+)?(?P<y>\d{4})$"
@@ -80,12 +82,12 @@ def joined(dates: pa.Array | pa.Scalar, times: pa.StringArray) -> pa.StringArray
 
 
 def time_to_iso(cells: pa.StringArray) -> pa.StringArray:
-    """`1:34 PM`, `173418.50`, `10:12:47:250` to `hh:mm:ss.fff`, with the zone if one follows."""
+    """`1:34 PM`, `173418.50`, `10:12:47:250`, `10:12 CEST` to `hh:mm:ss.fff`, with the offset if a zone follows."""
     parts = pc.extract_regex(
         pc.utf8_trim_whitespace(cells),
         pattern=(
             r"^(?P<h>\d{1,2}?)(?P<a>:?)(?P<m>\d{2})(?:(?P<b>:?)(?P<s>\d{2})(?:[.,:](?P<f>\d*))?)?"
-            r"\s*(?P<p>[AaPp]?)(?:\.?[Mm]\.?)?\s*(?P<z>Z|z|[+-]\d{2}:?\d{0,2})?(?:UTC|GMT)?$"
+            rf"\s*(?:(?P<p>[AaPp])(?:\.?[Mm])?\b\.?)?\s*\(?(?P<z>{ZONE})?\)?$"
         ),
     )
     hour = pc.utf8_lpad(pc.struct_field(parts, "h"), 2, padding="0")
@@ -100,7 +102,9 @@ def time_to_iso(cells: pa.StringArray) -> pa.StringArray:
     fraction = pc.struct_field(parts, "f")
     fraction = pc.if_else(pc.equal(fraction, ""), "0", fraction)
     clock = pc.binary_join_element_wise(hour, pc.struct_field(parts, "m"), second, ":")
-    return pc.binary_join_element_wise(clock, ".", fraction, pc.struct_field(parts, "z"), "")
+    zones = pc.struct_field(parts, "z").dictionary_encode()
+    zone = pa.array([zone_offset(name or "") for name in zones.dictionary.to_pylist()], pa.string())
+    return pc.binary_join_element_wise(clock, ".", fraction, zone.take(zones.indices), "")
 
 
 def compact_to_iso(cells: pa.StringArray) -> pa.StringArray:
@@ -125,17 +129,19 @@ def date_output_to_iso(cells: pa.StringArray) -> pa.StringArray:
     numbers = [None if name is None else month_of(name) for name in months.dictionary.to_pylist()]
     month = pa.array([n and f"{n:02}" for n in numbers], pa.string()).take(months.indices)
     zones = pc.struct_field(parts, "z").dictionary_encode()
-    zone = pa.array([_offset(name or "") for name in zones.dictionary.to_pylist()], pa.string()).take(zones.indices)
+    zone = pa.array([zone_offset(name or "") for name in zones.dictionary.to_pylist()], pa.string()).take(zones.indices)
     day = pc.utf8_lpad(pc.struct_field(parts, "d"), 2, padding="0")
     date_ = pc.binary_join_element_wise(pc.struct_field(parts, "y"), month, day, "-")
     clock = pc.utf8_lpad(pc.struct_field(parts, "t"), 8, padding="0")
     return pc.binary_join_element_wise(joined(date_, clock), zone, "")
 
 
-def _offset(name: str) -> str:
-    if "+" in name or "-" in name:
-        return name.lstrip("UTCGM")
-    return f"{ZONES[name]:+03}:00" if name in ZONES else ""
+def zone_offset(name: str) -> str:
+    """`CEST`, `GMT+2` and `-0700` as ISO 8601 writes the offset; empty for what is no zone."""
+    match = re.fullmatch(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d{2}))?", name)
+    if match is not None:
+        return f"{match[1]}{match[2]:0>2}:{match[3] or '00'}"
+    return f"{ZONES[name.upper()]:+03}:00" if name.upper() in ZONES else ""
 
 
 def parts_to_times(parts: list[pa.DoubleArray]) -> pa.TimestampArray:

@@ -1,14 +1,24 @@
 """Which columns of a text table tell time, and in which form: decided from their names and the first rows. Pure."""
 
 import re
+from datetime import UTC, date, datetime, time
 from itertools import pairwise
 
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.csv_columns import key_of, unit_suffix
 from telemetry.formats.csv_dialect import Layout
-from telemetry.formats.csv_time_cells import ZONES
+from telemetry.formats.csv_time_cells import GPS_EPOCH, ZONE, zone_offset
 from telemetry.formats.csv_times import Form, TimeColumn, TimeColumns, TimeHints
-from telemetry.formats.dates import DateOrder, find_date, hinted_order, order_of
+from telemetry.formats.dates import (
+    DateOrder,
+    date_in_name,
+    find_date,
+    hinted_order,
+    order_sentence,
+    orders_of,
+    says_half_days,
+    start_in_name,
+)
 from telemetry.formats.reader import Origin, TimeBasis
 
 _TIME_WORDS = frozenset({
@@ -25,13 +35,17 @@ _NOT_TIME = frozenset({
     "pause", "diff", "moving", "zone", "offset", "ofst", "utcofst", "accuracy", "age", "sample",
     "duration", "remaining", "ago", "total", "cpu",
 })  # fmt: skip
+_UTC = ("UTC", "GMT", "UT", "Z")
+_ROLLOVER_WEEKS = 1024
 _OFFSET_KEYS = frozenset(
     {"utcofst", "utc ofst", "utc offset", "utcoffset", "time zone", "timezone", "zone", "gmt offset", "tz"}
 )
 _OFFSET = re.compile(r"[+-]\d{1,2}(:?\d{2})?(:00)?\Z")
 _ZONE = re.compile(r"(Z|[+-]\d{2}(:?\d{2})?)\s*\Z", re.IGNORECASE)
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}([Tt]|\s+)\d{2}:\d{2}(:\d{2}([.,]\d*)?)?\s*([Zz]|[+-]\d{2}(:?\d{2})?)?\Z")
-_TIME = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,:]\d*)?)?\s*([AaPp]\.?[Mm]\.?)?\s*([Zz]|UTC|GMT|[+-]\d{2}(:?\d{2})?)?\Z")
+_CLOCK = r"\d{1,2}:\d{2}(:\d{2}([.,:]\d*)?)?\s*([AaPp]\.?[Mm]\.?)?\s*"
+_TIME = re.compile(rf"{_CLOCK}(\(?{ZONE}\)?)?\Z")
+_ZONED_CLOCK = re.compile(rf"{_CLOCK}\(?(?P<zone>{ZONE})\)?\Z")
 _NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\Z")
 _COMPACT = re.compile(
     r"(19|20)\d{2}(0[1-9]|1[0-2])([0-2]\d|3[01])[T_ -]?([01]\d|2[0-3])[0-5]\d[0-5]\d([.,]?\d{1,6})?Z?\Z"
@@ -82,7 +96,9 @@ def find_times(layout: Layout, origin: Origin, hints: TimeHints | None = None) -
     TelemetryError : NO_TIME_DATA where times count from a start that the file does not give.
     """
     hints = hints or TimeHints()
-    found = [column for index in range(layout.width) if (column := _classified(layout, index, hints)) is not None]
+    found = [
+        column for index in range(layout.width) if (column := _classified(layout, index, hints, origin)) is not None
+    ]
     # Columns that the program is known to write come first; `sorted` keeps the file's order otherwise.
     found = sorted(found, key=lambda c: (c.name not in hints.keys, *_doubt(c)))
     return _chosen(found, layout, origin, hints)
@@ -103,7 +119,7 @@ def _chosen(found: list[TimeColumn], layout: Layout, origin: Origin, hints: Time
         return TimeBasis.GNSS_UTC if utc else TimeBasis.DEVICE_LOCAL
 
     for column in found:
-        if column.zoned or column.form is Form.EPOCH:
+        if (column.zoned and column.form is not Form.TIME_OF_DAY) or column.form is Form.EPOCH:
             return TimeColumns(
                 [column],
                 basis=TimeBasis.GNSS_UTC,
@@ -129,8 +145,8 @@ def _chosen(found: list[TimeColumn], layout: Layout, origin: Origin, hints: Time
     clocks, days = by_form[Form.TIME_OF_DAY], by_form[Form.DATE]
     if days and clocks:
         day = min(days, key=lambda c: (c.says_utc != clocks[0].says_utc, abs(c.index - clocks[0].index)))
-        inferred.append(f"Dates were read as {day.order.value}.")
-        zoned = offset is not None and not clocks[0].says_utc
+        inferred += [order_sentence("Dates were", day.orders), *_zone_sentences(clocks[0])]
+        zoned = offset is not None and not clocks[0].says_utc and not clocks[0].zoned
         return TimeColumns(
             [day, clocks[0]],
             basis=TimeBasis.GNSS_UTC if zoned or clocks[0].zoned else basis(clocks[0]),
@@ -141,10 +157,12 @@ def _chosen(found: list[TimeColumn], layout: Layout, origin: Origin, hints: Time
     parts = _parts(layout) or _gps_week(layout)
     if parts:
         utc = parts[0].form is Form.GPS_WEEK or hints.utc or hints.gps_time or any("utc" in c.name for c in parts)
+        ahead, sentences = _weeks_ahead(layout, parts[0], origin)
         return TimeColumns(
             parts,
             basis=TimeBasis.GNSS_UTC if utc else TimeBasis.DEVICE_LOCAL,
-            inferred=[f"Times were put together from {parts[0].form.value}."],
+            inferred=[f"Times were put together from {parts[0].form.value}.", *sentences],
+            weeks_ahead=ahead,
             decimal_comma=comma,
             gps_time=hints.gps_time and parts[0].form is Form.PARTS,
         )
@@ -156,33 +174,76 @@ def _chosen(found: list[TimeColumn], layout: Layout, origin: Origin, hints: Time
             [clocks[0]],
             basis=TimeBasis.INFERRED_DATE,
             day=date_,
-            inferred=[*inferred, sentence],
+            inferred=[*inferred, *_zone_sentences(clocks[0]), sentence],
             uploaded_at=origin.uploaded_at if "upload" in sentence else None,
             gps_time=hints.gps_time,
         )
     for column in by_form[Form.ELAPSED]:
-        if hints.start is None:
+        start = _start(hints, origin)
+        if start is None:
             name = layout.header[column.index][:40]
             raise TelemetryError(Code.NO_TIME_DATA, f"column {name!r} counts from a start that the file does not give")
-        return TimeColumns(
-            [column],
-            basis=TimeBasis.GNSS_UTC if hints.start_is_utc else TimeBasis.DEVICE_LOCAL,
-            start=hints.start,
-            inferred=["Times count from the date and time in the file's header."],
-            decimal_comma=comma,
-        )
+        return TimeColumns([column], basis=start[1], start=start[0], inferred=start[2], decimal_comma=comma)
     return _unreadable(layout)
+
+
+def _start(hints: TimeHints, origin: Origin) -> tuple[datetime, TimeBasis, list[str]] | None:
+    """What elapsed times count from: the header's date and time, those in the file's name, then the upload."""
+    if hints.start is not None:
+        doubt = [order_sentence("The date there was", hints.start.orders)] if len(hints.start.orders) > 1 else []
+        basis = TimeBasis.GNSS_UTC if hints.start_is_utc else TimeBasis.DEVICE_LOCAL
+        return hints.start.moment, basis, ["Times count from the date and time in the file's header.", *doubt]
+    named = start_in_name(origin.file_name)
+    if named is not None:
+        return named, TimeBasis.INFERRED_DATE, ["Times count from the date and time in the file's name."]
+    day = date_in_name(origin.file_name)
+    if day is not None:
+        midnight = datetime.combine(day, time(), UTC)
+        return midnight, TimeBasis.INFERRED_DATE, ["Times count from midnight of the date in the file's name."]
+    if origin.uploaded_at is not None:
+        said = "The file does not say when it began: times count from the moment of the upload."
+        return origin.uploaded_at.astimezone(UTC), TimeBasis.INFERRED_DATE, [said]
+    return None
+
+
+def _weeks_ahead(layout: Layout, column: TimeColumn, origin: Origin) -> tuple[int, list[str]]:
+    """Weeks to add to GPS week numbers of ten bits, and what is to be said of them.
+
+    Ten bits start again every 1024 weeks (IS-GPS-200, 20.3.3.3.1.1): the newest week that the file's name or the upload
+    allows is taken. Without either nothing is changed.
+    """
+    weeks = sorted(float(cell) for cell in layout.column(column.index) if re.fullmatch(r"\d{1,4}", cell))
+    if column.form is not Form.GPS_WEEK or not weeks or weeks[-1] >= _ROLLOVER_WEEKS:
+        return 0, []
+    named = date_in_name(origin.file_name)
+    if named is None and origin.uploaded_at is None:
+        return 0, ["The GPS week numbers lie before 1999: if they have ten bits, the dates are 1024 weeks or more off."]
+    latest = named or (origin.uploaded_at or GPS_EPOCH).astimezone(UTC).date()
+    added = max(0, _weeks_until(latest) - int(weeks[0])) // _ROLLOVER_WEEKS * _ROLLOVER_WEEKS
+    source = "upload" if named is None else "date in the file's name"
+    said = f"GPS week numbers of ten bits were taken as the newest weeks before the {source}: {added} weeks were added."
+    return added, [said] if added else []
+
+
+def _weeks_until(day: date) -> int:
+    return ((day - GPS_EPOCH.date()).days + 1) // 7
 
 
 def _sentences(column: TimeColumn) -> list[str]:
     """What was inferred of a column that tells date and time at once."""
     if column.form is Form.DATE_TIME:
-        return [f"Dates were read as {column.order.value}."]
-    if column.form is Form.DATE_OUTPUT and column.zoned:
-        return ["The names of time zones were read as RFC 5322 and the tz database have them."]
+        return [order_sentence("Dates were", column.orders), *_zone_sentences(column)]
+    if column.form is Form.DATE_OUTPUT:
+        return _zone_sentences(column)
     if column.form is Form.DAY_NUMBER:
         return ["Times were read as a spreadsheet's day numbers, of the date base 1900."]
     return []
+
+
+def _zone_sentences(column: TimeColumn) -> list[str]:
+    if not column.zone_named:
+        return []
+    return ["The names of time zones were read as RFC 5322 and the tz database have them."]
 
 
 def _unreadable(layout: Layout) -> TimeColumns | None:
@@ -240,7 +301,14 @@ def _offset_column(layout: Layout) -> int | None:
     return None
 
 
-def _classified(layout: Layout, index: int, hints: TimeHints) -> TimeColumn | None:
+def _zones(cells: list[str]) -> tuple[bool, bool]:
+    """Whether every time of day among `cells` has a zone behind it, and whether one goes by a name of its own."""
+    found = [_ZONED_CLOCK.search(cell) for cell in cells]
+    names = [match["zone"] for match in found if match is not None and zone_offset(match["zone"])]
+    return len(names) == len(cells), any(name[0].isalpha() and name[:3].upper() not in _UTC for name in names)
+
+
+def _classified(layout: Layout, index: int, hints: TimeHints, origin: Origin) -> TimeColumn | None:
     """The form of one column, or None where it tells no time."""
     key = key_of(layout.header[index])
     words = set(key.split())
@@ -267,36 +335,38 @@ def _classified(layout: Layout, index: int, hints: TimeHints) -> TimeColumn | No
         return TimeColumn(index, Form.COMPACT, key, zoned=all(c.endswith("Z") for c in cells), says_utc=says_utc)
     if mostly(_DATE_OUTPUT):
         zones = [cell.split()[-2] for cell in cells if _DATE_OUTPUT.match(cell)]
-        zoned = all(zone in ZONES or re.search(r"[+-]\d{2}:?\d{2}\Z", zone) for zone in zones)
-        return TimeColumn(index, Form.DATE_OUTPUT, key, zoned=zoned, says_utc=says_utc)
+        zoned = all(map(zone_offset, zones))
+        return TimeColumn(index, Form.DATE_OUTPUT, key, zoned=zoned, says_utc=says_utc, zone_named=zoned)
     if mostly(_TIME) and not words & {"elapsed"}:
-        return TimeColumn(index, Form.TIME_OF_DAY, key, says_utc=says_utc or all(c.endswith("Z") for c in cells))
+        zoned, named = _zones([cell for cell in cells if _TIME.match(cell)])
+        return TimeColumn(index, Form.TIME_OF_DAY, key, zoned=zoned, says_utc=says_utc, zone_named=named)
+    known = hints.order or hinted_order(note)
     if mostly(_NUMBER):
-        return _classified_number(index, key, unit, cells, hints.order, says_utc=says_utc)
-    order = hints.order or hinted_order(note) or order_of(cells)
-    if order is None:
+        orders = (known,) if known else orders_of(cells, uploaded_at=origin.uploaded_at)
+        return _classified_number(index, key, unit, cells, orders, says_utc=says_utc)
+    half_days = says_half_days(cell for row in layout.sample[:5] for cell in row)
+    orders = (known,) if known else orders_of(cells, half_days=half_days, uploaded_at=origin.uploaded_at)
+    if not orders:
         return None
     with_time = sum(":" in cell for cell in cells) >= most
-    zoned = with_time and all(re.search(r"(Z|UTC|GMT|:\d\d\s*[+-]\d\d:?\d\d)\Z", c) for c in cells)
-    return TimeColumn(
-        index, Form.DATE_TIME if with_time else Form.DATE, key, zoned=zoned, says_utc=says_utc, order=order
-    )
+    zoned, named = _zones([cell for cell in cells if ":" in cell]) if with_time else (False, False)
+    form = Form.DATE_TIME if with_time else Form.DATE
+    return TimeColumn(index, form, key, zoned=zoned, says_utc=says_utc, zone_named=named, orders=orders)
 
 
 def _classified_number(
-    index: int, key: str, unit: str, cells: list[str], known_order: DateOrder | None, *, says_utc: bool
+    index: int, key: str, unit: str, cells: list[str], orders: tuple[DateOrder, ...], *, says_utc: bool
 ) -> TimeColumn | None:
     words = set(key.split())
     values = sorted(float(c.replace(",", ".")) for c in cells if _NUMBER.match(c))
     middle = abs(values[len(values) // 2])
     if not unit and not _SCALES.keys() & words and _are_day_numbers(cells, dated=bool(words & _DATE_WORDS)):
         return TimeColumn(index, Form.DAY_NUMBER, key, says_utc=says_utc)
-    if words & {"date", "datum", "fecha", "data", "day", "d"} and len(str(int(middle))) in (5, 6, 8):
-        order = known_order or hinted_order(unit) or order_of(cells)
-        if order is not None:
-            if order in (DateOrder.YMD, DateOrder.DMY) and len(str(int(middle))) < 8:
-                order = DateOrder.YYMMDD if order is DateOrder.YMD else DateOrder.DDMMYY
-            return TimeColumn(index, Form.DATE, key, says_utc=says_utc, order=order)
+    if orders and words & {"date", "datum", "fecha", "data", "day", "d"} and len(str(int(middle))) in (5, 6, 8):
+        if len(str(int(middle))) < 8:
+            short = {DateOrder.YMD: DateOrder.YYMMDD, DateOrder.DMY: DateOrder.DDMMYY}
+            orders = tuple(short.get(order, order) for order in orders)
+        return TimeColumn(index, Form.DATE, key, says_utc=says_utc, orders=orders)
     if not words & {"millis", "elapsed"}:
         for low, high, scale in ((3e8, 1e11, 1e6), (1e11, 1e14, 1e3), (1e14, 1e17, 1.0), (1e17, 1e19, 1e-3)):
             if low <= middle < high:

@@ -27,7 +27,7 @@ from telemetry.formats.csv_time_cells import (
     time_to_iso,
     to_microseconds,
 )
-from telemetry.formats.dates import DateOrder, iso_dates
+from telemetry.formats.dates import DateOrder, Start, iso_dates
 from telemetry.formats.day_clock import DAY_US, DayClock, epoch_us
 from telemetry.formats.iso8601 import parse_iso8601
 from telemetry.formats.reader import Findings, TimeBasis
@@ -52,7 +52,8 @@ class Form(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TimeColumn:
-    """One column that tells time: `scale` is microseconds per unit of EPOCH and ELAPSED."""
+    """One column that tells time: `scale` is microseconds per unit of EPOCH and ELAPSED; of `orders` the first is that
+    of its dates, the others fit as well; `zone_named` tells that a zone goes by a name other than UTC's."""
 
     index: int
     form: Form
@@ -60,7 +61,13 @@ class TimeColumn:
     scale: float = 1e6
     zoned: bool = False
     says_utc: bool = False
-    order: DateOrder = DateOrder.YMD
+    zone_named: bool = False
+    orders: tuple[DateOrder, ...] = (DateOrder.YMD,)
+
+    @property
+    def order(self) -> DateOrder:
+        """The order that its dates are read in."""
+        return self.orders[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +77,7 @@ class TimeHints:
     keys: tuple[str, ...] = ()
     utc: bool = False
     gps_time: bool = False
-    start: datetime | None = None
+    start: Start | None = None
     start_is_utc: bool = False
     order: DateOrder | None = None
 
@@ -90,6 +97,7 @@ class TimeColumns:
         offset: int | None = None,
         gps_time: bool = False,
         uploaded_at: datetime | None = None,
+        weeks_ahead: int = 0,
     ) -> None:
         self.columns = tuple(columns)
         self.basis = basis
@@ -100,6 +108,7 @@ class TimeColumns:
         self._offset = offset
         self._gps_time = gps_time
         self._uploaded_at = uploaded_at
+        self._weeks_ahead = weeks_ahead
         self._zoned = any(column.zoned for column in self.columns)
         self._zoneless = 0
         self._clock: DayClock | None = None
@@ -144,6 +153,7 @@ class TimeColumns:
             offset=self._offset,
             gps_time=self._gps_time,
             uploaded_at=self._uploaded_at,
+            weeks_ahead=self._weeks_ahead,
         )
 
     def timestamps(self, columns: Mapping[int, pa.Array], rows: pa.Int64Array, findings: Findings) -> pa.TimestampArray:
@@ -157,7 +167,8 @@ class TimeColumns:
         elif first.form is Form.PARTS:
             times = self._of_parts(columns)
         elif first.form is Form.GPS_WEEK:
-            weeks, of_week = self._floats(cells), self._floats(columns[self.columns[1].index])
+            weeks = pc.add(self._floats(cells), float(self._weeks_ahead))
+            of_week = self._floats(columns[self.columns[1].index])
             times = gps_week_to_times(weeks, to_microseconds(pc.multiply(of_week, self.columns[1].scale)))
         elif first.form is Form.COMPACT:
             times = self._iso(compact_to_iso(cells))
@@ -196,18 +207,24 @@ class TimeColumns:
         if column.form is Form.DAY_NUMBER:
             return day_numbers_to_times(self._floats(cells))
         if pa.types.is_string(cells.type) and column.scale < 1.0:
-            trimmed = pc.utf8_trim_whitespace(cells)
-            whole = pc.match_substring_regex(trimmed, r"^-?\d{1,18}$|^1\d{18}$")
-            cells = pc.if_else(whole, trimmed, None).cast(pa.int64())
-        if pa.types.is_string(cells.type):
-            cells, _ = parse_float(cells, decimal_comma=self._decimal_comma)
-        if pa.types.is_integer(cells.type):
+            counted = self._nanoseconds(cells, column)
+        elif pa.types.is_integer(cells.type):
             counted = pc.divide(cells, round(1 / column.scale))
         else:
-            counted = to_microseconds(pc.multiply(cells, column.scale))
+            counted = to_microseconds(pc.multiply(self._floats(cells), column.scale))
         if self._start is not None:
             counted = pc.add(counted, microseconds(self._start))
         return counted.cast(TIMESTAMP)
+
+    def _nanoseconds(self, cells: pa.StringArray, column: TimeColumn) -> pa.Int64Array:
+        """Whole numbers exactly, a fraction cut off; those with an exponent as well as a float holds them."""
+        trimmed = pc.replace_substring_regex(pc.utf8_trim_whitespace(cells), r"^(-?\d+)[.,]\d*$", r"\1")
+        whole = pc.match_substring_regex(trimmed, r"^-?\d{1,18}$|^[1-8]\d{18}$")
+        counted = pc.divide(pc.if_else(whole, trimmed, None).cast(pa.int64()), round(1 / column.scale))
+        if counted.null_count == cells.null_count:
+            return counted
+        others = self._floats(pc.if_else(whole, None, trimmed))
+        return pc.coalesce(counted, to_microseconds(pc.multiply(others, column.scale)))
 
     def _of_parts(self, columns: Mapping[int, pa.Array]) -> pa.TimestampArray:
         parts = [self._floats(columns[column.index]) for column in self.columns]

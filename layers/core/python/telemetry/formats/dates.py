@@ -5,6 +5,7 @@ Pure. A file's order is decided once, from all dates at hand; where they leave i
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 
@@ -47,6 +48,10 @@ class DateOrder(Enum):
     NAMED = "day and named month"
 
 
+_MOMENT = re.compile(
+    r"(?<!\d)(?P<year>(?:19|20)\d{2})(?P<a>[-_. ]?)(?P<month>\d{2})(?P=a)(?P<day>\d{2})(?:[-_. T]{1,3}|(?=\d{6}(?!\d)))"
+    r"(?P<hour>\d{2})(?P<b>[-_.:h]?)(?P<minute>\d{2})(?:[-_.:m]?(?P<second>\d{2}))?(?!\d)"
+)
 _PARTS = re.compile(r"^\D*?(\d{1,4})[-/. ](\d{1,2})[-/. ](\d{2,4})(?!\d)")
 _MONTH = r"(?P<m>[A-Za-zäéûÄÉ]{3,10})\.?"
 _YEAR = r"(?P<y>\d{4}|\d{2})(?![\d:])"
@@ -54,27 +59,64 @@ _NAMED = (
     re.compile(rf"(?<!\d)(?P<d>\d{{1,2}})\.?[-/. ]+(?:de )?{_MONTH}[-/. ,]+(?:de )?{_YEAR}"),
     re.compile(rf"{_MONTH}[-/. ]+(?P<d>\d{{1,2}})(?:st|nd|rd|th)?,?[-/ ]+{_YEAR}"),
 )
+_HALF_DAY = re.compile(r"\d:\d\d(?::\d\d)?(?:[.,]\d*)?\s*[AaPp]\.?[Mm]\b")
 _DIGITS6 = re.compile(r"^\d{6}$")
 _DIGITS8 = re.compile(r"^(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$")
 
 
 def order_of(cells: Sequence[str]) -> DateOrder | None:
-    """The order that all of `cells` (dates, perhaps followed by a time) can be read in; None where there is none."""
+    """The order that all of `cells` (dates, perhaps followed by a time) are likeliest in; None where there is none."""
+    return next(iter(orders_of(cells)), None)
+
+
+def orders_of(
+    cells: Sequence[str], *, half_days: bool = False, uploaded_at: datetime | None = None
+) -> tuple[DateOrder, ...]:
+    """The orders that give `cells` (dates, perhaps followed by a time) different dates, the likeliest first.
+
+    Parameters
+    ----------
+    half_days : True where times are written with AM and PM: who does so puts the month before the day in dates with
+        slashes.
+    uploaded_at : no recording was made after it, whatever the zone of its clock.
+    """
+    fitting = _fitting(cells)
+    if len(fitting) < 2:
+        return fitting
+    dates = {order: [read_date(cell, order) for cell in cells] for order in fitting}
+    if uploaded_at is not None:
+        latest = uploaded_at.astimezone(UTC).date() + timedelta(days=1)
+        late = {order: sum(d is not None and d > latest for d in dates[order]) for order in fitting}
+        fitting = tuple(order for order in fitting if 10 * late[order] <= len(cells)) or fitting
+    if half_days and DateOrder.MDY in fitting and "/" in cells[0]:
+        fitting = (DateOrder.MDY, *(order for order in fitting if order is not DateOrder.MDY))
+    return (fitting[0], *(order for order in fitting[1:] if dates[order] != dates[fitting[0]]))
+
+
+def _fitting(cells: Sequence[str]) -> tuple[DateOrder, ...]:
+    """The orders that nearly all of `cells` can be read in; day before month before the other way round."""
     if not cells:
-        return None
+        return ()
     if _DIGITS8.match(cells[0]):
-        return DateOrder.YMD
+        return (DateOrder.YMD,)
     padded = [c.zfill(6) if re.fullmatch(r"\d{5}", c) else c for c in cells]
     if _DIGITS6.match(padded[0]):
         # NMEA's order, which most loggers keep; those that do not are known programs.
-        for order in (DateOrder.DDMMYY, DateOrder.YYMMDD):
-            if all(read_date(c, order) is not None for c in padded):
-                return order
-        return None
-    for order in (DateOrder.YMD, DateOrder.DMY, DateOrder.MDY, DateOrder.NAMED):
-        if sum(read_date(c, order) is not None for c in cells) * 10 >= 9 * len(cells):
-            return order
-    return None
+        six = (DateOrder.DDMMYY, DateOrder.YYMMDD)
+        return tuple(order for order in six if all(read_date(c, order) is not None for c in padded))
+    every = (DateOrder.YMD, DateOrder.DMY, DateOrder.MDY, DateOrder.NAMED)
+    return tuple(o for o in every if sum(read_date(c, o) is not None for c in cells) * 10 >= 9 * len(cells))
+
+
+def order_sentence(what: str, orders: Sequence[DateOrder]) -> str:
+    """Which of `orders` dates were read in, and which else would have done: `Dates were read as …`."""
+    others = "".join(f"; {other.value} fits as well" for other in orders[1:])
+    return f"{what} read as {orders[0].value}{others}."
+
+
+def says_half_days(texts: Iterable[str]) -> bool:
+    """True where a time of day is written with AM or PM."""
+    return any(_HALF_DAY.search(text) for text in texts)
 
 
 def read_date(text: str, order: DateOrder) -> date | None:
@@ -115,11 +157,15 @@ def iso_dates(cells: pa.StringArray, order: DateOrder) -> pa.StringArray:
 
 def find_date(preamble: Iterable[str], origin: Origin) -> tuple[date | None, str]:
     """A date for times of day: from the preamble, the file name, then the upload; with a sentence that says which."""
+    preamble = list(preamble)
+    half_days = says_half_days(preamble)
     for line in preamble:
         for cell in _cells(line):
-            found, _ = _date_and_rest(cell)
+            orders, text = _orders_and_date(cell, half_days, origin.uploaded_at)
+            found = read_date(text, orders[0]) if orders else None
             if found is not None:
-                return found, "The date is that of the file's header."
+                doubt = order_sentence(" It was", orders) if len(orders) > 1 else ""
+                return found, f"The date is that of the file's header.{doubt}"
     named = date_in_name(origin.file_name)
     if named is not None:
         return named, "The date is that in the file's name."
@@ -136,6 +182,16 @@ def date_in_name(name: str) -> date | None:
             return found
     other = re.search(r"(?<!\d)(\d{2})[-_. ](\d{2})[-_. ]((?:19|20)\d{2})(?!\d)", name)
     return None if other is None else _date(int(other[3]), int(other[2]), int(other[1]))
+
+
+def start_in_name(name: str) -> datetime | None:
+    """Date and time in a file name: `20240615_101112`, `2024-06-15 10-11`; the wall clock as if it were UTC."""
+    for match in _MOMENT.finditer(name):
+        day = _date(int(match["year"]), int(match["month"]), int(match["day"]))
+        hour, minute, second = int(match["hour"]), int(match["minute"]), int(match["second"] or 0)
+        if day is not None and hour < 24 and minute < 60 and second < 60:
+            return datetime(day.year, day.month, day.day, hour, minute, second, tzinfo=UTC)
+    return None
 
 
 def _date(year: int, month: int, day: int) -> date | None:
@@ -167,29 +223,45 @@ def hinted_order(text: str) -> DateOrder | None:
     return None
 
 
-def find_start(preamble: Iterable[str]) -> datetime | None:
+@dataclass(frozen=True, slots=True)
+class Start:
+    """When a recording began; `orders` are those of its date: the one taken, then any other that fits."""
+
+    moment: datetime
+    orders: tuple[DateOrder, ...]
+
+
+def find_start(preamble: Iterable[str], uploaded_at: datetime | None = None) -> Start | None:
     """When the recording began, as the preamble says: its first date, and the first time of day beside or after it.
 
     Understood are `Created,31/12/2025,02:54`, the rows `Date,…` and `Time,…` one after the other, and a date
     and time in one cell. The wall clock is returned as if it were UTC, unless a zone is written.
     """
+    preamble = list(preamble)
+    half_days = says_half_days(preamble)
     day: date | None = None
+    orders: tuple[DateOrder, ...] = ()
+
+    def start(of: date, clock: timedelta) -> Start:
+        return Start(datetime(of.year, of.month, of.day, tzinfo=UTC) + clock, orders)
+
     for line in preamble:
         cells = _cells(line)
         label = cells[0].lower() if cells else ""
         for cell in cells:
-            found, rest = _date_and_rest(cell)
+            fitting, text = _orders_and_date(cell, half_days, uploaded_at)
+            found = read_date(text, fitting[0]) if fitting else None
             if found is not None and day is None:
-                day = found
-                clock = _clock(rest)
+                day, orders = found, fitting
+                clock = _clock(_time_after(text))
                 if clock is not None:
-                    return datetime(day.year, day.month, day.day, tzinfo=UTC) + clock
+                    return start(day, clock)
         if day is None or re.search(r"segment|lap|duration|zone|best|sample|interval", label):
             continue
         for cell in cells:
             clock = _clock(cell) if not re.search(r"\d{4}", cell) else None
             if clock is not None:
-                return datetime(day.year, day.month, day.day, tzinfo=UTC) + clock
+                return start(day, clock)
     return None
 
 
@@ -199,15 +271,18 @@ def _cells(line: str) -> list[str]:
     return [part.strip().strip('"').strip() for part in parts]
 
 
-def _date_and_rest(cell: str) -> tuple[date | None, str]:
+def _orders_and_date(cell: str, half_days: bool, uploaded_at: datetime | None) -> tuple[tuple[DateOrder, ...], str]:
+    """The orders that a header's cell can be read in, and its text without a label; none for six digits alone."""
     text = re.sub(r"^[A-Za-z _]+[:=]\s*", "", cell)
     if not re.search(r"\d{2}", text) or len(text) > 64:
-        return None, ""
-    order = order_of([text])
-    if order in (None, DateOrder.YYMMDD, DateOrder.DDMMYY):
-        return None, ""
+        return (), ""
+    orders = orders_of([text], half_days=half_days, uploaded_at=uploaded_at)
+    return () if orders[:1] in ((DateOrder.YYMMDD,), (DateOrder.DDMMYY,)) else orders, text
+
+
+def _time_after(text: str) -> str:
     match = re.search(r"(?:T|[ ,]|^)(\d{1,2}:\d{2}.*)$", text)
-    return read_date(text, order), match[1] if match else ""
+    return match[1] if match else ""
 
 
 def _clock(text: str) -> timedelta | None:

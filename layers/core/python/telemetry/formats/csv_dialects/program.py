@@ -3,21 +3,16 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from telemetry.formats.csv_columns import key_of
 from telemetry.formats.csv_dialect import Layout
 from telemetry.formats.csv_laps import LapEdges
-from telemetry.formats.dates import DateOrder, find_start
+from telemetry.formats.dates import DateOrder
 from telemetry.formats.reader import FileDevice
 
 
 def _no_device(layout: Layout) -> FileDevice | None:
     return None
-
-
-def _preamble_start(layout: Layout) -> datetime | None:
-    return find_start(layout.preamble)
 
 
 def _nothing(layout: Layout) -> dict[int, str]:
@@ -38,8 +33,7 @@ class Program:
     date_order : of dates that several orders fit.
     utc : True where times without a zone are UTC.
     gps_time : True for a file whose clock is GPS time, ahead of UTC by the leap seconds.
-    start : the begin that elapsed seconds count from; wall clock without a zone as if it were UTC.
-    start_is_utc : True where `start` is UTC rather than local time.
+    start_is_utc : True where the start that the preamble gives is UTC rather than local time.
     device : the device that made the recording.
     own_names : names for columns whose header is not unique, by column.
     lap_keys : keys of the column that numbers the laps.
@@ -57,7 +51,6 @@ class Program:
     date_order: DateOrder | None = None
     utc: bool = False
     gps_time: Callable[[Layout], bool] = lambda layout: False
-    start: Callable[[Layout], datetime | None] = _preamble_start
     start_is_utc: bool = False
     device: Callable[[Layout], FileDevice | None] = _no_device
     own_names: Callable[[Layout], Mapping[int, str]] = _nothing
