@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from telemetry.errors import Code, TelemetryError
 from telemetry.formats.igc import READER
 from telemetry.formats.reader import Findings, Origin, TimeBasis
 
@@ -68,6 +69,26 @@ def test_a_file_without_date_takes_it_from_its_name_and_says_so() -> None:
     assert table["timestamp"][0].as_py() == datetime(2021, 4, 17, 10, 11, 12, tzinfo=UTC)
     assert findings.time_basis is TimeBasis.INFERRED_DATE
     assert findings.inferred
+
+
+@pytest.mark.parametrize(("uploaded_hour", "day"), [(10, 15), (11, 16)])
+def test_a_flight_lies_before_its_upload(uploaded_hour: int, day: int) -> None:
+    origin = Origin("a.igc", datetime(2022, 7, 16, uploaded_hour, tzinfo=UTC))
+    table, findings = read("AXXX001\r\n" + fix("101112") + fix("101113"), origin)
+    assert table["timestamp"][0].as_py() == datetime(2022, 7, day, 10, 11, 12, tzinfo=UTC)
+    assert any("day before" in sentence for sentence in findings.inferred) == (day == 15)
+
+
+def test_a_file_whose_date_nothing_tells_says_so() -> None:
+    with pytest.raises(TelemetryError) as caught:
+        read("AXXX001\r\n" + fix("101112"))
+    assert caught.value.code is Code.NO_TIME_DATA
+    assert caught.value.detail == "fixes have a time of day, and nothing tells the date"
+
+
+def test_fixes_in_front_of_the_only_date_have_no_time() -> None:
+    table, _ = read("AXXX001\r\n" + fix("101112") + "HFDTE160722\r\n" + fix("101113"))
+    assert table["timestamp"].to_pylist() == [None, datetime(2022, 7, 16, 10, 11, 13, tzinfo=UTC)]
 
 
 def test_broken_records_are_counted_with_their_lines() -> None:

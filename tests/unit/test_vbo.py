@@ -67,6 +67,35 @@ def test_midnight_is_crossed() -> None:
     assert [t.day for t in read(vbo(rows))[0]["timestamp"].to_pylist()] == [15, 16]
 
 
+@pytest.mark.parametrize(
+    ("created", "first", "day"),
+    [
+        ("15/05/2024 @ 00:30:00", "233000.00", 14),
+        ("15/05/2024 at 08:00", "220100.00", 14),  # ten hours ahead of UTC
+        ("15/05/2024 @ 08:00", "215900.00", 15),
+        ("15/05/2024 @ 12:30:00 AM", "233000.00", 14),
+        ("15/05/2024 @ 09:30:00 PM", "233000.00", 15),
+        ("15/05/2024", "233000.00", 15),
+        ("15/05/2024 @ 99:30", "233000.00", 15),
+        ("15/05/2024 @ 23:30", "001000.00", 15),
+    ],
+)
+def test_a_recording_does_not_begin_long_after_its_file(created: str, first: str, day: int) -> None:
+    data = vbo(ROW.replace("100000.50", first)).replace(b"15/05/2024 @ 10:00", created.encode())
+    table, findings = read(data)
+    assert table["timestamp"][0].as_py().day == day
+    assert "The date is that of the file's header." in findings.inferred
+    assert any("more than 14 hours" in sentence for sentence in findings.inferred) == (day == 14)
+
+
+@pytest.mark.parametrize(("uploaded_hour", "day"), [(10, 19), (11, 20)])
+def test_a_recording_without_date_lies_before_its_upload(uploaded_hour: int, day: int) -> None:
+    data = vbo(ROW * 3).replace(b"File created on 15/05/2024 @ 10:00", b"")
+    table, findings = read(data, Origin("a.vbo", datetime(2024, 6, 20, uploaded_hour, tzinfo=UTC)))
+    assert table["timestamp"][0].as_py() == datetime(2024, 6, day, 10, 0, 0, 500_000, tzinfo=UTC)
+    assert any("day before" in sentence for sentence in findings.inferred) == (day == 19)
+
+
 def test_rows_without_satellites_and_broken_rows() -> None:
     short = ROW.removeprefix("137 ")
     table, findings = read(vbo(ROW + short + "137 100001.00 +3169\r\n" + ROW.replace("036.000", "abc") + ROW))
@@ -85,6 +114,16 @@ def test_extra_channels_take_their_units_from_the_right() -> None:
     assert table["OilPress"].to_pylist() == [1.5]
     assert table.schema.field("OilPress").metadata[b"unit"] == b"bar"
     assert table.schema.field("OilTemp").metadata[b"unit"].decode() == "°C"
+
+
+@pytest.mark.parametrize(
+    "listed", ["bar", " bar \r\n", "count hhmmss.dd ddmm.mmmmm dddmm.mmmmm kmh deg m bar"], ids=str
+)
+def test_a_single_line_of_units_counts(listed: str) -> None:
+    row = ROW.replace("\r\n", " +1.5E+00\r\n")
+    table, _ = read(vbo(row, names=NAMES + " OilPress", extra=f"[channel units]\r\n{listed}\r\n"))
+    assert table.schema.field("OilPress").metadata[b"unit"] == b"bar"
+    assert table["speed_mps"].to_pylist() == [10]
 
 
 def test_gates_are_longitude_then_latitude_whatever_became_of_their_mark() -> None:

@@ -1,17 +1,33 @@
 """Times of day made absolute: midnights are counted from record to record and from block to block. Pure."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from telemetry.formats.dates import date_in_name
+from telemetry.formats.reader import Origin
+
 DAY_US = 86_400_000_000
+DAY_BEFORE_UPLOAD = "The first time of day is later than the upload's: the day before was taken."
 
 
 def epoch_us(day: date) -> int:
     """Midnight UTC of `day`, in microseconds since 1970."""
     return (day - date(1970, 1, 1)).days * DAY_US
+
+
+def upload_us(origin: Origin) -> int | None:
+    """The moment of the upload, in microseconds since 1970, where a recording's date can only be that of the upload."""
+    if origin.uploaded_at is None or date_in_name(origin.file_name) is not None:
+        return None
+    return (origin.uploaded_at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def begins_before(day_us: int, of_day_us: int, not_after_us: int | None) -> bool:
+    """Whether a recording whose first time of day this is began on the day before: it began by `not_after_us`."""
+    return not_after_us is not None and day_us + of_day_us > not_after_us
 
 
 @dataclass(slots=True)
@@ -20,17 +36,28 @@ class DayClock:
 
     A time of day that falls by more than half a day means that midnight has passed; a smaller step back is a
     backward time, which is judged elsewhere.
+
+    Attributes
+    ----------
+    not_after_us : the recording began by then: a first time of day that is later is one of the day before.
+    moved : whether it was the day before.
     """
 
     day_us: int
     last_us: int | None = None
+    not_after_us: int | None = None
+    moved: bool = False
 
     def absolute(self, of_day: pa.Int64Array) -> pa.Int64Array:
         """Microseconds since 1970 for times of day in microseconds; nulls stay null."""
         known = of_day.drop_null()
         if not len(known):
             return of_day
-        last = known[0].as_py() if self.last_us is None else self.last_us
+        last = self.last_us
+        if last is None:
+            last = known[0].as_py()
+            if begins_before(self.day_us, last, self.not_after_us):
+                self.day_us, self.moved = self.day_us - DAY_US, True
         forward = pc.fill_null(pc.fill_null_forward(of_day), last)
         previous = pa.concat_arrays([pa.array([last], pa.int64()), forward.slice(0, len(forward) - 1)])
         step = pc.subtract(forward, previous)

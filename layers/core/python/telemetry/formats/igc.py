@@ -11,9 +11,10 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from telemetry.errors import Code, TelemetryError
 from telemetry.formats.cells import parse_float
 from telemetry.formats.dates import find_date
-from telemetry.formats.day_clock import DayClock, epoch_us
+from telemetry.formats.day_clock import DAY_BEFORE_UPLOAD, DAY_US, DayClock, begins_before, epoch_us, upload_us
 from telemetry.formats.line_blocks import Block, LineBlocks, decode_head, detect_encoding, read_head
 from telemetry.formats.reader import ByteSource, FileDevice, Findings, Origin, Recognition, TimeBasis
 from telemetry.streams.channels import CHANNELS, FIX_TYPE, TIMESTAMP, channel_field
@@ -57,7 +58,12 @@ class IgcReader:
         return Recognition(self.name, 0.6, "IGC flight recording") if records and records >= len(lines) - 2 else None
 
     def read(self, source: ByteSource, origin: Origin, findings: Findings) -> Iterator[pa.RecordBatch]:
-        """See `Reader.read`. `source_row` is the line number."""
+        """See `Reader.read`. `source_row` is the line number.
+
+        Raises
+        ------
+        TelemetryError : NO_TIME_DATA when nothing tells the date.
+        """
         findings.format, findings.dialect = self.name, "IGC"
         flight = _Flight(origin, findings)
         head = read_head(source)
@@ -65,6 +71,8 @@ class IgcReader:
             batch = flight.take(block.without_nul())
             if batch is not None:
                 yield batch
+        if flight.clock is None and findings.rows_read:
+            raise TelemetryError(Code.NO_TIME_DATA, "fixes have a time of day, and nothing tells the date")
 
 
 def _encoding(head: bytes) -> str:
@@ -90,6 +98,8 @@ class _Flight:
     findings: Findings
     lines: int = 0
     clock: DayClock | None = None
+    sought: bool = False
+    """Whether a date was looked for outside of the file."""
     extensions: tuple[_Extension, ...] = ()
     recorder: dict[str, str] = field(default_factory=dict)
 
@@ -165,7 +175,7 @@ class _Flight:
         before = self.clock
         dates = [(numbers[place].as_py(), day) for place, day in self._dates(lines)]
         if before is None and (not dates or dates[0][0] > rows[0].as_py()):
-            before = DayClock(self._guessed_day())
+            before = self._guessed(of_day[0].as_py())
         spans = [(0, before)] + [(pc.sum(pc.less(rows, row)).as_py() or 0, DayClock(day)) for row, day in dates]
         pieces: list[pa.Array] = []
         for index, (start, clock) in enumerate(spans):
@@ -173,16 +183,25 @@ class _Flight:
             if clock is not None:
                 pieces.append(clock.absolute(of_day.slice(start, stop - start)))
                 self.clock = clock
+            else:
+                pieces.append(pa.nulls(stop - start, pa.int64()))
         return pa.concat_arrays(pieces)
 
-    def _guessed_day(self) -> int:
+    def _guessed(self, first_us: int) -> DayClock | None:
+        """The day that the file's name or the upload gives, once; None where there is none."""
+        if self.sought:
+            return None
+        self.sought = True
         when, said = find_date((), self.origin)
         self.findings.time_basis = TimeBasis.INFERRED_DATE
+        self.findings.inferred.append(said or "The file names no date: its fixes have only a time of day.")
         if when is None:
-            self.findings.inferred.append("the file names no date; its fixes have only a time of day")
-            return 0
-        self.findings.inferred.append(said)
-        return epoch_us(when)
+            return None
+        day_us = epoch_us(when)
+        if begins_before(day_us, first_us, upload_us(self.origin)):
+            self.findings.inferred.append(DAY_BEFORE_UPLOAD)
+            day_us -= DAY_US
+        return DayClock(day_us)
 
     def _batch(self, records: pa.StringArray, rows: pa.Int64Array, times: pa.Int64Array) -> pa.RecordBatch:
         valid = pc.equal(pc.utf8_slice_codeunits(records, 24, 25), "A")

@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from telemetry.formats.dates import date_in_name, find_date
+from telemetry.formats.day_clock import DAY_BEFORE_UPLOAD, DAY_US, begins_before, epoch_us, upload_us
 from telemetry.formats.nmea_fields import EPOCH, Fields, fix_types, parse
 from telemetry.formats.nmea_sentences import GGA, GLL, GNS, GSA, GST, NONE, RMC, TRK, VTG, ZDA, Sentences
 from telemetry.formats.reader import Findings, Origin, TimeBasis
 from telemetry.streams.channels import CHANNELS, TIMESTAMP, channel_field
 
-DAY_US = 86_400_000_000
 MAX_UNDATED_ROWS = 200_000
 """Rows kept back until the first date comes; at 10 Hz five and a half hours."""
 ROLLOVER_DAYS = 1024 * 7
@@ -349,6 +349,10 @@ class Dater:
         self.findings.time_basis = TimeBasis.INFERRED_DATE
         self.findings.inferred.append(sentence)
         self._base = self._first_base = (day - EPOCH).days
+        first = next((known[0].as_py() for _, relative in self._waiting if len(known := relative.drop_null())), None)
+        if first is not None and begins_before(epoch_us(day), first, upload_us(self.origin)):
+            self.findings.inferred.append(DAY_BEFORE_UPLOAD)
+            self._base = self._first_base = self._base - 1
         yield from self._release(self._base)
 
     def _release(self, base: int) -> Iterator[pa.RecordBatch]:

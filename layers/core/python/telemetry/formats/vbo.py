@@ -17,7 +17,7 @@ from telemetry.formats.cells import parse_float
 from telemetry.formats.csv_columns import Column, map_columns
 from telemetry.formats.csv_dialect import Layout
 from telemetry.formats.dates import find_date
-from telemetry.formats.day_clock import DayClock, epoch_us
+from telemetry.formats.day_clock import DAY_BEFORE_UPLOAD, DayClock, epoch_us, upload_us
 from telemetry.formats.line_blocks import Block, LineBlocks, decode_head, detect_encoding, read_head
 from telemetry.formats.reader import (
     ByteSource,
@@ -34,6 +34,11 @@ from telemetry.streams.channels import CHANNELS, TIMESTAMP
 SATELLITE_BITS = 0x3F
 """`sats` adds 64 for the brake trigger and 128 for differential correction."""
 SAMPLE_ROWS = 200
+MOST_AFTER_CREATED_S = 14 * 3600
+"""A recording that begins later than this after its header's time began on the day before: rows have UTC, the header
+may have local time, and no place is so far behind UTC. The mirrored case stands: a file may have been written long
+after its rows."""
+_DAY_BEFORE_HEADER = "The first row is more than 14 hours after the time in the header: the day before was taken."
 _ALIASES = {
     "speed_mps": ("velocity",),
     "course_deg": ("heading",),
@@ -144,6 +149,8 @@ class _Rows:
     position: _Position
     clock: DayClock
     line: int
+    day_before: str = DAY_BEFORE_UPLOAD
+    """What to say where the recording began on the day before the one that was found."""
     odd_blocks: int = 0
 
     @property
@@ -194,8 +201,9 @@ class _Rows:
             position=_Position(
                 _in_minutes(sample, found["lat"], found["long"]), _first_place(sample, found["lat"], found["long"])
             ),
-            clock=DayClock(_day(header, origin, findings)),
+            clock=_clock(header, origin, findings),
             line=header.data_line,
+            day_before=DAY_BEFORE_UPLOAD if header.created is None else _DAY_BEFORE_HEADER,
         )
         rows._tell(header)
         return rows
@@ -324,7 +332,10 @@ class _Rows:
         rest = pc.subtract(micros, pc.multiply(pc.divide(micros, 100_000_000), 100_000_000))
         sound = pc.and_(pc.less(minutes, 60), pc.less(rest, 61_000_000))
         of_day = pc.add(pc.multiply(pc.add(pc.multiply(hours, 60), minutes), 60_000_000), rest)
-        return self.clock.absolute(pc.if_else(sound, of_day, None)).cast(TIMESTAMP)
+        times = self.clock.absolute(pc.if_else(sound, of_day, None)).cast(TIMESTAMP)
+        if self.clock.moved and self.day_before not in self.findings.inferred:
+            self.findings.inferred.append(self.day_before)
+        return times
 
 
 def _without_plus(data: bytes) -> bytes:
@@ -374,15 +385,19 @@ def _first_place(sample: list[list[str]], latitude: int, longitude: int) -> tupl
     return None
 
 
-def _day(header: VboHeader, origin: Origin, findings: Findings) -> int:
+def _clock(header: VboHeader, origin: Origin, findings: Findings) -> DayClock:
     findings.time_basis = TimeBasis.INFERRED_DATE
     if header.created is not None:
-        return epoch_us(header.created)
+        findings.inferred.append("The date is that of the file's header.")
+        day_us = epoch_us(header.created)
+        if header.created_s is None:
+            return DayClock(day_us)
+        return DayClock(day_us, not_after_us=day_us + (header.created_s + MOST_AFTER_CREATED_S) * 1_000_000)
     day, sentence = find_date((), origin)
     findings.inferred.append(sentence or "The file names no date: its rows have only a time of day.")
     if day is None:
         raise TelemetryError(Code.NO_TIME_DATA, "rows have a time of day, and nothing tells the date")
-    return epoch_us(day)
+    return DayClock(epoch_us(day), not_after_us=upload_us(origin))
 
 
 READER = VboReader()

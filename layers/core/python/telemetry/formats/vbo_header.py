@@ -9,7 +9,11 @@ from datetime import date
 
 from telemetry.formats.csv_columns import key_of, unit_suffix
 
-_CREATED = re.compile(r"^\s*File created on\s+(\d{1,2})[/.-](\d{1,2})[/.-](\d{4}|\d{2})\b", re.IGNORECASE)
+_CREATED = re.compile(
+    r"^\s*File created on\s+(\d{1,2})[/.-](\d{1,2})[/.-](\d{4}|\d{2})\b"
+    r"(?:\s*(?:@|at)?\s*(\d{1,2}):(\d{2})(?::(\d{2}))?\d*\s*([AP]M)?)?",
+    re.IGNORECASE,
+)
 _SECTION = re.compile(r"^\s*\[([^\]]+)\]\s*$")
 _GATE = re.compile(
     r"^\s*(Start|Split|Finish)\s+([+-]?[\d.]+)\s+([+-]?[\d.]+)\s+([+-]?[\d.]+)\s+([+-]?[\d.]+)(.*)$", re.I
@@ -56,12 +60,14 @@ class VboHeader:
 
     Attributes
     ----------
+    created, created_s : day and second of the day of `File created on`, by the writer's clock: UTC or local time.
     names : short column names, in the order of the data.
     units : by column, empty where the file gives none.
     data_line : number of the first line after `[data]`, from 1.
     """
 
     created: date | None
+    created_s: int | None
     names: tuple[str, ...]
     units: tuple[str, ...]
     gates: tuple[RawGate, ...]
@@ -94,8 +100,10 @@ def parse_header(text: str) -> VboHeader | None:
     if not names or not data_line:
         return None
     titles = [line.strip() for line in sections.get("header", []) if line.strip()]
+    created, created_s = _created(sections[""])
     return VboHeader(
-        created=_created(sections[""]),
+        created=created,
+        created_s=created_s,
         names=tuple(names),
         units=_units(names, titles, sections.get("channel units", [])),
         gates=tuple(_gates(sections.get("laptiming", []))),
@@ -104,15 +112,23 @@ def parse_header(text: str) -> VboHeader | None:
     )
 
 
-def _created(lines: list[str]) -> date | None:
+def _created(lines: list[str]) -> tuple[date | None, int | None]:
     for line in lines:
         if match := _CREATED.match(line.lstrip("\ufeff")):
-            day, month, year = (int(part) for part in match.groups())
+            day, month, year = (int(part) for part in match.groups()[:3])
             try:
-                return date(year + 2000 if year < 100 else year, month, day)
+                return date(year + 2000 if year < 100 else year, month, day), _second_of_day(*match.groups()[3:])
             except ValueError:
-                return None
-    return None
+                return None, None
+    return None, None
+
+
+def _second_of_day(hour: str | None, minute: str | None, second: str | None, half: str | None) -> int | None:
+    if hour is None or minute is None:
+        return None
+    hours = int(hour) % 12 + (12 if half in ("PM", "pm") else 0) if half else int(hour)
+    seconds = (hours * 60 + int(minute)) * 60 + int(second or 0)
+    return seconds if seconds < 86_400 and int(minute) < 60 else None
 
 
 def _units(names: list[str], titles: list[str], listed: list[str]) -> tuple[str, ...]:
@@ -132,9 +148,11 @@ def _units(names: list[str], titles: list[str], listed: list[str]) -> tuple[str,
     while listed and not listed[-1].strip():
         listed = listed[:-1]
     extra = [i for i, name in enumerate(names) if name.lower() not in STANDARD_COLUMNS and not name.startswith("_")]
-    if len(listed) > 1:
-        for index, unit in zip(reversed(extra), reversed(listed), strict=False):
-            units[index] = units[index] or unit.strip().removesuffix("(Degree").rstrip("_")
+    if len(listed) == 1 and len(every := listed[0].split()) == len(names):
+        # Some writers list all columns in one line.
+        listed = [every[index] for index in extra]
+    for index, unit in zip(reversed(extra), reversed(listed), strict=False):
+        units[index] = units[index] or unit.strip().removesuffix("(Degree").rstrip("_")
     return tuple(units)
 
 
