@@ -156,6 +156,21 @@ def test_archives(reader: StubReader, tmp_path: Path, pack: Callable[[bytes], by
     assert len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.parametrize(
+    ("archive", "entry", "known"),
+    [
+        ("run_2024-06-15.zip", "x.csv", "run_2024-06-15.zip/x.csv"),
+        ("run_2024-06-15.zip", "x_2024-06-14.csv", "x_2024-06-14.csv"),
+        ("run.zip", "x.csv", "x.csv"),
+    ],
+)
+def test_a_date_in_the_archives_name_counts_where_its_entry_has_none(
+    archive: str, entry: str, known: str, reader: StubReader, tmp_path: Path
+) -> None:
+    canonicalise(io.BytesIO(_zip((entry, RAW))), Origin(archive), directory=tmp_path)
+    assert reader.origins[0].file_name == known
+
+
 def _zip(*entries: tuple[str, bytes]) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:

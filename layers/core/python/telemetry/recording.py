@@ -16,6 +16,7 @@ from telemetry import PIPELINE_VERSION
 from telemetry.domain.streams import GNSS_PVT, STREAMS
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.containers import ContainerLimits, Recording, open_recording, peek
+from telemetry.formats.dates import date_in_name
 from telemetry.formats.reader import (
     ByteSource,
     FileDevice,
@@ -395,4 +396,7 @@ def _inner_origin(origin: Origin, compression: str | None, name: str) -> Origin:
         return origin
     lowered = origin.file_name.lower()
     stripped = origin.file_name[:-3] if lowered.endswith(".gz") else origin.file_name
+    if name and date_in_name(name) is None and date_in_name(origin.file_name) is not None:
+        # The date of an entry's times of day may stand in the archive's name.
+        name = f"{origin.file_name}/{name}"
     return Origin(name or stripped, origin.uploaded_at)
