@@ -15,7 +15,7 @@ BLOCK = 1 << 20
 
 
 def download(requests: Requests, dataset: models.DownloadableDataset, to: Path, progress: Progress) -> None:
-    """Fetches a file into `to`, by way of a hidden file beside it that a later call goes on with.
+    """Fetches a file into `to`, by way of a hidden file beside it that a later call goes on with; makes its folder.
 
     Raises
     ------
@@ -24,6 +24,7 @@ def download(requests: Requests, dataset: models.DownloadableDataset, to: Path, 
     if to.exists() and _sha256(to) == dataset.sha256:
         progress(Step(Phase.DOWNLOAD, dataset.byte_size, dataset.byte_size))
         return
+    to.parent.mkdir(parents=True, exist_ok=True)
     part = to.with_name(f".{to.name}.{dataset.sha256[:12]}.part")
     for attempt in range(1, ATTEMPTS + 1):
         try:
