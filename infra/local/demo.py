@@ -78,11 +78,9 @@ def process(stack: Stack, file: Path, say: Callable[[str], None]) -> Outcome:
             return Outcome(
                 file, failure.code if failure else session.status.upper(), session, failure.message if failure else ""
             )
-        say("looking at the result")
         datasets = client.datasets(sent.session_id)
         rows = _first_rows(client, datasets[0], Path(folder)) if datasets else None
         raw_gone = _wait_until_raw_is_gone(stack, sent.url or "")
-        say("ready")
         return Outcome(
             file,
             READY,
@@ -207,7 +205,7 @@ def _facts(outcome: Outcome) -> Iterable[tuple[str, str]]:
     yield "distance", _with_unit((summary.get("distanceM") or 0) / 1000, "km", 3)
     yield "laps", str(len(session.laps))
     for place, dataset in zip(outcome.parquet, datasets, strict=False):
-        yield "Parquet", f"{place}  ({dataset.byte_size:,} bytes)"
+        yield "Parquet", f"{dataset.stream}, {dataset.row_count:,} rows, {dataset.byte_size:,} bytes\n{place}"
     gone = {True: "gone, as it should be", False: "[red]still there[/red]", None: "kept: TELEMETRY_RAW_RETENTION_DAYS"}
     yield "raw object", gone[outcome.raw_gone]
     yield "session", str(session.session_id)
