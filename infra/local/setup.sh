@@ -32,9 +32,10 @@ fi
 # Our own code is imported from where Lambda will mount it.
 site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
 printf '%s\n' "$PWD/layers/core/python" > "$site/telemetry.pth"
-# `telemetry`, from any folder; -P keeps modules of that folder out.
+# `telemetry` and its client, from any folder; -P keeps modules of that folder out.
 if [ "$venv" = .venv ]; then
-  printf '#!/bin/sh\nPYTHONPATH="%s" exec "%s/bin/python" -P -m infra.local.command "$@"\n' "$PWD" "$PWD/$venv" >"$venv/bin/telemetry"
+  printf '%s\n' "$PWD" >>"$site/telemetry.pth"
+  printf '#!/bin/sh\nexec "%s/bin/python" -P -m infra.local.command "$@"\n' "$PWD/$venv" >"$venv/bin/telemetry"
   chmod +x "$venv/bin/telemetry"
 fi
 touch "$venv/.ready"
