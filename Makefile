@@ -4,10 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test faults bench fuzz lint format build invoke validate lock openapi vendor page screenshots clean
+.PHONY: help setup demo up down test faults bench fuzz lint format build invoke validate lock openapi vendor page screenshots clean
 
 help: ## list the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 $(VENV)/.ready: requirements/dev.txt infra/local/setup.sh
 	@PYTHON=$(PYTHON) bash infra/local/setup.sh $(VENV) requirements/dev.txt
@@ -31,6 +31,9 @@ demo: setup ## the main job: upload, process and show the sample recordings (FIL
 
 up: setup ## keep the local stack running and print its addresses and a token
 	@$(BIN)/python -m infra.local.up
+
+down: $(VENV)/.ready ## end the stack that `make up` keeps running, also in the background
+	@$(BIN)/python -m infra.local.down
 
 test: setup .sam-venv/.ready lint ## linters, then every test
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)

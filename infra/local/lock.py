@@ -6,6 +6,7 @@ import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from infra.local.process import StackError
 
@@ -21,9 +22,9 @@ class StackLock:
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                holder = os.read(self._descriptor, 4096).decode(errors="replace")
+                facts = _facts(os.read(self._descriptor, 4096))
                 os.close(self._descriptor)
-                raise StackError(_who(path, holder)) from None
+                raise StackError(_who(path, facts)) from None
             # A holder that just ended may have removed the file that we opened: then ours locks nothing.
             with contextlib.suppress(FileNotFoundError):
                 if path.stat().st_ino == os.fstat(self._descriptor).st_ino:
@@ -46,15 +47,34 @@ class StackLock:
             self._descriptor = -1
 
 
-def _who(path: Path, holder: str) -> str:
+def holder(path: Path) -> dict[str, Any] | None:
+    """What the lock's holder says of itself; None when nobody holds it, whatever the file says."""
     try:
-        facts = json.loads(holder)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _facts(os.read(descriptor, 4096))
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _facts(content: bytes) -> dict[str, Any]:
+    try:
+        facts = json.loads(content)
     except ValueError:
-        facts = {}
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def _who(path: Path, facts: dict[str, Any]) -> str:
     address = f", API at {facts['api']}" if "api" in facts else ""
     pid = facts.get("pid", "unknown")
     return (
         f"A local stack is running already in {path.parent}: `{facts.get('purpose', 'unknown')}`, process {pid}, "
         f"since {facts.get('since', 'just now')}{address}.\n"
-        f"End it with Ctrl-C where it runs, or with: kill {pid}"
+        f"End it with Ctrl-C where it runs, or with: make down"
     )

@@ -86,7 +86,7 @@ def _introduce(console: Console, stack: Stack, token: str, seconds: float) -> No
     if stack.host != LOOPBACK:
         console.print(f"Whoever reaches {stack.host} may read and write its objects: everybody knows their password.")
     console.print(
-        f"""Up after {seconds:.1f} s. Ctrl-C ends it.
+        f"""Up after {seconds:.1f} s. Ctrl-C ends it, or `make down` from anywhere else.
 
   Page         {stack.page_url}
   API          {stack.api_url}
@@ -98,8 +98,9 @@ def _introduce(console: Console, stack: Stack, token: str, seconds: float) -> No
 
   .venv/bin/telemetry upload fixtures/telemetry/sample_track.gpx --wait
 
+  export API={stack.api_url}
   export TOKEN={token}
-  curl -H "Authorization: Bearer $TOKEN" {stack.api_url}/sessions
+  curl -H "Authorization: Bearer $TOKEN" $API/sessions
 """,
         markup=False,
     )

@@ -58,8 +58,11 @@ def test_up_says_how_to_call_it_is_alone_and_ends_with_ctrl_c(tmp_path: Path) ->
     directory = tmp_path / "stack"
     with _up(directory) as (process, said):
         words = said.split()
-        token = next(word for word in words if word.startswith("TOKEN=")).removeprefix("TOKEN=")
+        token, printed = (
+            next(word for word in words if word.startswith(name)).removeprefix(name) for name in ("TOKEN=", "API=")
+        )
         url = next(line.split()[1] for line in said.splitlines() if line.startswith("  API "))
+        assert printed == url
         assert access.find(None, None, environment={}, directory=directory) == access.Access(url, token)
         answer = httpx.get(f"{url}/sessions", headers={"authorization": f"Bearer {token}"}, trust_env=False)
         assert answer.status_code == 200
@@ -83,6 +86,33 @@ def test_up_says_how_to_call_it_is_alone_and_ends_with_ctrl_c(tmp_path: Path) ->
         assert _gone(children, seconds=LONGEST_S)
         assert not (directory / "lock").exists()
         assert not list(directory.glob("*.json"))
+
+
+def _down(directory: Path) -> str:
+    done = subprocess.run(
+        **_command(directory, "infra.local.down"), capture_output=True, check=False, timeout=LONGEST_S
+    )
+    assert done.returncode == 0, done.stderr
+    return str(done.stdout)
+
+
+def test_down_ends_what_up_began_and_nothing_else(tmp_path: Path) -> None:
+    directory = tmp_path / "stack"
+    with _up(directory) as (process, said):
+        assert "make down" in said
+        children = process.children(recursive=True)
+        assert _down(tmp_path / "another") == "No local stack is running.\n"
+        assert process.poll() is None
+        assert _down(directory) == f"Ended `make up`, process {process.pid}.\n"
+        # It waited: only the process itself may have a word left to say.
+        assert _gone(children, seconds=0)
+        assert process.wait(LONGEST_S) == 0
+    assert _down(directory) == "No local stack is running.\n"
+
+
+def test_down_ends_no_process_for_what_a_dead_holder_left_in_the_lock(tmp_path: Path) -> None:
+    (tmp_path / "lock").write_text(json.dumps({"purpose": "make up", "pid": os.getpid()}))
+    assert _down(tmp_path) == "No local stack is running.\n"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the rest of 127.0.0.0/8")
