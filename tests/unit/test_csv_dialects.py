@@ -38,6 +38,13 @@ TRACKADDICT = """# RaceRender Data: TrackAddict 4.3.5 on Android 9 [samsung SM-N
 # Lap 1: 00:00:30.000
 # Session End
 """
+RACECHRONO_LEGACY = """Lap #,Timestamp (s),Distance (m),Locked satellites,Latitude (deg),Longitude (deg),Speed (m/s)
+,1286020000.00,0,8,52.1000000,13.2000000,10
+,1286020000.10,1,8,52.1000010,13.2000010,10
+1,1286020000.20,2,8,52.1000020,13.2000020,10
+2,1286020000.30,3,8,52.1000030,13.2000030,10
+2,1286020000.40,4,8,52.1000040,13.2000040,10
+"""
 HARRYS = """Harry's GPS LapTimer
 INDEX,LAPINDEX,DATE,TIME,LATITUDE,LONGITUDE,SPEED_KPH,SPEED_MPH,HEIGHT_M,GPSFIX[NOFIX/2D/3D/UNKNOWN],LATERALG
 1,381,14-AUG-16,16:57:02.65,34.874742,-118.258734,36.0,22.4,740.0,3,0.15
@@ -121,6 +128,7 @@ def racechrono_3(laps: str) -> str:
     [
         (racechrono_3("-11"), "RaceChrono CSV v3", "2025-12-31 03:13:17.440000", 10.0),
         (RACECHRONO_2, "RaceChrono CSV v2", "2021-05-13 10:21:17.100000", 10.0),
+        (RACECHRONO_LEGACY, "RaceChrono CSV (legacy)", "2010-10-02 11:46:40", 10.0),
         (TRACKADDICT, "TrackAddict CSV", "2019-06-05 11:28:31", 10.0),
         (HARRYS, "Harry's LapTimer CSV", "2016-08-14 16:57:02.650000", 10.0),
         (AIM, "AiM CSV", "2024-06-15 14:30:00", 10.0),
@@ -180,6 +188,36 @@ def test_trackaddict_ends_laps_by_comments() -> None:
     assert table[FORCES][0].as_py() == pytest.approx(9.80665)
     assert findings.device is not None
     assert (findings.device.manufacturer, findings.device.model) == ("samsung", "SM-N960F")
+
+
+def test_trackaddict_tells_how_many_rows_repeat_a_fix_and_keeps_them() -> None:
+    table, findings, _, _ = read(TRACKADDICT)
+    assert "1 of 4 rows repeat the last fix (GPS_Update = 0); they are kept." in findings.inferred
+    assert table["GPS_Update"].to_pylist() == [1, 0, 1, 1]
+    assert findings.rejected == {}
+    _, findings, _, _ = read(TRACKADDICT.replace(",0,0,51.", ",0,1,51."))
+    assert not any("repeat" in sentence for sentence in findings.inferred)
+
+
+@pytest.mark.parametrize(
+    ("written", "manufacturer", "model"),
+    [
+        ("samsung SM-N960F", "samsung", "SM-N960F"),
+        ("iPhone10,5", "Apple", "iPhone10,5"),
+        ("Apple iPad7,3", "Apple", "iPad7,3"),
+        ("Pixel", None, "Pixel"),
+    ],
+)
+def test_trackaddict_names_the_phone(written: str, manufacturer: str | None, model: str) -> None:
+    _, findings, _, _ = read(TRACKADDICT.replace("samsung SM-N960F", written))
+    assert findings.device is not None
+    assert (findings.device.manufacturer, findings.device.model) == (manufacturer, model)
+
+
+def test_racechrono_legacy_has_satellites_and_only_whole_laps() -> None:
+    table, findings, _, _ = read(RACECHRONO_LEGACY)
+    assert table["satellites"].to_pylist() == [8] * 5
+    assert [(lap.number, lap.end_time - lap.start_time) for lap in findings.laps] == [(1, timedelta(milliseconds=100))]
 
 
 def test_aim_marks_end_laps_as_far_as_the_rows_reach() -> None:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.cells import parse_float
-from telemetry.formats.csv_columns import LATITUDE, LONGITUDE, Column, count_essential
+from telemetry.formats.csv_columns import LATITUDE, LONGITUDE, Column, count_essential, key_of
 from telemetry.formats.csv_dialect import Layout
 from telemetry.formats.csv_dialects import GENERIC, find_program
 from telemetry.formats.csv_laps import LapColumn, LapComments, laps_of_beacons
@@ -75,6 +75,7 @@ class CsvReader:
         findings.inferred += plan.inferred
         findings.device = plan.program.device(plan.layout)
         laps = _Laps(plan)
+        repeats = _Repeats(plan)
         builder = _BatchBuilder(plan, findings)
         parser = RowParser(
             _shape(plan),
@@ -87,13 +88,14 @@ class CsvReader:
         pending = None
         for block in blocks:
             if pending is not None and (cells := parser.parse(pending, last=False, ended=True)) is not None:
-                yield laps.follow(builder.batch(cells), cells)
+                yield repeats.follow(laps.follow(builder.batch(cells), cells))
             pending = block
         if pending is not None:
             cells = parser.parse(pending, last=True, ended=blocks.ends_with_line_end)
             if cells is not None:
-                yield laps.follow(builder.batch(cells), cells)
+                yield repeats.follow(laps.follow(builder.batch(cells), cells))
         findings.laps += laps.found()
+        findings.inferred += repeats.sentences()
         plan.times.finish(findings)
 
 
@@ -150,6 +152,28 @@ class _Laps:
         if self._beacons and self._start is not None:
             return laps_of_beacons(self._beacons, self._start, self._latest)
         return self._column.laps() if self._column is not None else []
+
+
+class _Repeats:
+    """Counts the rows that the file itself marks as repeating the last fix: they are kept for what else they hold."""
+
+    def __init__(self, plan: Plan) -> None:
+        key = plan.program.fix_key
+        names = plan.layout.header
+        self._column = next((c for c in plan.columns.numbers if key and key_of(names[c.index]) == key), None)
+        self._repeats = self._rows = 0
+
+    def follow(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        if self._column is not None:
+            self._rows += batch.num_rows
+            self._repeats += pc.sum(pc.equal(batch.column(self._column.field.name), 0)).as_py() or 0
+        return batch
+
+    def sentences(self) -> list[str]:
+        if self._column is None or not self._repeats:
+            return []
+        name = self._column.field.name
+        return [f"{self._repeats} of {self._rows} rows repeat the last fix ({name} = 0); they are kept."]
 
 
 class _BatchBuilder:

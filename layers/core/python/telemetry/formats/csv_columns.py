@@ -73,7 +73,8 @@ _KEYS: dict[str, str] = {
         "satellites; sats; satellites used; used satellites; sats used; nsat; gps nsat; num sats; num sat; "
         "numsats; numsat; sat; nsats; satellite count; sat count; gps sats; gps satellites; number of "
         "satellites; num sv; numsv; sv; siv; satellite; sat used; gps sat; satellites count; num satellites; "
-        "gps num sat; nb sat; satelliten; no of satellites"
+        "gps num sat; nb sat; satelliten; no of satellites; satellites gps; "
+        "locked satellites"
     ),
     "fix_type": ("fix type; fix mode; gps fix; gps fix type; fix; fixtype; fix quality; gps fix quality; gps mode"),
     "heart_rate_bpm": (

@@ -102,7 +102,7 @@ def make_plan(head: bytes, origin: Origin, table: tuple[str, Layout] | None = No
         lap_keys=program.lap_keys,
     )
     columns, unit, sentences = _with_speed_unit(layout, columns, times, (latitude, longitude), program)
-    inferred = [*times.inferred, *inferred, *sentences, *program.notes]
+    inferred = [*times.inferred, *inferred, *sentences]
     if columns.dropped:
         inferred.append(f"Columns of text are not kept: {_named(columns.dropped)}.")
     dialect = _dialect(layout, encoding, program, _rate(layout, times), unit)

@@ -40,7 +40,7 @@ class Program:
     lap_edges : what a lap number means in the first and the last rows.
     lap_comment : a comment line that ends a lap: groups `number` and `time`.
     beacons : lap ends in seconds since `start`.
-    notes : what people should know of such a file.
+    fix_key : key of the column whose 0 marks rows that repeat the last fix beside fresher values of other sensors.
     """
 
     title: str
@@ -58,7 +58,7 @@ class Program:
     lap_edges: LapEdges = LapEdges.OPEN_END
     lap_comment: re.Pattern[str] | None = None
     beacons: Callable[[Layout], list[float]] = lambda layout: []
-    notes: tuple[str, ...] = ()
+    fix_key: str = ""
 
 
 def has_columns(*names: str) -> Callable[[Layout], bool]:

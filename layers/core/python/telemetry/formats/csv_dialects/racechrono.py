@@ -41,7 +41,8 @@ def _sources(layout: Layout) -> Mapping[int, str]:
 
 
 def _legacy(layout: Layout) -> bool:
-    return layout.header[:1] == ("Lap #",) and layout.header[1:2] == ("Timestamp",)
+    """`Lap #,Timestamp (s),…` from the first line on."""
+    return layout.header[:1] == ("Lap #",) and layout.header[1:2] in (("Timestamp",), ("Timestamp (s)",))
 
 
 _LAPS = ("lap number", "lap")
@@ -67,7 +68,7 @@ PROGRAMS = (
     Program(
         title="RaceChrono CSV (legacy)",
         matches=_legacy,
-        time_keys=("timestamp",),
+        time_keys=("timestamp", "timestamp s"),
         lap_keys=_LAPS,
         lap_edges=LapEdges.BOUNDED,
     ),

@@ -11,10 +11,13 @@ from telemetry.formats.reader import FileDevice
 
 
 def _device(layout: Layout) -> FileDevice | None:
+    """`[samsung SM-N960F]` names the maker first; `[iPhone10,5]` is Apple's name of a model."""
     for line in layout.preamble:
         if match := re.search(r"TrackAddict [\d.]+ on [^\[]*\[([^\]]+)\]", line):
-            maker, _, model = match[1].partition(" ")
-            return FileDevice(manufacturer=maker, model=model or None)
+            maker, _, model = match[1].rpartition(" ") if "," in match[1] else match[1].partition(" ")
+            if model:
+                return FileDevice(manufacturer=maker or "Apple", model=model)
+            return FileDevice(model=maker)
     return None
 
 
@@ -28,6 +31,6 @@ PROGRAMS = (
         device=_device,
         lap_keys=(),
         lap_comment=re.compile(r"#\s*Lap (?P<number>\d+):\s*(?P<time>[\d:.]+)"),
-        notes=("Rows with GPS_Update = 0 repeat the last fix beside fresher sensor values; they are kept.",),
+        fix_key="gps update",
     ),
 )
