@@ -226,6 +226,23 @@ def test_codes(document: str, code: Code) -> None:
     assert error.code is code
 
 
+@pytest.mark.parametrize(
+    ("inner", "detail"),
+    [
+        ("", "no point of a track"),
+        ('<wpt lat="1" lon="2"/>' * 3, "no point of a track: only waypoints (3)"),
+        (
+            '<wpt lat="1" lon="2"/><rte><rtept lat="1" lon="2"/><rtept lat="1" lon="2"/></rte>',
+            "no point of a track: only waypoints (1) and route points (2)",
+        ),
+    ],
+)
+def test_a_document_without_a_track_says_what_it_has(inner: str, detail: str) -> None:
+    _, _, error = read((HEAD + inner + "</gpx>").encode())
+    assert error is not None
+    assert (error.code, error.detail) == (Code.GPX_NO_TRACK_POINTS, detail)
+
+
 def test_points_in_front_of_a_damage_come_out_first_and_the_place_is_named() -> None:
     document = track(point(), point(), "<trkpt lat='1' lon='2'><ele>1</trkpt>", point())
     table, findings, error = read(document)

@@ -76,6 +76,9 @@ def test_every_field_of_nav_pvt() -> None:
         "speed_accuracy": 0.12,
         "course_accuracy": 1.5,
         "pdop": 1.23,
+        "height_above_ellipsoid": 99.999,
+        "velocity_north": 3.0,
+        "velocity_east": 4.0,
         "fix_type": "3d",
         "source_row": 1,
     }
@@ -184,6 +187,13 @@ def test_without_any_fix_there_are_no_positions(data: bytes) -> None:
     with pytest.raises(TelemetryError) as raised:
         read(data)
     assert raised.value.code is Code.NO_POSITION_DATA
+
+
+def test_a_log_of_older_messages_says_which() -> None:
+    with pytest.raises(TelemetryError) as caught:
+        read(frame(0x01, 0x02, bytes(28)) + frame(0x01, 0x12, bytes(36)) + NAV_SAT)
+    assert caught.value.code is Code.NO_POSITION_DATA
+    assert "there are NAV-POSLLH, NAV-VELNED" in caught.value.detail
 
 
 def test_long_logs_come_in_several_batches(monkeypatch: pytest.MonkeyPatch) -> None:

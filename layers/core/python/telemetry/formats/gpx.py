@@ -60,7 +60,7 @@ class GpxReader:
         if points.damage is not None:
             raise points.damage
         if findings.rows_read == 0:
-            raise TelemetryError(Code.GPX_NO_TRACK_POINTS)
+            raise TelemetryError(Code.GPX_NO_TRACK_POINTS, _met_instead(collector.waypoints, collector.route_points))
         if table.timed == 0:
             raise TelemetryError(Code.GPX_NO_TIME, f"{findings.rows_read} track points, none with a time")
 
@@ -69,6 +69,12 @@ def _dialect(version: str | None, creator: str | None) -> str:
     named = f"GPX {version}" if version in ("1.0", "1.1") else "GPX"
     by = clean_creator(creator or "")
     return f"{named} by {by}" if by else named
+
+
+def _met_instead(waypoints: int, route_points: int) -> str:
+    counts = {"waypoints": waypoints, "route points": route_points}
+    met = " and ".join(f"{what} ({count})" for what, count in counts.items() if count)
+    return f"no point of a track: only {met}" if met else "no point of a track"
 
 
 READER = GpxReader()

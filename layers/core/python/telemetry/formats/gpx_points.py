@@ -62,6 +62,7 @@ class GpxPoints(PointCollector):
     Attributes
     ----------
     creator, version : of the root element.
+    waypoints, route_points : how many were met; they are no recording.
     """
 
     point_name = "trkpt"
@@ -73,11 +74,17 @@ class GpxPoints(PointCollector):
         super().__init__()
         self.creator = ""
         self.version = ""
+        self.waypoints = 0
+        self.route_points = 0
 
     def start_outside(self, name: Name, attributes: dict[str, str]) -> None:
         """Takes an opening tag that stands in no point."""
         if name[1] in self.segment_names:
             self.begin_segment()
+        elif name[1] == "wpt":
+            self.waypoints += 1
+        elif name[1] == "rtept":
+            self.route_points += 1
         elif len(self.stream.stack) == 1:
             self.creator = attributes.get("creator", "")
             self.version = attributes.get("version", "")

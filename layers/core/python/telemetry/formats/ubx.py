@@ -20,14 +20,23 @@ BATCH_ROWS = 8192
 MAX_NMEA_BYTES = 8 << 20
 """NMEA that waits for the first fix of NAV-PVT: at most this much, then the stream is read as NMEA."""
 
-# year, month, day, hour, minute, second, valid, (tAcc), nano, fixType, flags, (flags2), numSV, lon, lat, (height),
-# hMSL, hAcc, vAcc, (velN, velE), velD, gSpeed, headMot, sAcc, headAcc, pDOP, flags3
-_PVT = struct.Struct("<4xH5BB4xi2BxB2i4xi2I8x3i2IHB")
+# year, month, day, hour, minute, second, valid, (tAcc), nano, fixType, flags, (flags2), numSV, lon, lat, height, hMSL,
+# hAcc, vAcc, velN, velE, velD, gSpeed, headMot, sAcc, headAcc, pDOP, flags3
+_PVT = struct.Struct("<4xH5BB4xi2BxB4i2I5i2IHB")
 _VALID_DATE, _VALID_TIME = 1, 2
 _FIX_OK, _DIFFERENTIAL = 1, 2
 _INVALID_POSITION = 1
 _FIX_NAMES = {1: "estimated", 2: "2d", 3: "3d", 4: "3d", 5: "time"}
 """A timing receiver that knows where it stands (5) gives that position, and says that its fix is good."""
+_UNREAD = {
+    (0x01, 0x01): "NAV-POSECEF",
+    (0x01, 0x02): "NAV-POSLLH",
+    (0x01, 0x06): "NAV-SOL",
+    (0x01, 0x12): "NAV-VELNED",
+    (0x01, 0x14): "NAV-HPPOSLLH",
+    (0x01, 0x21): "NAV-TIMEUTC",
+}
+"""Messages of positions and times that are not read."""
 _CARRIER = {1: "rtk_float", 2: "rtk_fixed"}
 
 _EXTRA = (
@@ -35,6 +44,9 @@ _EXTRA = (
     channel_field("speed_accuracy", "m/s", "sAcc"),
     channel_field("course_accuracy", "deg", "headAcc"),
     channel_field("pdop", "", "pDOP"),
+    channel_field("height_above_ellipsoid", "m", "height"),
+    channel_field("velocity_north", "m/s", "velN"),
+    channel_field("velocity_east", "m/s", "velE"),
 )
 _NUMBERS = ("altitude_m", "speed_mps", "course_deg", "vertical_speed_mps", "horizontal_accuracy_m", "satellites")
 SCHEMA = pa.schema(
@@ -54,8 +66,8 @@ Row = tuple[object, ...]
 def read_pvt(payload: bytes) -> Row | str:
     """The columns of `SCHEMA` but the last, or the reason why this message is no fix."""
     (
-        year, month, day, hour, minute, second, valid, nano, fix, flags, satellites, longitude, latitude, altitude,
-        h_acc, v_acc, down, speed, course, s_acc, course_acc, pdop, flags3,
+        year, month, day, hour, minute, second, valid, nano, fix, flags, satellites, longitude, latitude, height,
+        altitude, h_acc, v_acc, north, east, down, speed, course, s_acc, course_acc, pdop, flags3,
     ) = _PVT.unpack_from(payload)  # fmt: skip
     if not (valid & _VALID_DATE and valid & _VALID_TIME):
         return "no_time"
@@ -71,7 +83,8 @@ def read_pvt(payload: bytes) -> Row | str:
     name = _CARRIER.get(flags >> 6) or ("dgnss" if flags & _DIFFERENTIAL else _FIX_NAMES[fix])
     return (
         at, latitude / 1e7, longitude / 1e7, altitude / 1000, speed / 1000, course / 1e5 % 360.0, -down / 1000,
-        h_acc / 1000, float(satellites), v_acc / 1000, s_acc / 1000, course_acc / 1e5, pdop / 100, name,
+        h_acc / 1000, float(satellites), v_acc / 1000, s_acc / 1000, course_acc / 1e5, pdop / 100, height / 1000,
+        north / 1000, east / 1000, name,
     )  # fmt: skip
 
 
@@ -93,11 +106,14 @@ class _Messages:
     findings: Findings
     count: int = 0
     fixes: int = 0
+    unread: set[str] = field(default_factory=set)
     _rows: list[Row] = field(default_factory=list)
 
     def push(self, frames: list[Frame]) -> Iterator[pa.RecordBatch]:
         for frame in frames:
             if frame.kind != NAV_PVT:
+                if frame.kind in _UNREAD:
+                    self.unread.add(_UNREAD[frame.kind])
                 continue
             self.count += 1
             self.findings.rows_read += 1
@@ -109,6 +125,14 @@ class _Messages:
                 self._rows.append((*row, self.count))
         if len(self._rows) >= BATCH_ROWS:
             yield from self.finish()
+
+    def why_none(self) -> str:
+        """What stands in place of fixes."""
+        if self.count:
+            return f"none of {self.count} NAV-PVT messages has a date, a time and a fix"
+        return (
+            f"no NAV-PVT message; positions are read from these alone, and there are {', '.join(sorted(self.unread))}"
+        )
 
     def finish(self) -> Iterator[pa.RecordBatch]:
         if self._rows:
@@ -179,21 +203,21 @@ class UbxReader:
             findings.device = FileDevice(manufacturer="u-blox")
             yield from messages.finish()
         else:
-            yield from self._nmea(_Outside(stream, blocks, b"".join(waiting)), origin, findings, messages.count)
+            yield from self._nmea(_Outside(stream, blocks, b"".join(waiting)), origin, findings, messages)
         if stream.damaged_count:
             findings.inferred.append(
                 f"{stream.damaged_count} damaged frames were passed over, the first at byte {stream.damaged[0]}."
             )
 
-    def _nmea(self, source: ByteSource, origin: Origin, findings: Findings, messages: int) -> Iterator[pa.RecordBatch]:
+    def _nmea(
+        self, source: ByteSource, origin: Origin, findings: Findings, messages: _Messages
+    ) -> Iterator[pa.RecordBatch]:
         try:
             yield from NMEA.read(source, origin, findings)
         except TelemetryError as error:
-            if not messages or error.code is not Code.NO_POSITION_DATA:
+            if not (messages.count or messages.unread) or error.code is not Code.NO_POSITION_DATA:
                 raise
-            raise TelemetryError(
-                Code.NO_POSITION_DATA, f"none of {messages} NAV-PVT messages has a date, a time and a fix"
-            ) from None
+            raise TelemetryError(Code.NO_POSITION_DATA, messages.why_none()) from None
         findings.format = self.name
         findings.dialect = f"no NAV-PVT with a fix; NMEA: {findings.dialect}"
 
