@@ -205,10 +205,19 @@ def _facts(outcome: Outcome) -> Iterable[tuple[str, str]]:
     yield "distance", _with_unit((summary.get("distanceM") or 0) / 1000, "km", 3)
     yield "laps", str(len(session.laps))
     for place, dataset in zip(outcome.parquet, datasets, strict=False):
-        yield "Parquet", f"{dataset.stream}, {dataset.row_count:,} rows, {dataset.byte_size:,} bytes\n{place}"
+        yield (
+            "Parquet",
+            f"{dataset.stream}, {dataset.row_count:,} rows, {dataset.byte_size:,} bytes\n{_shortened(place)}",
+        )
     gone = {True: "gone, as it should be", False: "[red]still there[/red]", None: "kept: TELEMETRY_RAW_RETENTION_DAYS"}
     yield "raw object", gone[outcome.raw_gone]
     yield "session", str(session.session_id)
+
+
+def _shortened(place: str) -> str:
+    """An S3 address with its name and what fits of its beginning: the object ends with the demo. A path as it is."""
+    name = place.rpartition("/")[2]
+    return f"{place[: 56 - len(name)]}…/{name}" if place.startswith("s3://") and len(place) > 58 else place
 
 
 def _points(summary: dict[str, Any], quality: dict[str, Any]) -> str:

@@ -43,6 +43,8 @@ def _check_samples(outcomes: dict[str, demo.Outcome], printed: str) -> None:
     assert [file.status for file in failed.session.files] == ["rejected"]
     for expected in ("READY", "10 Hz", "gone, as it should be", "FAILED  CSV_NO_TIME_COLUMN", "latitude_deg"):
         assert expected in printed
+    assert printed.count("sample_track.gpx: ready\n") == 1
+    assert all(len(line.rstrip()) <= 80 for line in printed.splitlines() if "s3://" in line)
 
 
 def test_samples_through_s3(stack: Stack) -> None:

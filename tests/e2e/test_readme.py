@@ -38,7 +38,7 @@ def _typed(command: list[str], stack: Stack, token: str, folder: Path) -> str:
 @pytest.mark.skipif(bool(MISSING), reason=f"the README's calls need {' and '.join(MISSING)}")
 def test_the_calls_by_hand_make_a_session(stack: Stack, tmp_path: Path) -> None:
     token = stack.token("by-hand")
-    script = _block("sh", "curl -X PUT").replace("/tmp/upload.json", str(tmp_path / "upload.json"))  # noqa: S108
+    script = _block("sh", "-X PUT").replace("/tmp/upload.json", str(tmp_path / "upload.json"))  # noqa: S108
     answered = _typed(["bash", "-euo", "pipefail", "-c", script], stack, token, tmp_path)
     with Client(stack.api_url, token) as client:
         session = client.wait(json.loads(answered)["sessionId"], seconds=60)
