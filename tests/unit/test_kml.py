@@ -7,8 +7,10 @@ import pyarrow as pa
 import pytest
 
 from telemetry.errors import Code, TelemetryError
+from telemetry.formats import kml
 from telemetry.formats.kml import READER, _Times
 from telemetry.formats.reader import Findings, Origin
+from telemetry.streams.channels import CHANNELS
 
 START = datetime(2024, 5, 1, 10, tzinfo=UTC)
 HEAD = '<?xml version="1.0"?><kml xmlns="http://www.opengis.net/kml/2.2" xmlns:gx="http://www.google.com/kml/ext/2.2">'
@@ -79,9 +81,69 @@ def test_a_time_or_place_that_cannot_be_read_is_null() -> None:
 def test_sensor_arrays_follow_their_track() -> None:
     values = "<gx:value>120</gx:value><gx:value>121</gx:value>"
     array = f'<ExtendedData><gx:SimpleArrayData name="heartrate">{values}</gx:SimpleArrayData></ExtendedData>'
-    batches, _ = read(track(when(0) + coord(0) + when(1) + coord(1) + array))
-    assert batches[1].column("heart_rate_bpm").to_pylist() == [120, 121]
-    assert batches[1].column("timestamp").to_pylist() == [START, START + timedelta(seconds=1)]
+    batches, findings = read(track(when(0) + coord(0) + when(1) + coord(1) + array))
+    sensor = next(batch for batch in batches if "heart_rate_bpm" in batch.schema.names)
+    assert sensor.column("heart_rate_bpm").to_pylist() == [120, 121]
+    assert sensor.column("timestamp").to_pylist() == [START, START + timedelta(seconds=1)]
+    assert "latitude_deg" not in sensor.schema.names
+    assert findings.rows_read == 2
+
+
+def array_of(name: str, *values: float) -> str:
+    inner = "".join(f"<gx:value>{value}</gx:value>" for value in values)
+    return f'<ExtendedData><gx:SimpleArrayData name="{name}">{inner}</gx:SimpleArrayData></ExtendedData>'
+
+
+def points_of(batches: list[pa.RecordBatch]) -> pa.Table:
+    tables = [pa.table(batch) for batch in batches if "latitude_deg" in batch.schema.names]
+    return pa.concat_tables(tables, promote_options="default")
+
+
+PLACES = "".join(when(second) + coord(second) for second in range(3))
+
+
+@pytest.mark.parametrize(
+    ("name", "channel"),
+    [
+        ("speed", "speed_mps"),
+        ("bearing", "course_deg"),
+        ("accuracy", "horizontal_accuracy_m"),
+        ("accuracy_horizontal", "horizontal_accuracy_m"),
+    ],
+)
+def test_arrays_of_the_places_are_of_the_track(name: str, channel: str) -> None:
+    batches, findings = read(track(PLACES + array_of(name, 1.5, 2.5)))
+    assert points_of(batches)[channel].to_pylist() == [1.5, 2.5, None]
+    assert findings.rows_read == 3
+    assert findings.inferred == [f"a track's array {name!r} was read in {CHANNELS[channel].unit}"]
+
+
+def test_angles_give_the_course_unless_an_array_does() -> None:
+    angles = "".join(f"<gx:angles>{90 + second} 1 {second}</gx:angles>" for second in range(3))
+    table = points_of(read(track(PLACES + angles))[0])
+    assert table["course_deg"].to_pylist() == [90, 91, 92]
+    assert (table["tilt"].to_pylist(), table["roll"].to_pylist()) == ([1, 1, 1], [0, 1, 2])
+    assert table.schema.field("roll").metadata[b"unit"] == b"deg"
+    table = points_of(read(track(PLACES + angles + array_of("bearing", 5, 6, 7)))[0])
+    assert (table["course_deg"].to_pylist(), table["heading"].to_pylist()) == ([5, 6, 7], [90, 91, 92])
+
+
+def test_arrays_of_each_track_are_its_own_over_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kml, "BLOCK_BYTES", 100)
+    one = f"<gx:Track>{PLACES}{array_of('speed', 1, 2, 3)}</gx:Track>"
+    two = f"<gx:Track>{PLACES.replace('T10:', 'T11:')}{array_of('speed', 4, 5)}</gx:Track>"
+    table = points_of(read(f"{HEAD}<Document>{one}{two}</Document></kml>".encode())[0])
+    assert table["speed_mps"].to_pylist() == [1, 2, 3, 4, 5, None]
+    assert table["source_row"].to_pylist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_arrays_of_a_track_too_long_to_wait_are_channels_with_their_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kml, "MAX_POINTS_HELD", 2)
+    batches, _ = read(track(PLACES + array_of("speed", 1, 2, 3)))
+    assert points_of(batches).num_rows == 3
+    speeds = batches[-1]
+    assert speeds.column("speed").to_pylist() == [1, 2, 3]
+    assert speeds.schema.field("speed").metadata[b"unit"] == b"m/s"
 
 
 PLACEMARK = (

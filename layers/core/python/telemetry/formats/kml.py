@@ -25,12 +25,27 @@ MAX_PLACES_HELD = 50_000
 """So many dated placemarks without a track, and the document is taken to have none; so many places of a track without
 times, and they are taken to have none."""
 MAX_ARRAYS = 256
+MAX_POINTS_HELD = 200_000
+"""By the schema a track's angles and arrays follow all of its places, which wait for them; so many at most."""
 _CHANNELS = {
     "heartrate": "heart_rate_bpm",
     "heart_rate": "heart_rate_bpm",
     "cadence": "cadence_rpm",
     "power": "power_w",
     "temperature": "temperature_degc",
+}
+# Arrays that belong to the places themselves, as their writers (OpenTracks, My Tracks) mean them.
+_OF_PLACES = {
+    "speed": "speed_mps",
+    "bearing": "course_deg",
+    "course": "course_deg",
+    "heading": "course_deg",
+    "accuracy": "horizontal_accuracy_m",
+    "accuracy_horizontal": "horizontal_accuracy_m",
+}
+_ANGLES = ("heading", "tilt", "roll")
+_UNITS = {"tilt": "deg", "roll": "deg", "accuracy_vertical": "m", "distance": "m", "altitude_gain": "m"} | {
+    name: CHANNELS[channel].unit for name, channel in _OF_PLACES.items()
 }
 
 
@@ -47,7 +62,7 @@ class KmlReader:
         return Recognition(self.name, 0.99, "KML") if root is not None and root.name.lower() == "kml" else None
 
     def read(self, source: ByteSource, origin: Origin, findings: Findings) -> Iterator[pa.RecordBatch]:
-        """See `Reader.read`. `source_row` counts points from 1; sensor arrays of a track follow as rows of their own.
+        """See `Reader.read`. `source_row` counts points from 1; sensor arrays of a track stand in rows of their own.
 
         Raises
         ------
@@ -129,6 +144,12 @@ class _Document:
     """Points of the open track that were given, or given up."""
     sensed: dict[str, int] = field(default_factory=dict)
     """Values of each sensor array of the open track that were given."""
+    held: list[pa.RecordBatch] = field(default_factory=list)
+    """Points of the open track that wait for values of `_OF_PLACES` and angles."""
+    held_rows: int = 0
+    passing: bool = False
+    """Whether the open track has more points than wait."""
+    of_places: dict[str, list[pa.Array]] = field(default_factory=dict)
     starting: bool = False
     tracks: int = 0
     given: int = 0
@@ -146,13 +167,13 @@ class _Document:
                 yield self._placed()
 
     def rest(self) -> Iterator[pa.RecordBatch]:
-        self._end_track()
+        yield from self._end_track()
         if self.places and not self.tracks:
             yield self._placed()
 
     def _piece(self, piece: TrackPiece) -> Iterator[pa.RecordBatch]:
         if piece.begins:
-            self._end_track()
+            yield from self._end_track()
             self.starting = True
         if piece.whens or piece.coords:
             self.tracks += 1
@@ -161,24 +182,73 @@ class _Document:
         self.coords += piece.coords
         ready = max(0, min(self.times.count - self.paired, len(self.coords)))
         if ready:
-            yield self._points(self.times.read(self.paired, ready), self.coords[:ready], " ")
+            yield from self._hold(self._points(self.times.read(self.paired, ready), self.coords[:ready], " "))
             self.paired += ready
             del self.coords[:ready]
         if len(self.coords) > MAX_PLACES_HELD:
             # By the schema the times stand in front.
             self.paired += len(self.coords)
             self._give_up()
+        if piece.angles:
+            for name, numbers in zip(_ANGLES, _cells(piece.angles, " "), strict=True):
+                yield from self._array(f"angles {name}", name, numbers)
         for name, values in piece.arrays.items():
-            if name in self.sensed or len(self.sensed) < MAX_ARRAYS:
-                done = self.sensed.get(name, 0)
-                self.sensed[name] = done + len(values)
-                yield _sensor(name, self.times.read(done, len(values)), values)
+            yield from self._array(name, name, parse_number(pa.array(values, pa.string())))
         if piece.ends:
-            self._end_track()
+            yield from self._end_track()
 
-    def _end_track(self) -> None:
+    def _array(self, key: str, name: str, values: pa.DoubleArray) -> Iterator[pa.RecordBatch]:
+        """Takes values of one array: those of the places wait for the track's end, others are rows of their own."""
+        if key not in self.sensed and len(self.sensed) >= MAX_ARRAYS:
+            return
+        done = self.sensed.get(key, 0)
+        self.sensed[key] = done + len(values)
+        if (name.lower() in _OF_PLACES or key != name) and not self.passing:
+            self.of_places.setdefault(key, []).append(values)
+        else:
+            yield _sensor(name, self.times.read(done, len(values)), values)
+
+    def _hold(self, points: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        if self.passing:
+            yield points
+            return
+        self.held.append(points)
+        self.held_rows += points.num_rows
+        if self.held_rows > MAX_POINTS_HELD:
+            yield from self._released()
+            self.passing = True
+
+    def _released(self) -> Iterator[pa.RecordBatch]:
+        """The points that waited, with what belongs to them."""
+        columns = self._of_places(self.held_rows)
+        start = 0
+        for points in self.held:
+            rows = points.num_rows
+            arrays = [*points.columns, *(values.slice(start, rows) for _, values in columns)]
+            yield pa.record_batch(arrays, schema=pa.schema([*points.schema, *(column for column, _ in columns)]))
+            start += rows
+        self.held, self.held_rows, self.of_places = [], 0, {}
+
+    def _of_places(self, count: int) -> list[tuple[pa.Field, pa.Array]]:
+        """Columns of `count` values; an array wins over the angles' heading."""
+        columns: dict[str, tuple[pa.Field, pa.Array]] = {}
+        for key in sorted(self.of_places, key=lambda key: key.startswith("angles ")):
+            name = key.removeprefix("angles ")
+            channel = _OF_PLACES.get(name.lower(), "")
+            known = CHANNELS.get("" if channel in columns else channel)
+            column = known.field if known else channel_field(name, _UNITS.get(name.lower(), ""))
+            said = f"a track's array {name[:40]!r} was read in {_UNITS.get(name.lower())}"
+            if key == name and said not in self.findings.inferred:
+                self.findings.inferred.append(said)
+            values = pa.concat_arrays(self.of_places[key]).slice(0, count)
+            values = pa.concat_arrays([values, pa.nulls(count - len(values), pa.float64())])
+            columns.setdefault(column.name, (column, values.cast(column.type)))
+        return list(columns.values())
+
+    def _end_track(self) -> Iterator[pa.RecordBatch]:
         self._give_up(max(self.times.count - self.paired, 0))
-        self.times, self.paired, self.sensed = _Times(), 0, {}
+        yield from self._released()
+        self.times, self.paired, self.sensed, self.passing = _Times(), 0, {}, False
 
     def _give_up(self, times: int = 0) -> None:
         """Counts places that found no time, and so many times that found no place."""
@@ -239,13 +309,16 @@ def _cells(coords: list[str], separator: str) -> tuple[pa.DoubleArray, pa.Double
     return longitude, latitude, altitude
 
 
-def _sensor(name: str, times: pa.Int64Array, values: list[str]) -> pa.RecordBatch:
+def _sensor(name: str, times: pa.Int64Array, values: pa.DoubleArray) -> pa.RecordBatch:
     count = min(len(times), len(values))
     known = CHANNELS.get(_CHANNELS.get(name.lower(), ""))
-    column = known.field if known else channel_field(name or "value")
-    numbers = parse_number(pa.array(values[:count], pa.string())).cast(column.type)
+    column = known.field if known else channel_field(name or "value", _UNITS.get(name.lower(), ""))
     fields = [CHANNELS["timestamp"].field.with_nullable(True), CHANNELS["source_row"].field, column]
-    columns = [times.slice(0, count).cast(TIMESTAMP), pa.nulls(count, pa.int64()), numbers]
+    columns = [
+        times.slice(0, count).cast(TIMESTAMP),
+        pa.nulls(count, pa.int64()),
+        values.slice(0, count).cast(column.type),
+    ]
     return pa.record_batch(columns, schema=pa.schema(fields))
 
 

@@ -21,11 +21,13 @@ class TrackPiece:
     Attributes
     ----------
     whens, coords : texts in document order; the n-th of one belongs to the n-th of the other.
+    angles : "heading tilt roll" of each place, where the track has them.
     arrays : values of `gx:SimpleArrayData` by name.
     """
 
     whens: list[str] = field(default_factory=list)
     coords: list[str] = field(default_factory=list)
+    angles: list[str] = field(default_factory=list)
     arrays: dict[str, list[str]] = field(default_factory=dict)
     begins: bool = False
     ends: bool = False
@@ -78,7 +80,7 @@ class TrackCollector:
         elif local == "LineString":
             self._in_line = True
         self.stream.collecting = (
-            (self._in_track and (local in ("when", "coord") or (local == "value" and bool(self._array))))
+            (self._in_track and (local in ("when", "coord", "angles") or (local == "value" and bool(self._array))))
             or (self._stamped and local == "when")
             or ((self._in_point or self._in_line) and local == "coordinates")
         )
@@ -115,6 +117,8 @@ class TrackCollector:
             piece.whens.append(text)
         elif local == "coord":
             piece.coords.append(text)
+        elif local == "angles":
+            piece.angles.append(text)
         elif local == "value" and self._array:
             piece.arrays.setdefault(self._array, []).append(text)
         elif local == "SimpleArrayData":
