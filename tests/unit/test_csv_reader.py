@@ -399,3 +399,49 @@ def test_numbers_beyond_90_tell_which_of_a_pair_is_the_longitude(first: float, s
 def test_a_pair_that_does_not_tell_its_order_is_no_position(pair: str) -> None:
     rows = "".join(f'2024-06-15T10:00:{n:02}Z,"{pair}"\n' for n in range(5))
     assert code_of(f"time,coordinates\n{rows}".encode()).code is Code.CSV_NO_POSITION_COLUMNS
+
+
+def test_rows_below_a_header_that_orders_its_columns_otherwise_are_rejected_with_a_reason() -> None:
+    other = HEADER.replace(b"lat,lon", b"lon,lat")
+    swapped = [line.replace(b"52.", b"13.").replace(b",13.5,", b",52.5,") for line in ROWS]
+    table, findings = read(TABLE + other + b"\n".join(swapped) + b"\n" + TABLE)
+    assert table["source_row"].to_pylist() == [*range(2, 12), *range(24, 34)]
+    counted = {reason: (tally.count, tally.first_rows[:2]) for reason, tally in findings.rejected.items()}
+    assert counted == {"other_columns": (10, [13, 14]), "repeated_header": (2, [12, 23])}
+    assert findings.rows_read == 32
+    assert findings.bad_cells == {}
+
+
+def test_the_columns_of_a_header_reach_into_the_blocks_behind_it() -> None:
+    count = BLOCK_BYTES // len(ROWS[0]) + 1000
+    lines = [row(i) for i in range(count)]
+    data = TABLE + HEADER.replace(b"alt,speed", b"speed,alt") + b"\n".join(lines) + b"\n"
+    table, findings = read(data + TABLE)
+    assert table.num_rows == 20
+    assert findings.rejected["other_columns"].count == count
+    assert findings.rejected["repeated_header"].count == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kept"),
+    [
+        (b"timestamp,lat,lon,alt (m),speed", b"Timestamp, Lat, LON,alt (m),Speed", True),
+        (b"timestamp,lat,lon,alt (m),speed", b"#timestamp,lat,lon,alt,speed", True),
+        (b"timestamp,lat,lon,alt (m),speed", b"timestamp,lat,lon,alt (ft),speed", False),
+        (b"timestamp,lat,lon,alt (m),speed", b"timestamp,lat,lon,speed,alt (m)", False),
+        (b"timestamp,lat,lon,alt (m),speed", b"lat,lon,timestamp,alt (m),speed", False),
+    ],
+    ids=["case and blanks", "a comment without unit", "another unit", "channels in another order", "time elsewhere"],
+)
+def test_a_header_is_the_same_by_its_names_and_units(first: bytes, second: bytes, kept: bool) -> None:
+    rows = b"\n".join(ROWS) + b"\n"
+    table, findings = read(first + b"\n" + rows + second + b"\n" + rows)
+    assert table.num_rows == (20 if kept else 10)
+    assert findings.rejected["repeated_header"].first_rows == [12]
+
+
+def test_a_row_of_words_is_no_header() -> None:
+    table, findings = read(TABLE + b"none,null,n/a,,\n" + b"pause,here,there,,\n" + ROWS[0] + b"\n")
+    assert table.num_rows == 12
+    assert findings.rejected["blank_row"].first_rows == [12]
+    assert findings.bad_cells["timestamp"].first_rows == [13]

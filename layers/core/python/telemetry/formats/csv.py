@@ -115,7 +115,7 @@ def _is_binary(text: str) -> bool:
 def _shape(plan: Plan) -> Shape:
     essential = (*plan.times.indices, *plan.latitude.types, *plan.longitude.types)
     layout = plan.layout
-    return Shape(layout.delimiter, layout.width, essential, layout.header, layout.decimal_comma)
+    return Shape(layout.delimiter, layout.width, essential, layout.header, layout.units, layout.decimal_comma)
 
 
 class _Laps:

@@ -15,12 +15,17 @@ import pyarrow.csv as pa_csv
 
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.cells import COMMON_MISSING
+from telemetry.formats.csv_columns import count_essential, key_of
+from telemetry.formats.csv_dialect import split_unit
 from telemetry.formats.line_blocks import Block
 from telemetry.formats.reader import Findings
 
 MAX_QUOTED_LINES = 20
 """A quoted cell may span so many lines; a quote that stays open longer is a stray one."""
 COMMENT_MARKS = (b"#", b"//", b";;", b"%")
+_NAME = r"^\D*\pL\D*$"
+_POSITION = 4
+"""`count_essential` of a header with latitude and longitude."""
 _GIVE_UP_AFTER = 3
 """So many blocks with a cell that is no number, and the typed parse is not tried any more."""
 
@@ -49,13 +54,14 @@ class Shape:
     ----------
     width : cells in a row.
     essential : columns that a row which ends early must have, with one more cell after them.
-    header : the header's cells, to know its repetitions by.
+    header : the header's names, and `units` their units, to know another header by.
     """
 
     delimiter: str
     width: int
     essential: tuple[int, ...]
     header: tuple[str, ...]
+    units: tuple[str, ...] = ()
     decimal_comma: bool = False
 
 
@@ -79,6 +85,8 @@ class RowParser:
         self._findings = findings
         self._on_comment = on_comment
         self._failures = self._odd_blocks = 0
+        self._keys = [key_of(name) for name in shape.header]
+        self._under_other_header = False
         self._tries_plain = self.tries_plain and not any(pa.types.is_string(kind) for kind in types.values())
         self._reads_every_cell = len(types) == shape.width
         self._delimiter = shape.delimiter.encode()
@@ -207,7 +215,7 @@ class RowParser:
     # --- rows that hold nothing
 
     def _without_idle_rows(self, cells: Cells) -> Cells | None:
-        """Counts and drops blank rows and repeated headers."""
+        """Counts and drops blank rows, further headers, and the rows below one that orders its columns otherwise."""
         key = self._shape.essential[0]
         column = cells.columns[key]
         if column.null_count:
@@ -215,11 +223,51 @@ class RowParser:
             for other in cells.columns.values():
                 blank = pc.and_(blank, pc.is_null(other))
             cells = self._drop(cells, blank, "blank_row")
-        if pa.types.is_string(column.type):
-            title = self._shape.header[key]
-            repeated = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(cells.columns[key]), title), False)
-            cells = self._drop(cells, repeated, "repeated_header")
+        headers = self._headers(cells)
+        if headers or self._under_other_header:
+            cells = self._without_headers(cells, headers)
         return cells if len(cells.rows) else None
+
+    def _headers(self, cells: Cells) -> dict[int, bool]:
+        """The places of further headers, and whether each has the first one's columns.
+
+        A header has names for time and place where a row of data has their numbers.
+        """
+        essential = [cells.columns[index] for index in self._shape.essential]
+        if not all(pa.types.is_string(column.type) for column in essential):
+            return {}
+        places = pa.arange(0, len(cells.rows))
+        for column in essential:
+            named = pc.match_substring_regex(column.take(places), _NAME)
+            places = places.filter(pc.fill_null(named, False))
+        found: dict[int, bool] = {}
+        for place in places.to_pylist():
+            titles = {i: column[place].as_py() or "" for i, column in cells.columns.items()}
+            same = {i: self._is_title(i, title) for i, title in titles.items()}
+            if same[self._shape.essential[0]] or count_essential([*titles.values()]) >= _POSITION:
+                found[place] = all(same[i] or not title for i, title in titles.items())
+        return found
+
+    def _is_title(self, index: int, title: str) -> bool:
+        name, unit = split_unit(title.lstrip("#/ "))
+        known = self._shape.units[index].lower() if self._shape.units else ""
+        return key_of(name) == self._keys[index] and (not unit or not known or unit.lower() == known)
+
+    def _without_headers(self, cells: Cells, headers: dict[int, bool]) -> Cells:
+        """The rows that stand below the first header, or below one like it."""
+        masks: list[pa.Array] = []
+        begin = 0
+        for place, same in headers.items():
+            masks += [pa.repeat(self._under_other_header, place - begin), pa.array([False])]
+            begin = place + 1
+            self._under_other_header = not same
+        masks.append(pa.repeat(self._under_other_header, len(cells.rows) - begin))
+        other = pa.concat_arrays(masks)
+        header = pc.is_in(pa.arange(0, len(cells.rows)), pa.array(list(headers), pa.int64()))
+        self._findings.reject_all("other_columns", cells.rows.filter(other))
+        kept = pc.invert(other)
+        cells = Cells({i: c.filter(kept) for i, c in cells.columns.items()}, cells.rows.filter(kept), cells.typed)
+        return self._drop(cells, header.filter(kept), "repeated_header")
 
     def _drop(self, cells: Cells, mask: pa.BooleanArray, reason: str) -> Cells:
         rows = cells.rows.filter(mask)
