@@ -281,13 +281,43 @@ def test_spreading_goes_on_over_batches() -> None:
 
 
 @pytest.mark.parametrize(
+    "counts",
+    [
+        [10, 9] * 40,
+        [10, 9, 9] * 30,
+        [10] * 20 + [5] * 40,
+        [1] * 150 + [10] * 40,
+        [10, 11, 9, 0, 10, 10] * 10,
+    ],
+    ids=["every second one is lost", "two of three are short", "10 Hz, then 5 Hz", "1 Hz, then 10 Hz", "a second lost"],
+)
+def test_fast_rows_of_which_some_are_lost_are_spread(counts: list[int]) -> None:
+    times = [s for s, count in enumerate(counts) for _ in range(count)]
+    streams, judgement = normalise(batch(times, [HERE] * len(times)))
+    even = [s + i / count for s, count in enumerate(counts) for i in range(count)]
+    assert seconds(streams["gnss_pvt"])[counts[0] : -counts[-1]] == pytest.approx(even[counts[0] : -counts[-1]])
+    assert seconds(streams["gnss_pvt"])[-1] > times[-1]
+    assert "about 10 rows" in judgement.inferred[0]
+    assert judgement.out_of_order == 0
+
+
+def test_the_last_second_keeps_the_step_of_the_one_before_it() -> None:
+    times = [s for s in range(20) for _ in range(10)] + [s for s in range(20, 60) for _ in range(5)] + [60] * 2
+    streams, _ = normalise(batch(times, [HERE] * len(times)))
+    assert seconds(streams["gnss_pvt"])[-4:] == pytest.approx([59.6, 59.8, 60.0, 60.2])
+
+
+@pytest.mark.parametrize(
     "times",
     [
         [s for s in range(50) for _ in range(5)],
         [float(s) for s in range(200)],
         [s + 0.5 * (s == 30) for s in range(50) for _ in range(12)],
+        [s for s in range(200) for _ in range(12 if s % 15 == 5 else 1)],
+        [s for s in range(200) for _ in range(10 if s % 8 == 5 else 5)],
+        [s for s in range(100) for _ in range(9)],
     ],
-    ids=["5 Hz", "1 Hz", "a fraction somewhere"],
+    ids=["5 Hz", "1 Hz", "a fraction somewhere", "1 Hz with duplicates", "5 Hz with duplicates", "9 Hz"],
 )
 def test_other_times_are_left_alone(times: list[float]) -> None:
     streams, judgement = normalise(batch(times, [HERE] * len(times)))

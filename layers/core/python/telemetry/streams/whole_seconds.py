@@ -1,7 +1,9 @@
 """Times of fast recordings whose stamps have whole seconds only: rows are spread evenly within their second.
 
-Applies when a file's stamps all lie on whole seconds and typically ten rows or more share one. Every row so moved
-carries `Flag.INTERPOLATED_TIME`, and a sentence says so. Vectorised; holds back at most one second of rows.
+Applies when a file's stamps all lie on whole seconds and often enough ten rows or more share one: seconds with fewer
+have lost rows or are of another rate. A few seconds with many rows among many with few are duplicates, and make no fast
+recording. Every row so moved carries `Flag.INTERPOLATED_TIME`, and a sentence says so. Vectorised; holds back at most
+one second of rows.
 """
 
 from collections.abc import Iterator
@@ -13,6 +15,9 @@ from telemetry.streams.channels import TIMESTAMP, Flag
 
 SECOND = 1_000_000
 MIN_ROWS_PER_SECOND = 10
+FAST_SECONDS = 0.1
+FAST_ROWS = 0.25
+"""At least these shares of the seconds and of the rows are in seconds of `MIN_ROWS_PER_SECOND` and more."""
 DECIDING_ROWS = 4096
 MAX_HELD_ROWS = 65_536
 
@@ -25,7 +30,7 @@ class WholeSecondSpreader:
         self.note = ""
         self._decided: bool | None = None
         self._pending: list[pa.RecordBatch] = []
-        self._typical = 0
+        self._typical = self._latest = 0
         self._at_start = True
 
     def push(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
@@ -59,9 +64,14 @@ class WholeSecondSpreader:
         lengths = _run_lengths(micros)
         # The first and the last second are rarely whole.
         inner = lengths.slice(1, max(len(lengths) - 2, 0))
-        typical = pc.quantile(inner, 0.5, interpolation="lower")[0].as_py() if len(inner) else 0
-        self._decided = typical >= MIN_ROWS_PER_SECOND
+        fast = inner.filter(pc.greater_equal(inner, MIN_ROWS_PER_SECOND))
+        self._decided = (
+            len(fast) > 0
+            and len(fast) >= FAST_SECONDS * len(inner)
+            and pc.sum(fast).as_py() >= FAST_ROWS * pc.sum(inner).as_py()
+        )
         if self._decided:
+            typical = pc.quantile(fast, 0.5, interpolation="lower")[0].as_py()
             self._typical = typical
             self.note = (
                 f"the stamps have whole seconds only: about {typical} rows that share one were spread evenly within it"
@@ -98,14 +108,17 @@ class WholeSecondSpreader:
         count = len(ends)
         starts = pa.concat_arrays([pa.array([0], pa.int64()), ends.slice(0, count - 1)])
         lengths = pc.subtract(ends, starts)
-        # A second that the recording begins or ends in holds fewer rows: they keep the usual step, the first
-        # second's rows at its end and the last second's at its beginning.
+        # A second that the recording begins or ends in holds fewer rows: they keep the step of the second beside it,
+        # the first second's rows at its end and the last second's at its beginning.
         divisors, shifts = lengths.to_pylist(), [0] * count
-        if self._at_start and divisors[0] < self._typical:
-            shifts[0] = self._typical - divisors[0]
-            divisors[0] = self._typical
-        if last and divisors[-1] < self._typical:
-            divisors[-1] = self._typical
+        after = divisors[1] if count > 1 else self._typical
+        before = divisors[-2] if count > 1 else self._latest or self._typical
+        self._latest = divisors[-1]
+        if self._at_start and divisors[0] < after:
+            shifts[0] = after - divisors[0]
+            divisors[0] = after
+        if last and divisors[-1] < before:
+            divisors[-1] = before
 
         def per_row(values: pa.Array) -> pa.Array:
             return pc.run_end_decode(pa.RunEndEncodedArray.from_arrays(encoded.run_ends, values))
