@@ -111,8 +111,13 @@ def test_down_ends_what_up_began_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_down_ends_no_process_for_what_a_dead_holder_left_in_the_lock(tmp_path: Path) -> None:
-    (tmp_path / "lock").write_text(json.dumps({"purpose": "make up", "pid": os.getpid()}))
-    assert _down(tmp_path) == "No local stack is running.\n"
+    with subprocess.Popen(["sleep", str(LONGEST_S)]) as another:
+        try:
+            (tmp_path / "lock").write_text(json.dumps({"purpose": "make up", "pid": another.pid}))
+            assert _down(tmp_path) == "No local stack is running.\n"
+            assert another.poll() is None
+        finally:
+            another.kill()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the rest of 127.0.0.0/8")
