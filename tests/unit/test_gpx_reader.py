@@ -92,6 +92,7 @@ def test_a_point_with_everything() -> None:
         "vdop": 1.5,
         "distance": 3.5,
         "throttle": 55,
+        "speed": 99,
     }
     for name in table.column_names:
         if name in CHANNELS:
@@ -115,6 +116,8 @@ def test_speeds_of_extensions_fill_where_the_point_has_none() -> None:
         )
     )
     assert [row["speed_mps"] for row in found] == [2, 4, None]  # of others, by namespace
+    # What another leaf of the channel says differently has a channel of its own.
+    assert [row.get("speed") for row in found] == [3, 3, None]
 
 
 def test_tracks_and_segments_begin_with_a_flag() -> None:

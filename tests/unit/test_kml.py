@@ -128,6 +128,11 @@ def test_angles_give_the_course_unless_an_array_does() -> None:
     assert (table["course_deg"].to_pylist(), table["heading"].to_pylist()) == ([5, 6, 7], [90, 91, 92])
 
 
+def test_an_array_of_texts_is_named() -> None:
+    _, findings = read(track(PLACES + array_of("trackpoint_type", 1).replace("1</gx", "IDLE</gx")))
+    assert findings.inferred == ["text that is no number is not kept: trackpoint_type"]
+
+
 def test_arrays_of_each_track_are_its_own_over_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kml, "BLOCK_BYTES", 100)
     one = f"<gx:Track>{PLACES}{array_of('speed', 1, 2, 3)}</gx:Track>"

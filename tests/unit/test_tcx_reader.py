@@ -72,8 +72,10 @@ def test_a_point_with_everything() -> None:
             "power_w": 250,
             "DistanceMeters": 7.25,
             "Slope": 1.5,
+            "RunCadence": 80,
         }
     ]
+    assert schema.field("RunCadence").metadata[UNIT] == b"rpm"
     for name in set(schema.names) & set(CHANNELS):
         assert schema.field(name).type == CHANNELS[name].type
     assert schema.field("DistanceMeters").metadata == {UNIT: b"m", SOURCE_NAME: b"DistanceMeters"}

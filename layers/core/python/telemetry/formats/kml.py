@@ -192,8 +192,12 @@ class _Document:
         if piece.angles:
             for name, numbers in zip(_ANGLES, _cells(piece.angles, " "), strict=True):
                 yield from self._array(f"angles {name}", name, numbers)
-        for name, values in piece.arrays.items():
-            yield from self._array(name, name, parse_number(pa.array(values, pa.string())))
+        for name, texts in piece.arrays.items():
+            numbers = parse_number(pa.array(texts, pa.string()))
+            said = f"text that is no number is not kept: {name[:40]}"
+            if numbers.null_count == len(texts) and any(map(str.strip, texts)) and said not in self.findings.inferred:
+                self.findings.inferred.append(said)
+            yield from self._array(name, name, numbers)
         if piece.ends:
             yield from self._end_track()
 

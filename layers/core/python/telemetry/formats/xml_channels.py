@@ -139,6 +139,7 @@ class ChannelTable:
         self._findings = findings
         self._canonical = {"timestamp", "latitude_deg", "longitude_deg"}
         self._extensions: dict[Leaf, pa.Field] = {}
+        self._overruled: dict[Leaf, pa.Field] = {}
         self._used_names = set(CHANNELS)
         self._texts: set[str] = set()
         self._refused = False
@@ -221,6 +222,14 @@ class ChannelTable:
         for leaf, field in self._extensions.items():
             fields.append(field)
             arrays.append(points.columns.get(leaf, pa.nulls(count, field.type)))
+        for name, leaves in sources.items():
+            kept = points.columns[leaves[0]]
+            for leaf in leaves[1:]:
+                different = _where_different(kept, points.columns[leaf])
+                if different is not None:
+                    fields.append(self._overruled_field(leaf, name))
+                    arrays.append(different)
+                kept = pc.coalesce(kept, points.columns[leaf])
         batch = pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
         self.timed += count - batch.column("timestamp").null_count
         return batch
@@ -253,6 +262,13 @@ class ChannelTable:
         self.zoneless += parsed.zoneless
         return parsed.times
 
+    def _overruled_field(self, leaf: Leaf, channel: str) -> pa.Field:
+        """A channel of its own for a leaf whose canonical channel another leaf has filled with other values."""
+        if leaf not in self._overruled:
+            source = f"{leaf.uri} {leaf.name}".strip()
+            self._overruled[leaf] = channel_field(self._free_name(leaf.name), CHANNELS[channel].unit, source)
+        return self._overruled[leaf]
+
     def _free_name(self, name: str) -> str:
         free, number = name, 1
         while free in self._used_names:
@@ -260,6 +276,14 @@ class ChannelTable:
             free = f"{name}_{number}"
         self._used_names.add(free)
         return free
+
+
+def _where_different(kept: pa.Array, other: pa.Array) -> pa.Array | None:
+    """The other values where both are there and differ, or None where they never do. Numbers only."""
+    if not pa.types.is_floating(kept.type) or not pa.types.is_floating(other.type):
+        return None
+    different = pc.fill_null(pc.not_equal(kept, other), False)
+    return pc.if_else(different, other, None) if pc.any(different).as_py() else None
 
 
 def _canonical_column(name: str, values: list[pa.Array], count: int) -> pa.Array:
