@@ -76,5 +76,5 @@ def _who(path: Path, facts: dict[str, Any]) -> str:
     return (
         f"A local stack is running already in {path.parent}: `{facts.get('purpose', 'unknown')}`, process {pid}, "
         f"since {facts.get('since', 'just now')}{address}.\n"
-        f"End it with Ctrl-C where it runs, or with: make down"
+        "End it with Ctrl-C where it runs, or with: make down"
     )
