@@ -307,9 +307,14 @@ def test_fixes_no_denser_than_the_records_are_channels() -> None:
     assert findings.inferred == []
 
 
-@pytest.mark.parametrize("rows", [11, 12, 40])
-def test_blocks_make_no_difference_to_the_track(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    body = CAMERA + b"".join(camera_second(second) for second in range(20))
+@pytest.mark.parametrize("lag", [0, 1, 2])
+@pytest.mark.parametrize("rows", [31, 32, 40])
+def test_blocks_make_no_difference_to_the_track(rows: int, lag: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = [record(second, 48.0, 9.0) for second in range(20)]
+    fixes = [camera_second(second)[len(records[0]) :] for second in range(20)]
+    # The camera's own messages stand some seconds behind the records.
+    seconds_written = [b"".join(pair) for pair in zip(records[lag:], fixes, strict=False)]
+    body = CAMERA + b"".join([*records[:lag], *seconds_written, *fixes[20 - lag :]])
     whole, _ = read(fit_file(body))
     monkeypatch.setattr(fit, "BATCH_ROWS", rows)
     table, findings = read(fit_file(body))
@@ -320,13 +325,12 @@ def test_blocks_make_no_difference_to_the_track(rows: int, monkeypatch: pytest.M
 
 
 def test_places_come_once_where_one_kind_follows_all_of_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit, "BATCH_ROWS", 8)
-    body = CAMERA + b"".join(record(second, 48.0, 9.0) for second in range(8))
-    body += b"".join(faster(ms, 47.0, 8.0) for ms in range(0, 8000, 100))
-    assert seconds(track_of(read(fit_file(body))[0])) == list(range(8))
-    body = CAMERA + b"".join(faster(ms, 47.0, 8.0) for ms in range(0, 8000, 100))
-    body += b"".join(record(second, 48.0, 9.0) for second in range(8))
-    assert seconds(track_of(read(fit_file(body))[0])) == pytest.approx([ms / 1000 for ms in range(0, 8000, 100)])
+    monkeypatch.setattr(fit, "BATCH_ROWS", 30)
+    records = b"".join(record(second, 48.0, 9.0) for second in range(30))
+    fixes = b"".join(faster(ms, 47.0, 8.0) for ms in range(0, 30_000, 100))
+    assert seconds(track_of(read(fit_file(CAMERA + records + fixes))[0])) == list(range(30))
+    track = track_of(read(fit_file(CAMERA + fixes + records))[0])
+    assert seconds(track) == pytest.approx([ms / 1000 for ms in range(0, 30_000, 100)])
 
 
 def test_an_unfinished_file_keeps_its_records() -> None:

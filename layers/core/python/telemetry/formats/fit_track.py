@@ -21,6 +21,9 @@ _FASTER_NAMES = dict(zip(_FASTER_PLACE, _PLACE, strict=True)) | {
     "gps_metadata_velocity_3": "vertical_speed_mps",
 }
 _CORE = ("timestamp", "source_row", "flags")
+LAG_MS = 3_000
+MOST_LAG_MS = 10_000
+"""How far the faster messages may stand behind the records of their time: usually, and before they are given up."""
 
 
 @dataclass(slots=True)
@@ -69,7 +72,7 @@ class TrackChoice:
         if first is None or fixes <= own:
             return False
         # Files that hold all records first: their places have been given.
-        return self._records_until is None or first // 1000 >= self._records_until // 1000
+        return self._records_until is None or first >= self._records_until - MOST_LAG_MS
 
     def _records(
         self, records: pa.RecordBatch | None, fixes: pa.Int64Array, track: pa.RecordBatch | None, first: int = 0
@@ -99,16 +102,21 @@ class TrackChoice:
         return [part for part in parts if part.num_rows]
 
     def _covered(self, records: pa.RecordBatch, fixes: pa.Int64Array) -> pa.BooleanArray | None:
-        """Which records lie in the second of a fix of `gps_metadata` or the next, or None without such fixes."""
+        """Which records lie in the second of a fix of `gps_metadata` or the next, or None without such fixes.
+
+        Behind the last fix of a block more may follow in the next one for the seconds of this.
+        """
         if not len(fixes) and self._faster_span is None:
             return None
         times = records.column("timestamp")
         seconds = pc.unique(pc.divide(fixes, 1000))
         near = pa.concat_arrays([seconds, pc.add(seconds, 1)])
         covered = pc.is_in(pc.divide(times, 1000), value_set=near)
-        if self._faster_span is not None:
-            first, last = self._faster_span
-            within = pc.and_(pc.greater_equal(times, first), pc.less_equal(times, last + 999))
+        spans = [] if self._faster_span is None else [self._faster_span]
+        if len(fixes):
+            spans.append((pc.max(fixes).as_py(),) * 2)
+        for first, last in spans:
+            within = pc.and_(pc.greater_equal(times, first), pc.less_equal(times, last + LAG_MS))
             covered = pc.or_(covered, pc.fill_null(within, False))
         return covered
 
