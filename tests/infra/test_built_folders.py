@@ -53,10 +53,13 @@ for path in sys.argv[1:]:
         text, sys.stdout = sys.stdout.getvalue(), out
     seen[path] = [code, text]
 import boto3
-import os, types
+import os
 from telemetry.database.connection import _iam_token
+from telemetry.settings import Settings
 os.environ.update(AWS_ACCESS_KEY_ID="key", AWS_SECRET_ACCESS_KEY="secret", AWS_DEFAULT_REGION="eu-central-1")
-assert "X-Amz-Signature=" in _iam_token(types.SimpleNamespace(host="db", port=5432, user="user", region="eu-central-1"))
+given = {"TELEMETRY_DATABASE_HOST": "db", "TELEMETRY_DATABASE_AUTH": "iam"}
+given |= {f"TELEMETRY_OBJECT_STORAGE_{kind}_BUCKET": "bucket" for kind in ("RAW", "CANONICAL")}
+assert "X-Amz-Signature=" in _iam_token(Settings.from_environment(given).database)
 for service in ("s3", "sqs", "secretsmanager"):
     boto3.client(service, region_name="eu-central-1")
 loaded = {name: module.__file__ for name, module in list(sys.modules.items()) if getattr(module, "__file__", None)}

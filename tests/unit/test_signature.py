@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from telemetry import signature
 from telemetry.database.connection import _iam_token
 from telemetry.errors import Code, TelemetryError
+from telemetry.settings import Settings
 from telemetry.signature import Credentials, signed_url
 
 AT = datetime(2013, 5, 24, tzinfo=UTC)
@@ -96,13 +97,21 @@ def test_a_token_of_rds_is_the_one_that_boto3_makes(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "a/token+of=a session")
-    settings = SimpleNamespace(host="db.proxy.example", port=5432, user="telemetry_api", region="eu-central-1")
+    settings = Settings.from_environment(
+        {
+            "TELEMETRY_DATABASE_URL": "postgresql://telemetry_api@db.proxy.example",
+            "TELEMETRY_DATABASE_AUTH": "iam",
+            "TELEMETRY_OBJECT_STORAGE_RAW_BUCKET": "raw",
+            "TELEMETRY_OBJECT_STORAGE_CANONICAL_BUCKET": "canonical",
+            "AWS_REGION": "eu-central-1",
+        }
+    ).database
     theirs = (
         boto3.Session()
         .client("rds", region_name=settings.region)
         .generate_db_auth_token(settings.host, settings.port, settings.user)
     )
-    assert _iam_token(settings) == theirs  # type: ignore[arg-type]
+    assert _iam_token(settings) == theirs
 
 
 def test_credentials_outside_of_lambda_are_those_that_botocore_finds(monkeypatch: pytest.MonkeyPatch) -> None:
