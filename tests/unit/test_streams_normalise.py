@@ -361,3 +361,11 @@ def test_batches_make_no_difference(rows: list[tuple[Any, Any, Any, Any]], cut: 
     lost = sum(c.count for c in judged.rejected.values())
     assert kept == len(one["gnss_pvt"]) if "gnss_pvt" in one else kept == 0
     assert kept <= len(rows) <= kept + lost
+
+
+def test_a_course_outside_the_circle_is_none() -> None:
+    courses = pa.array([0.0, 360.0, -1.0, 360.1, 9012.0, None, 90.5, -180.0, -0.5, -181.0], pa.float64())
+    streams, judgement = normalise(batch(range(10), [HERE] * 10, course_deg=courses))
+    expected = [0.0, 360.0, None, None, None, None, 90.5, 180.0, 359.5, None]
+    assert streams["gnss_pvt"]["course_deg"].to_pylist() == expected
+    assert judgement.bad_cells["course_deg"].first_rows == [3, 4, 5, 10]

@@ -32,9 +32,19 @@ def as_type(array: pa.Array, kind: pa.DataType, name: str, rows: pa.Array, judge
         negative = pc.less(array, pa.scalar(0, array.type))
         judgement.bad_cell(name, pc.fill_null(negative, False), rows)
         array = pc.if_else(negative, None, array)
+    if span is not None and name == "course_deg" and not 0 <= (span.least or 0) <= (span.greatest or 0) <= 360:
+        array = _course(array, rows, judgement)
     if array.type == kind:
         return array
     return _cast(array, kind, name, rows, judgement)
+
+
+def _course(array: pa.Array, rows: pa.Array, judgement: Judgement) -> pa.Array:
+    """Degrees from 0 to 360; some programs count from -180 to 180. Telephones say "unknown" with exactly -1."""
+    outside = pc.or_(pc.or_(pc.less(array, -180), pc.greater(array, 360)), pc.equal(array, -1))
+    judgement.bad_cell("course_deg", pc.fill_null(outside, False), rows)
+    turned = pc.if_else(pc.less(array, 0), pc.add(array, pa.scalar(360, array.type)), array)
+    return pc.if_else(outside, None, turned)
 
 
 def _cast(array: pa.Array, kind: pa.DataType, name: str, rows: pa.Array, judgement: Judgement) -> pa.Array:
