@@ -1,6 +1,7 @@
 """Known programs' files: what they are called, their units, laps and devices."""
 
 import io
+import itertools
 from datetime import timedelta
 
 import pyarrow as pa
@@ -8,6 +9,7 @@ import pytest
 
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.csv import READER
+from telemetry.formats.csv_times import RunningTime
 from telemetry.formats.reader import Findings, Origin, TimeBasis
 
 RACECHRONO_3 = """This file is created using RaceChrono Pro v9.1.3 ( http://racechrono.com/ ).
@@ -273,3 +275,49 @@ def test_a_last_lap_still_being_driven_is_none() -> None:
     lines = [f"{1718445600 + i},52.1,13.2,{lap}" for i, lap in enumerate("000111222")]
     _, findings, _, _ = read("time,lat,lon,lap\n" + "\n".join(lines) + "\n")
     assert [lap.number for lap in findings.laps] == [1]
+
+
+def alfano(laps: int, rows: int, heading: str, *, every_row: bool = True) -> str:
+    lines = [
+        f"{lap if every_row or not i else ''};{i / 10};10,250;36.0;0.1;{heading};52.{lap * rows + i:06};13.5;100"
+        for lap in range(1, laps + 1)
+        for i in range(rows)
+    ]
+    header = "Date;15/06/2024\nHeure;10:00:00\n\nLap;Time;RPM;Speed GPS;Gf. X;Orientation;Lat.;Lon.;Altitude\n"
+    return header + "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("every_row", [True, False])
+def test_alfano_puts_its_laps_one_after_the_other(every_row: bool) -> None:
+    table, findings, reason, _ = read(alfano(3, 20, "9,012", every_row=every_row))
+    assert reason.startswith("Alfano CSV")
+    times = table["timestamp"].to_pylist()
+    assert {b - a for a, b in itertools.pairwise(times)} == {timedelta(milliseconds=100)}
+    assert str(times[0].replace(tzinfo=None)) == "2024-06-15 10:00:00"
+    assert table["course_deg"][0].as_py() == pytest.approx(90.12, rel=1e-6)
+    assert table["speed_mps"][0].as_py() == pytest.approx(10.0)
+    assert table["RPM"][0].as_py() == 10250
+    assert [(lap.number, lap.end_time - lap.start_time) for lap in findings.laps] == [
+        (1, timedelta(seconds=2)),
+        (2, timedelta(seconds=2)),
+    ]
+    assert any("one after the other" in sentence for sentence in findings.inferred)
+
+
+def test_alfano_in_whole_degrees_is_left_so() -> None:
+    table, _, reason, _ = read(alfano(2, 20, "90"))
+    assert reason.startswith("Alfano CSV")
+    assert table["course_deg"][0].as_py() == 90.0
+
+
+def test_laps_run_on_over_blocks_and_over_rows_without_time() -> None:
+    running = RunningTime()
+    tenth = 100_000
+    times = [0, tenth, None, 3 * tenth, 0, tenth, 2 * tenth, None, 0, tenth]
+    whole = RunningTime().of(pa.array(times, pa.int64())).to_pylist()
+    parts = [t for cut in (times[:3], times[3:4], times[4:]) for t in running.of(pa.array(cut, pa.int64())).to_pylist()]
+    assert whole == parts
+    assert whole[:4] == [0, tenth, None, 3 * tenth]
+    assert whole[5] - whole[4] == tenth
+    assert whole[4] > whole[3]
+    assert whole[8] > whole[6]

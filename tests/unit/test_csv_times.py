@@ -357,6 +357,7 @@ def test_the_order_of_a_header_s_date_is_said_where_another_fits() -> None:
         (Origin("Log-20240615-100000 Y.csv", datetime(2024, 7, 1, tzinfo=UTC)), T, "file's name"),
         (Origin("elapsed20240504_101112.csv"), "2024-05-04 10:11:12", "file's name"),
         (Origin("20240615100000.csv"), T, "file's name"),
+        (Origin("Excel_SN1061_150624_10H00_X_13.csv"), T, "file's name"),
         (Origin("run 2024-06-15T10.00.csv"), T, "file's name"),
         (Origin("run_2024-06-15.csv", datetime(2024, 7, 1, tzinfo=UTC)), "2024-06-15 00:00:00", "midnight"),
         (Origin("run 99.csv", datetime(2024, 6, 15, 10, tzinfo=UTC)), T, "upload"),

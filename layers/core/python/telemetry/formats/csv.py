@@ -128,6 +128,8 @@ class _Laps:
         self._comments = LapComments(program.lap_comment) if program.lap_comment is not None else None
         self._beacons = program.beacons(plan.layout)
         self._start = plan.times.start
+        self._runs_on = program.restarts_by_lap
+        self._number: float | None = None
         self._name = next((c.field.name for c in plan.columns.numbers if c.index == self._lap_index), "")
         self._latest: datetime | None = None
 
@@ -140,11 +142,19 @@ class _Laps:
         if self._comments is not None:
             self._comments.add(cells.rows, times)
         if self._column is not None and self._name:
-            self._column.add(batch.column(self._name), times)
+            self._column.add(self._numbers(batch.column(self._name)), times)
         if self._beacons:
             known = times.drop_null()
             self._latest = known[-1].as_py() if len(known) else self._latest
         return batch
+
+    def _numbers(self, numbers: pa.Array) -> pa.Array:
+        """Where only a lap's first row has its number, the others have it too."""
+        if not self._runs_on or not len(numbers):
+            return numbers
+        filled = pc.fill_null(pc.fill_null_forward(numbers), pa.scalar(self._number, numbers.type))
+        self._number = filled[-1].as_py()
+        return filled
 
     def found(self) -> list[FileLap]:
         if self._comments is not None:

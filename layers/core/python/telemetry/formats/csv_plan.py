@@ -84,6 +84,7 @@ def make_plan(head: bytes, origin: Origin, table: tuple[str, Layout] | None = No
         start=find_start(layout.preamble, origin.uploaded_at),
         start_is_utc=program.start_is_utc,
         order=program.date_order,
+        restarts=program.restarts_by_lap,
     )
     times = find_times(layout, origin, hints)
     if times is None:

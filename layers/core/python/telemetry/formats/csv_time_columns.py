@@ -183,7 +183,15 @@ def _chosen(found: list[TimeColumn], layout: Layout, origin: Origin, hints: Time
         if start is None:
             name = layout.header[column.index][:40]
             raise TelemetryError(Code.NO_TIME_DATA, f"column {name!r} counts from a start that the file does not give")
-        return TimeColumns([column], basis=start[1], start=start[0], inferred=start[2], decimal_comma=comma)
+        laps = ["Times begin again with every lap: the laps were put one after the other."] if hints.restarts else []
+        return TimeColumns(
+            [column],
+            basis=start[1],
+            start=start[0],
+            inferred=[*start[2], *laps],
+            decimal_comma=comma,
+            restarts=hints.restarts,
+        )
     return _unreadable(layout)
 
 

@@ -80,6 +80,32 @@ class TimeHints:
     start: Start | None = None
     start_is_utc: bool = False
     order: DateOrder | None = None
+    restarts: bool = False
+
+
+class RunningTime:
+    """Turns times that begin again with every lap into one running time, block after block.
+
+    A lap is taken to last until one step (the last one in it) after its last row, where the next one's times begin at
+    their least.
+    """
+
+    def __init__(self) -> None:
+        self._latest = self._sum = self._step = 0
+
+    def of(self, counted: pa.Int64Array) -> pa.Int64Array:
+        """Microseconds that run on; null where `counted` is."""
+        if counted.null_count == len(counted):
+            return counted
+        known = pc.fill_null(pc.fill_null_forward(counted), self._latest)
+        before = pa.concat_arrays([pa.array([self._latest], pa.int64()), known.slice(0, len(known) - 1)])
+        steps = pc.subtract(known, before)
+        restarts = pc.less(pc.multiply(known, 2), before)
+        ahead = pc.if_else(pc.or_(restarts, pc.less_equal(steps, 0)), None, steps)
+        usual = pc.fill_null(pc.fill_null_forward(ahead), self._step)
+        sums = pc.add(pc.cumulative_sum(pc.if_else(restarts, pc.add(known, usual), steps)), self._sum)
+        self._latest, self._sum, self._step = known[-1].as_py(), sums[-1].as_py(), usual[-1].as_py()
+        return pc.if_else(pc.is_valid(counted), sums, None)
 
 
 class TimeColumns:
@@ -98,6 +124,7 @@ class TimeColumns:
         gps_time: bool = False,
         uploaded_at: datetime | None = None,
         weeks_ahead: int = 0,
+        restarts: bool = False,
     ) -> None:
         self.columns = tuple(columns)
         self.basis = basis
@@ -109,6 +136,7 @@ class TimeColumns:
         self._gps_time = gps_time
         self._uploaded_at = uploaded_at
         self._weeks_ahead = weeks_ahead
+        self._running = RunningTime() if restarts else None
         self._zoned = any(column.zoned for column in self.columns)
         self._zoneless = 0
         self._clock: DayClock | None = None
@@ -154,6 +182,7 @@ class TimeColumns:
             gps_time=self._gps_time,
             uploaded_at=self._uploaded_at,
             weeks_ahead=self._weeks_ahead,
+            restarts=self._running is not None,
         )
 
     def timestamps(self, columns: Mapping[int, pa.Array], rows: pa.Int64Array, findings: Findings) -> pa.TimestampArray:
@@ -212,6 +241,8 @@ class TimeColumns:
             counted = pc.divide(cells, round(1 / column.scale))
         else:
             counted = to_microseconds(pc.multiply(self._floats(cells), column.scale))
+        if self._running is not None:
+            counted = self._running.of(counted)
         if self._start is not None:
             counted = pc.add(counted, microseconds(self._start))
         return counted.cast(TIMESTAMP)

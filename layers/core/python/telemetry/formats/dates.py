@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
+from itertools import chain
 
 import pyarrow as pa
 
@@ -51,6 +52,9 @@ class DateOrder(Enum):
 _MOMENT = re.compile(
     r"(?<!\d)(?P<year>(?:19|20)\d{2})(?P<a>[-_. ]?)(?P<month>\d{2})(?P=a)(?P<day>\d{2})(?:[-_. T]{1,3}|(?=\d{6}(?!\d)))"
     r"(?P<hour>\d{2})(?P<b>[-_.:h]?)(?P<minute>\d{2})(?:[-_.:m]?(?P<second>\d{2}))?(?!\d)"
+)
+_FRENCH_MOMENT = re.compile(
+    r"(?<!\d)(?P<day>\d{2})(?P<month>\d{2})(?P<year>\d{2})_(?P<hour>\d{2})H(?P<minute>\d{2})(?P<second>)(?!\d)"
 )
 _PARTS = re.compile(r"^\D*?(\d{1,4})[-/. ](\d{1,2})[-/. ](\d{2,4})(?!\d)")
 _MONTH = r"(?P<m>[A-Za-zäéûÄÉ]{3,10})\.?"
@@ -185,8 +189,9 @@ def date_in_name(name: str) -> date | None:
 
 
 def start_in_name(name: str) -> datetime | None:
-    """Date and time in a file name: `20240615_101112`, `2024-06-15 10-11`; the wall clock as if it were UTC."""
-    for match in _MOMENT.finditer(name):
+    """Date and time in a file name: `20240615_101112`, `2024-06-15 10-11`, `150624_10H11`; the wall clock as if it were
+    UTC."""
+    for match in chain(_MOMENT.finditer(name), _FRENCH_MOMENT.finditer(name)):
         day = _date(int(match["year"]), int(match["month"]), int(match["day"]))
         hour, minute, second = int(match["hour"]), int(match["minute"]), int(match["second"] or 0)
         if day is not None and hour < 24 and minute < 60 and second < 60:

@@ -72,6 +72,7 @@ def _units() -> dict[str, _Unit]:
         ("rate", "deg/s °/s deg/sec degrees/s dps º/s", radian, 0.0),
         ("angle", "deg ° degree degrees º", 1.0, 0.0),
         ("angle", "1e-5deg", 1e-5, 0.0),
+        ("angle", "1e-2deg", 1e-2, 0.0),
         ("angle", "rad radian radians", 180 / math.pi, 0.0),
         ("temperature", "°c c degc celsius ºc deg.c", 1.0, 0.0),
         ("temperature", "°f f degf fahrenheit ºf deg.f", 5 / 9, -160 / 9),

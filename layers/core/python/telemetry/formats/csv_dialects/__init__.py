@@ -4,13 +4,24 @@ Adding a program is one module and its place in `PROGRAMS`. A file of no known p
 """
 
 from telemetry.formats.csv_dialect import Layout
-from telemetry.formats.csv_dialects import aim, flight, harrys, loggers, phones, racebox, racechrono, trackaddict
+from telemetry.formats.csv_dialects import (
+    aim,
+    alfano,
+    flight,
+    harrys,
+    loggers,
+    phones,
+    racebox,
+    racechrono,
+    trackaddict,
+)
 from telemetry.formats.csv_dialects.program import Program
 
 PROGRAMS: tuple[Program, ...] = (
     *racechrono.PROGRAMS,
     *trackaddict.PROGRAMS,
     *aim.PROGRAMS,
+    *alfano.PROGRAMS,
     *harrys.PROGRAMS,
     *racebox.PROGRAMS,
     *flight.PROGRAMS,

@@ -40,6 +40,7 @@ class Program:
     lap_edges : what a lap number means in the first and the last rows.
     lap_comment : a comment line that ends a lap: groups `number` and `time`.
     beacons : lap ends in seconds since `start`.
+    restarts_by_lap : True where elapsed times begin again with every lap; its number may stand in its first row alone.
     fix_key : key of the column whose 0 marks rows that repeat the last fix beside fresher values of other sensors.
     """
 
@@ -58,6 +59,7 @@ class Program:
     lap_edges: LapEdges = LapEdges.OPEN_END
     lap_comment: re.Pattern[str] | None = None
     beacons: Callable[[Layout], list[float]] = lambda layout: []
+    restarts_by_lap: bool = False
     fix_key: str = ""
 
 
