@@ -150,8 +150,9 @@ class Reader(Protocol):
         Columns: `timestamp` (microseconds UTC, null where the row has none), `latitude_deg` and `longitude_deg`
         (null where the row has no position), `source_row` (int64: line or point number, from 1), then any
         channel of `streams.channels` in its canonical unit and type, then others made by `channel_field`. A
-        `flags` column may set `Flag.SEGMENT_START` and `Flag.INTERPOLATED_TIME`. Ranges, order and duplicates
-        are judged later, for all formats alike, by `streams.normalise`.
+        `flags` column may set `Flag.SEGMENT_START` and `Flag.INTERPOLATED_TIME`. A batch without a column
+        `latitude_deg` holds a sensor's samples: they are no fixes, and none of them is rejected. Ranges, order and
+        duplicates are judged later, for all formats alike, by `streams.normalise`.
 
         Raises
         ------
