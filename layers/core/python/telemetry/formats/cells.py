@@ -50,7 +50,7 @@ def blank_to_null(strings: pa.StringArray) -> pa.StringArray:
 def is_missing(cell: str) -> bool:
     """True for a cell that `blank_to_null` makes null."""
     trimmed = cell.strip()
-    return not trimmed or _MISSING_CELL.match(trimmed) is not None
+    return not trimmed or (not trimmed[0].isdigit() and _MISSING_CELL.match(trimmed) is not None)
 
 
 def _parse_each(strings: pa.StringArray, decimal_comma: bool) -> tuple[pa.DoubleArray, pa.BooleanArray]:

@@ -133,8 +133,8 @@ def find_coordinates(layout: Layout, latitude: int, longitude: int) -> tuple[Coo
     """The forms of both columns, and sentences about what was inferred from magnitudes."""
     inferred: list[str] = []
     columns = ((latitude, "NS"), (longitude, "EW"))
-    minutes = all(_may_be_minutes(layout, *column) for column in columns) and any(
-        _is_beyond_degrees(layout, *column) for column in columns
+    minutes = any(_is_beyond_degrees(layout, *column) for column in columns) and all(
+        _may_be_minutes(layout, *column) for column in columns
     )
     found = [_find(layout, index, letters, minutes=minutes) for index, letters in columns]
     if Form.SCALED in (found[0].form, found[1].form) or Form.DEGREES_MINUTES in (found[0].form, found[1].form):
@@ -247,8 +247,8 @@ def _find(layout: Layout, index: int, letters: str, *, minutes: bool) -> Coordin
 
 
 def _number(cell: str) -> float | None:
-    text = re.sub(r"^[NSEWnsew]\s*|\s*°?\s*[NSEWnsew]?$", "", cell).replace(",", ".")
-    number = float(text) if _PLAIN.match(text) else math.inf
+    text = cell if _PLAIN.match(cell) else re.sub(r"^[NSEWnsew]\s*|\s*°?\s*[NSEWnsew]?$", "", cell)
+    number = float(text.replace(",", ".")) if _PLAIN.match(text) else math.inf
     return number if math.isfinite(number) else None
 
 
