@@ -136,6 +136,8 @@ def looks_like(head: bytes) -> str:
     lines = [line for line in text.splitlines()[:20] if line.strip()]
     for separator, name in ((",", "commas"), (";", "semicolons"), ("\t", "tabs")):
         if len(lines) > 1 and sum(separator in line for line in lines) > len(lines) // 2:
+            if not any(character.isalpha() for character in lines[0].replace("T", "").replace("Z", "")):
+                return f"a table separated by {name} without a first row that names its columns"
             return f"a table separated by {name}, but no column of it could be told to be time or position"
     return "plain text"
 
