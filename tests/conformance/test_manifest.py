@@ -64,9 +64,6 @@ DEVIATIONS: dict[tuple[str, str], str] = {
     ("files/nmea/gpsd__hemi.log", "max_speed"): (
         "the file gives the speed in VTG sentences, which belong to their epoch; the truth looked at RMC only"
     ),
-    ("files/fit/gpsbabel__garmin-virb-ultra-30.fit", "points"): (
-        "the camera's gps_metadata messages at 10 Hz are the track; the tools read the records at 1 Hz only"
-    ),
 }
 """(file, what differs: outcome, points, first_time, last_time, bbox, max_speed) to the reason why we differ."""
 

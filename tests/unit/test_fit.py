@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telemetry.errors import Code, TelemetryError
-from telemetry.formats import fit
+from telemetry.formats import fit, fit_track
 from telemetry.formats.fit import READER
 from telemetry.formats.fit_messages import crc16
 from telemetry.formats.reader import Findings, Origin
@@ -280,57 +280,49 @@ def test_the_faster_fixes_of_a_camera_are_its_track() -> None:
     assert any(FASTER_AT_10_HZ in sentence for sentence in findings.inferred)
 
 
-def test_no_place_comes_twice_where_a_camera_writes_records_too() -> None:
+def test_records_are_the_track_wherever_they_have_fixes() -> None:
     table, findings = read(fit_file(CAMERA + b"".join(camera_second(second) for second in range(3))))
-    track = track_of(table)
-    assert seconds(track) == pytest.approx([ms / 1000 for ms in range(0, 3000, 100)])
-    assert max(track["latitude_deg"].to_pylist()) < 47.5
-    beside = table.filter(pc.is_valid(table["heart_rate_bpm"])).to_pylist()
-    assert [(row["heart_rate_bpm"], row["record_speed_mps"]) for row in beside] == [(120, 10), (121, 10), (122, 10)]
-    assert beside[0]["record_latitude_deg"] == pytest.approx(48.0, abs=1e-7)
-    assert findings.rows_read == 30
-    assert any("3 positions of these" in sentence for sentence in findings.inferred)
-
-
-def test_records_before_and_after_the_faster_fixes_are_of_the_track() -> None:
-    body = CAMERA + record(0, 48.0, 9.0) + camera_second(10) + camera_second(11) + record(20, 48.0, 9.0)
-    track = track_of(read(fit_file(body))[0])
-    assert seconds(track) == pytest.approx([0, *(10 + ms / 1000 for ms in range(0, 2000, 100)), 20])
-
-
-def test_fixes_no_denser_than_the_records_are_channels() -> None:
-    body = CAMERA + b"".join(record(second, 48.0, 9.0) + faster(1000 * second, 47.0, 8.0) for second in range(5))
-    table, findings = read(fit_file(body))
-    assert seconds(track_of(table)) == [0, 1, 2, 3, 4]
-    assert table["gps_metadata_latitude"].drop_null().to_pylist() == pytest.approx([47.0] * 5, abs=1e-7)
-    assert findings.rows_read == 5
+    assert seconds(track_of(table)) == [0, 1, 2]
+    assert min(track_of(table)["latitude_deg"].to_pylist()) > 47.5
+    beside = table.filter(pc.is_valid(table["gps_metadata_latitude"]))
+    assert seconds(beside) == pytest.approx([ms / 1000 for ms in range(0, 3000, 100)])
+    assert findings.rows_read == 3
     assert findings.inferred == []
 
 
-@pytest.mark.parametrize("lag", [0, 1, 2])
+@pytest.mark.parametrize("first", ["records", "camera"])
+def test_records_without_fixes_leave_the_track_to_the_camera(first: str) -> None:
+    layout = ((253, 4, 0x86), (3, 1, 0x02))
+    beats = definition(20, layout, local=2) + b"".join(b"\2" + struct.pack("<IB", START + s, 120) for s in range(3))
+    fixes = CAMERA + b"".join(faster(ms, 47.0, 8.0) for ms in range(0, 3000, 100))
+    table, findings = read(fit_file(beats + fixes if first == "records" else fixes + beats))
+    assert seconds(track_of(table)) == pytest.approx([ms / 1000 for ms in range(0, 3000, 100)])
+    assert table["heart_rate_bpm"].drop_null().to_pylist() == [120] * 3
+    assert findings.rows_read == 30
+
+
 @pytest.mark.parametrize("rows", [31, 32, 40])
-def test_blocks_make_no_difference_to_the_track(rows: int, lag: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    records = [record(second, 48.0, 9.0) for second in range(20)]
-    fixes = [camera_second(second)[len(records[0]) :] for second in range(20)]
-    # The camera's own messages stand some seconds behind the records.
-    seconds_written = [b"".join(pair) for pair in zip(records[lag:], fixes, strict=False)]
-    body = CAMERA + b"".join([*records[:lag], *seconds_written, *fixes[20 - lag :]])
-    whole, _ = read(fit_file(body))
+def test_blocks_make_no_difference_to_the_track(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    fixes = b"".join(faster(ms, 47.0, 8.0) for ms in range(0, 20_000, 100))
+    late = b"".join(record(second, 48.0, 9.0) for second in range(20))
+    alone, _ = read(fit_file(CAMERA + fixes))
+    both, _ = read(fit_file(CAMERA + fixes + late))
     monkeypatch.setattr(fit, "BATCH_ROWS", rows)
-    table, findings = read(fit_file(body))
-    assert track_of(table).select(["timestamp", "latitude_deg"]) == track_of(whole).select(
-        ["timestamp", "latitude_deg"]
-    )
+    assert read(fit_file(CAMERA + fixes))[0].equals(alone)
+    table, findings = read(fit_file(CAMERA + fixes + late))
+    assert seconds(track_of(table)) == seconds(track_of(both)) == list(range(20))
+    assert findings.rows_read == 20
+
+
+def test_a_long_file_is_not_held_until_a_record_has_a_fix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit, "BATCH_ROWS", 32)
+    monkeypatch.setattr(fit_track, "MOST_HELD_ROWS", 64)
+    fixes = b"".join(faster(ms, 47.0, 8.0) for ms in range(0, 20_000, 100))
+    late = b"".join(record(second, 48.0, 9.0) for second in range(40))
+    table, findings = read(fit_file(CAMERA + fixes + late))
+    assert seconds(track_of(table)) == pytest.approx([ms / 1000 for ms in range(0, 20_000, 100)])
+    assert table["record_latitude_deg"].drop_null().to_pylist() == pytest.approx([48.0] * 40, abs=1e-7)
     assert findings.rows_read == 200
-
-
-def test_places_come_once_where_one_kind_follows_all_of_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit, "BATCH_ROWS", 30)
-    records = b"".join(record(second, 48.0, 9.0) for second in range(30))
-    fixes = b"".join(faster(ms, 47.0, 8.0) for ms in range(0, 30_000, 100))
-    assert seconds(track_of(read(fit_file(CAMERA + records + fixes))[0])) == list(range(30))
-    track = track_of(read(fit_file(CAMERA + fixes + records))[0])
-    assert seconds(track) == pytest.approx([ms / 1000 for ms in range(0, 30_000, 100)])
 
 
 def test_an_unfinished_file_keeps_its_records() -> None:

@@ -115,11 +115,11 @@ class _Recording:
 
     def rest(self) -> Iterator[pa.RecordBatch]:
         yield from self.flush()
+        yield from self._timed(self.track.rest())
         # Never correlated: rows without a time, which are counted as such further on.
         for batch in self.held:
             yield _in_utc(batch, None)
         self.held.clear()
-        self.track.describe()
         if self.stream.unread:
             names = ", ".join(sorted(self.stream.unread))
             self.findings.inferred.append(f"fields of text, or of bytes that nothing describes, are not kept: {names}")
@@ -129,9 +129,12 @@ class _Recording:
         records = [run for run in runs if run.definition.number == RECORD]
         faster = [run for run in runs if run.definition.number == GPS_METADATA]
         sensors = [sensor_batch(run) for run in runs if run.definition.number in SENSORS]
-        for batch in (*self.track.batches(self._records(records), self._gps_metadata(faster)), *sensors):
-            if batch is None:
-                continue
+        given = self.track.batches(self._records(records), self._gps_metadata(faster))
+        yield from self._timed([*given, *(batch for batch in sensors if batch is not None)])
+
+    def _timed(self, batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The batches in UTC; those of system time are held until it is known when that began."""
+        for batch in batches:
             relative = pc.any(pc.less(batch.column("timestamp"), FIRST_ABSOLUTE_S * 1000)).as_py()
             if relative and self.power_on_time is None:
                 self.held.append(batch)
