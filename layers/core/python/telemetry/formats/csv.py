@@ -15,7 +15,7 @@ from telemetry.formats.cells import parse_float
 from telemetry.formats.csv_columns import LATITUDE, LONGITUDE, Column, count_essential, key_of
 from telemetry.formats.csv_dialect import Layout
 from telemetry.formats.csv_dialects import GENERIC, find_program
-from telemetry.formats.csv_laps import LapColumn, LapComments, laps_of_beacons
+from telemetry.formats.csv_laps import LapColumn, LapComments, in_calendar, laps_of_beacons
 from telemetry.formats.csv_plan import Plan, find_table, make_plan
 from telemetry.formats.csv_rows import Cells, RowParser, Shape
 from telemetry.formats.line_blocks import LineBlocks, decode_head, detect_encoding, read_head
@@ -138,7 +138,9 @@ class _Laps:
             self._comments.see(row, text)
 
     def follow(self, batch: pa.RecordBatch, cells: Cells) -> pa.RecordBatch:
-        times = batch.column("timestamp")
+        if self._comments is None and self._column is None and not self._beacons:
+            return batch
+        times = in_calendar(batch.column("timestamp"))
         if self._comments is not None:
             self._comments.add(cells.rows, times)
         if self._column is not None and self._name:

@@ -14,6 +14,18 @@ MAX_LAPS = 10_000
 """More changes of the lap number than a day has seconds to drive: the column is something else."""
 
 
+LONGEST_S = 7 * 86_400
+"""No lap lasts longer, whatever a comment says."""
+_CALENDAR = pa.array([datetime.min, datetime.max], pa.timestamp("us")).cast(pa.int64())  # noqa: DTZ901
+
+
+def in_calendar(times: pa.TimestampArray) -> pa.TimestampArray:
+    """The times, null where no calendar holds them: the normaliser refuses those, after the laps have been followed."""
+    micros = times.cast(pa.int64())
+    held = pc.and_(pc.greater_equal(micros, _CALENDAR[0]), pc.less_equal(micros, _CALENDAR[1]))
+    return pc.if_else(held, times, None)
+
+
 class LapEdges(Enum):
     """What a lap number means in the first and the last rows of a file."""
 
@@ -112,7 +124,7 @@ class LapComments:
 
     def _close(self, number: int, seconds: float, end: datetime) -> None:
         end = end.replace(tzinfo=UTC)
-        if seconds > 0:
+        if 0 < seconds < LONGEST_S:
             self._laps.append(FileLap(number, end - timedelta(seconds=seconds), end))
 
 
@@ -122,5 +134,7 @@ def laps_of_beacons(beacons: list[float], start: datetime, last: datetime | None
     return [
         FileLap(number, start + timedelta(seconds=begin), start + timedelta(seconds=end))
         for number, (begin, end) in enumerate(pairwise(marks), 1)
-        if begin < end and last is not None and start + timedelta(seconds=end) <= last + timedelta(seconds=1)
+        if begin < end < LONGEST_S
+        and last is not None
+        and start + timedelta(seconds=end) <= last + timedelta(seconds=1)
     ]
