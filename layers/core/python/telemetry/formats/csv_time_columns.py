@@ -19,6 +19,7 @@ from telemetry.formats.dates import (
     says_half_days,
     start_in_name,
 )
+from telemetry.formats.day_clock import upload_us
 from telemetry.formats.reader import Origin, TimeBasis
 
 _TIME_WORDS = frozenset({
@@ -175,7 +176,7 @@ def _chosen(found: list[TimeColumn], layout: Layout, origin: Origin, hints: Time
             basis=TimeBasis.INFERRED_DATE,
             day=date_,
             inferred=[*inferred, *_zone_sentences(clocks[0]), sentence],
-            uploaded_at=origin.uploaded_at if "upload" in sentence else None,
+            not_after_us=upload_us(origin) if "upload" in sentence else None,
             gps_time=hints.gps_time,
         )
     for column in by_form[Form.ELAPSED]:

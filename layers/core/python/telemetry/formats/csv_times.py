@@ -6,7 +6,7 @@ to the microsecond.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from enum import Enum
 
 import pyarrow as pa
@@ -28,7 +28,7 @@ from telemetry.formats.csv_time_cells import (
     to_microseconds,
 )
 from telemetry.formats.dates import DateOrder, Start, iso_dates
-from telemetry.formats.day_clock import DAY_US, DayClock, epoch_us
+from telemetry.formats.day_clock import DayClock, epoch_us
 from telemetry.formats.iso8601 import parse_iso8601
 from telemetry.formats.reader import Findings, TimeBasis
 from telemetry.streams.channels import TIMESTAMP
@@ -122,7 +122,7 @@ class TimeColumns:
         decimal_comma: bool = False,
         offset: int | None = None,
         gps_time: bool = False,
-        uploaded_at: datetime | None = None,
+        not_after_us: int | None = None,
         weeks_ahead: int = 0,
         restarts: bool = False,
     ) -> None:
@@ -134,7 +134,7 @@ class TimeColumns:
         self._decimal_comma = decimal_comma
         self._offset = offset
         self._gps_time = gps_time
-        self._uploaded_at = uploaded_at
+        self._not_after_us = not_after_us
         self._weeks_ahead = weeks_ahead
         self._running = RunningTime() if restarts else None
         self._zoned = any(column.zoned for column in self.columns)
@@ -180,7 +180,7 @@ class TimeColumns:
             decimal_comma=self._decimal_comma,
             offset=self._offset,
             gps_time=self._gps_time,
-            uploaded_at=self._uploaded_at,
+            not_after_us=self._not_after_us,
             weeks_ahead=self._weeks_ahead,
             restarts=self._running is not None,
         )
@@ -271,15 +271,8 @@ class TimeColumns:
     def _of_day(self, cells: pa.StringArray) -> pa.TimestampArray:
         """Times of day on `day` and the days after it."""
         times = parse_iso8601(joined(pa.scalar("1970-01-01"), cells)).times.cast(pa.int64())
-        known = times.drop_null()
         if self._clock is None:
-            day = epoch_us(self._day or date(1970, 1, 1))
-            if self._uploaded_at is not None and len(known):
-                # A recording lies before its upload: later than that on the same day means the day before.
-                moment = self._uploaded_at.astimezone(UTC)
-                seconds = (moment.hour * 60 + moment.minute) * 60 + moment.second
-                day -= DAY_US if known[0].as_py() > seconds * 1_000_000 else 0
-            self._clock = DayClock(day)
+            self._clock = DayClock(epoch_us(self._day or date(1970, 1, 1)), not_after_us=self._not_after_us)
         return self._clock.absolute(times).cast(TIMESTAMP)
 
     def _count_unreadable(

@@ -37,43 +37,40 @@ class TrackChoice:
     _held: list[pa.RecordBatch] = field(default_factory=list)
     _held_rows: int = 0
     _faster_fixes: int = 0
+    """Of what has been held, and perhaps given since."""
 
     def batches(self, records: pa.RecordBatch | None, faster: pa.RecordBatch | None) -> list[pa.RecordBatch]:
         """What of a block of the file is ready to go on; the track's batches have a column `latitude_deg`."""
         if faster is not None:
             self._held.append(faster)
             self._held_rows += faster.num_rows
-        if self._faster_is_track is None and _has_fix(records, _PLACE):
+            self._faster_fixes += _fixes(faster, _FASTER_PLACE)
+        if self._faster_is_track is None and records is not None and _fixes(records, _PLACE):
             self._faster_is_track = False
         if self._faster_is_track is None and self._held_rows >= MOST_HELD_ROWS:
-            self._faster_is_track = self._holds_fix()
+            self._faster_is_track = self._faster_fixes > 0
         given = []
         if records is not None:
-            aside = self._faster_is_track or (self._faster_is_track is None and self._holds_fix())
+            aside = self._faster_is_track or (self._faster_is_track is None and self._faster_fixes > 0)
             given.append(self._set_aside(records) if aside else records)
         return given if self._faster_is_track is None else [*given, *self._released()]
 
     def rest(self) -> list[pa.RecordBatch]:
         """What was held back, at the end of the file; and says so where the track is not that of the records."""
         if self._faster_is_track is None:
-            self._faster_is_track = self._holds_fix()
+            self._faster_is_track = self._faster_fixes > 0
         given = self._released()
-        if self._faster_fixes:
+        if self._faster_is_track:
             self.findings.inferred.append(
                 f"{self._faster_fixes} fixes are those of gps_metadata messages, as the records have none"
             )
         return given
 
-    def _holds_fix(self) -> bool:
-        return any(_has_fix(batch, _FASTER_PLACE) for batch in self._held)
-
     def _released(self) -> list[pa.RecordBatch]:
         held, self._held, self._held_rows = self._held, [], 0
         if not self._faster_is_track:
             return held
-        rows = sum(batch.num_rows for batch in held)
-        self.findings.rows_read += rows
-        self._faster_fixes += rows
+        self.findings.rows_read += sum(batch.num_rows for batch in held)
         return [_as_track(batch) for batch in held]
 
     def _set_aside(self, records: pa.RecordBatch) -> pa.RecordBatch:
@@ -81,10 +78,11 @@ class TrackChoice:
         return _as_channels(records)
 
 
-def _has_fix(batch: pa.RecordBatch | None, place: tuple[str, str]) -> bool:
-    if batch is None or not set(place) <= set(batch.schema.names):
-        return False
-    return bool(pc.any(pc.and_(*(pc.is_valid(batch.column(name)) for name in place))).as_py())
+def _fixes(batch: pa.RecordBatch, place: tuple[str, str]) -> int:
+    """How many rows have a position."""
+    if not set(place) <= set(batch.schema.names):
+        return 0
+    return pc.sum(pc.and_(*(pc.is_valid(batch.column(name)) for name in place))).as_py() or 0
 
 
 def _as_track(faster: pa.RecordBatch) -> pa.RecordBatch:
