@@ -20,6 +20,7 @@ from telemetry.errors import Code, TelemetryError
 from telemetry.formats import recognition
 from telemetry.formats.reader import ByteSource, FileDevice, FileGate, FileLap, Findings, Origin, Recognition, TimeBasis
 from telemetry.recording import Canonical, Identity, canonicalise, classify
+from telemetry.streams import ordering
 from telemetry.streams.channels import GNSS_PVT_SCHEMA, TIMESTAMP, channel_field
 from tests.fuzz.seeds import seeds
 
@@ -275,6 +276,28 @@ def test_memory_is_bounded(reader: StubReader, tmp_path: Path) -> None:
         peaks.append(pool.max_memory())
     assert max(peaks) < 60 << 20
     assert peaks[1] < peaks[0] * 1.2
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 1, 0]], ids=["in order", "reversed"])
+def test_streams_side_by_side_share_the_memory_of_one(
+    order: list[int], reader: StubReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ordering, "ROW_GROUP_ROWS", 12_000)
+    rows = 40_000
+
+    def largest_groups(**columns: pa.Array) -> set[int]:
+        reader.batches = lambda: [track(rows, at * rows, **columns) for at in order]
+        found = set()
+        for file in run(tmp_path).files:
+            metadata = pq.read_metadata(file.path)
+            assert metadata.num_rows == 4 * rows
+            found.add(max(metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)))
+        return found
+
+    rates = pa.repeat(pa.scalar(120.0, pa.float32()), rows)
+    assert largest_groups() == {12_000}
+    assert largest_groups(heart_rate_bpm=rates) == {6000}
+    assert largest_groups(heart_rate_bpm=rates, oil_temperature_c=rates) == {4000}
 
 
 def test_classify(reader: StubReader) -> None:

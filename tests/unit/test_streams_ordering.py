@@ -131,9 +131,9 @@ def test_few_runs_are_merged_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     merged = ordering._merged
     seen: list[int] = []
 
-    def watched(runs: list[Any], schema: pa.Schema) -> Any:
+    def watched(runs: list[Any], *others: Any) -> Any:
         seen.append(len(runs))
-        return merged(runs, schema)
+        return merged(runs, *others)
 
     monkeypatch.setattr(ordering, "_merged", watched)
     written(tmp_path / "a.parquet", in_batches(SHUFFLED, 100))

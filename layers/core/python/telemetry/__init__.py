@@ -19,5 +19,5 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "Telemetry")
 prepare()
 
-PIPELINE_VERSION = "3"
+PIPELINE_VERSION = "4"
 """Part of every run and every canonical file: equal bytes give equal content within one pipeline version."""

@@ -209,13 +209,17 @@ class _Work:
         on_rows(judgement.rows)
 
     def _write(self, streams: dict[str, Any]) -> None:
-        for name, batch in streams.items():
-            if name == GNSS_PVT:
-                self._track.write(batch)
-                continue
-            if name not in self._others:
+        for name in streams:
+            if name != GNSS_PVT and name not in self._others:
                 self._others[name] = OrderedStream(self._directory / f"{name}.parquet", ChannelQuality)
-            self._others[name].write(batch)
+                self._share_memory()
+        for name, batch in streams.items():
+            (self._track if name == GNSS_PVT else self._others[name]).write(batch)
+
+    def _share_memory(self) -> None:
+        streams: list[OrderedStream[Any]] = [self._track, *self._others.values()]
+        for stream in streams:
+            stream.share_memory(len(streams))
 
     def finished(self, claim: Recognition, recording: Recording, identity: Identity) -> Canonical:
         findings, judgement = self._findings, self._normaliser.judgement

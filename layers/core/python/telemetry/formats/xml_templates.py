@@ -383,5 +383,9 @@ def _events(point: bytes) -> list[_Event]:
     parser.StartCdataSectionHandler = refuse
     parser.CommentHandler = refuse
     parser.ProcessingInstructionHandler = refuse
-    parser.Parse(point, True)
+    try:
+        parser.Parse(point, True)
+    finally:
+        # The two know the parser, which knows them: it would stay until the garbage collector comes by.
+        parser.StartElementHandler = parser.EndElementHandler = None
     return events

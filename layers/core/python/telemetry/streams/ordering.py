@@ -55,6 +55,9 @@ class Window:
     trusts_order = True
     """False sorts always, whether the batches come in order or not."""
 
+    sharing = 1
+    """How many windows there are side by side: together they hold no more than one alone."""
+
     def __init__(self) -> None:
         self._batches: list[pa.RecordBatch] = []
         self._rows = 0
@@ -70,7 +73,8 @@ class Window:
         """The rows of each group that is full (all that is left when `last`)."""
         if not self._rows:
             return
-        size = max(1, min(ROW_GROUP_ROWS, ROW_GROUP_BYTES * self._rows // max(1, self._bytes)))
+        rows_of_bytes = ROW_GROUP_BYTES * self._rows // max(1, self._bytes)
+        size = max(1, min(ROW_GROUP_ROWS, rows_of_bytes) // self.sharing)
         held_back = 0 if last else max(1, size // HELD_BACK)
         if not last and self._rows < size + held_back:
             return
@@ -145,6 +149,10 @@ class OrderedStream(Generic[ObserverT]):
         self._next_part = 0
         self._groups: list[_RowGroup] = []
 
+    def share_memory(self, sharing: int) -> None:
+        """Makes row groups smaller from now on, as so many streams are written side by side, in the memory of one."""
+        self._window.sharing = sharing
+
     def write(self, batch: pa.RecordBatch) -> None:
         """Takes the next rows in the source's order."""
         schema = batch.schema if self._schema is None else _union(self._schema, batch.schema)
@@ -210,14 +218,14 @@ class OrderedStream(Generic[ObserverT]):
             self._groups = []
             old, self._parts = self._parts, [*self._parts]
             for start in range(0, len(runs), MERGED_RUNS):
-                for group, _ in _merged(runs[start : start + MERGED_RUNS], schema):
+                for group, _ in _merged(runs[start : start + MERGED_RUNS], schema, self._window):
                     self._write_group(group)
                 self._end_part()
             self._drop(old)
             runs = _ascending_runs(self._groups)
         old, self._parts, self._groups = self._parts, [*self._parts], []
         self.observer = self._make_observer()
-        for group, following in _merged(runs, schema):
+        for group, following in _merged(runs, schema, self._window):
             self._write_group(self._observed(group, following))
         self._drop(old)
 
@@ -277,11 +285,10 @@ def _last(micros: pa.Array) -> int:
 
 
 def _merged(
-    runs: list[list[_RowGroup]], schema: pa.Schema
+    runs: list[list[_RowGroup]], schema: pa.Schema, window: Window
 ) -> Iterator[tuple[list[pa.RecordBatch], pa.RecordBatch | None]]:
     """The rows of ascending runs as one ascending sequence in pieces of a row group; of equal times, the earlier
-    run's come first."""
-    window = Window()
+    run's come first. `window` is empty before and after."""
     active = [run for run in (_Run(groups, schema) for groups in runs) if run.rows.num_rows]
     while active:
         # No run has anything before the first of the runs' ends in memory that is not in memory itself.
