@@ -20,6 +20,8 @@ from telemetry.formats.reader import ByteSource, FileDevice, Findings, Origin, R
 from telemetry.streams.channels import CHANNELS, FIX_TYPE, TIMESTAMP, channel_field
 
 FIXED_LENGTH = 35
+BLOCK_SHARE = 1 / 3
+"""No format's lines are shorter: a block of the usual size is 80,000 fixes, and 20 MB of columns on their way."""
 _B_RECORD = r"^B([01]\d|2[0-3])[0-5]\d[0-5]\d\d{7}[NS]\d{8}[EW][AV](-\d{4}|\d{5})(-\d{4}|\d{5})"
 _DATE = re.compile(r"^HF?O?P?DTE(?:DATE)?:? ?(\d{2})(\d{2})(\d{2})", re.IGNORECASE)
 _EXTENSION = re.compile(r"(\d{2})(\d{2})([A-Z0-9]{3})")
@@ -67,7 +69,7 @@ class IgcReader:
         findings.format, findings.dialect = self.name, "IGC"
         flight = _Flight(origin, findings)
         head = read_head(source)
-        for block in LineBlocks(source, head, _encoding(head)):
+        for block in LineBlocks(source, head, _encoding(head), share=BLOCK_SHARE):
             batch = flight.take(block.without_nul())
             if batch is not None:
                 yield batch

@@ -88,13 +88,21 @@ def decode_head(head: bytes, encoding: str) -> str:
 
 
 class LineBlocks:
-    """Iterates over a file's blocks, beginning after the first `skip_lines` lines."""
+    """Iterates over a file's blocks, beginning after the first `skip_lines` lines.
 
-    def __init__(self, source: ByteSource, head: bytes, encoding: str, *, skip_lines: int = 0) -> None:
+    Parameters
+    ----------
+    share : how much of the usual size a block has, for readers whose lines become many times as large.
+    """
+
+    def __init__(
+        self, source: ByteSource, head: bytes, encoding: str, *, skip_lines: int = 0, share: float = 1.0
+    ) -> None:
         self._source = source
         self._head = head
         self._encoding = encoding
         self._skip_lines = skip_lines
+        self._block_bytes = int(BLOCK_BYTES * share)
         self._old_mac = b"\r" in head and b"\n" not in head
         self.ends_with_line_end = True
         """Known once exhausted: False where the last line was not ended."""
@@ -113,7 +121,7 @@ class LineBlocks:
                     continue
                 passing_over = False
             joint.append(piece[begin:] if begin else piece)
-            if piece and joint.size < BLOCK_BYTES:
+            if piece and joint.size < self._block_bytes:
                 continue
             block: bytes | bytearray = joint.memory
             cut = joint.memory.rfind(b"\n", 0, joint.size) + 1
