@@ -67,6 +67,14 @@ def database(database_settings: DatabaseSettings) -> Iterator[Database]:
     connected.close()
 
 
+@pytest.fixture
+def other_database(database_settings: DatabaseSettings) -> Iterator[Database]:
+    """A second connection to the same database."""
+    connected = Database(database_settings)
+    yield connected
+    connected.close()
+
+
 def settings_of(url: str) -> DatabaseSettings:
     """The settings that the service would make of a URL."""
     return Settings.from_environment(
