@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from telemetry.api.problems import RequestInvalid
@@ -25,9 +25,10 @@ def decode(cursor: str) -> Position:
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
         created_at, _, session_id = text.partition(" ")
-        position = Position(datetime.fromisoformat(created_at), UUID(session_id))
-    except (binascii.Error, ValueError):
-        position = None
-    if position is None or position.created_at.tzinfo is None:
-        raise RequestInvalid([{"field": "cursor", "message": "Give `nextCursor` of a page, unchanged"}])
-    return position
+        moment = datetime.fromisoformat(created_at)
+        if moment.tzinfo is not None:
+            # No calendar holds year 1 or 9999 in every zone.
+            return Position(moment.astimezone(UTC), UUID(session_id))
+    except (binascii.Error, ValueError, OverflowError):
+        pass
+    raise RequestInvalid([{"field": "cursor", "message": "Give `nextCursor` of a page, unchanged"}])

@@ -1,7 +1,7 @@
 """What every model is made of: the base, the annotated types that they share, and the smallest of them."""
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
@@ -45,6 +45,13 @@ def _written_as_time(value: Any) -> Any:
     return value
 
 
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:  # its zone carries it past the calendar's first or last year
+        raise ValueError("a time lies in the years 1 to 9999, in UTC") from None
+
+
 def _cleaned_file_name(value: Any) -> Any:
     # Before the text is validated as one: half a surrogate pair is no valid text, and no reason to refuse a file.
     return clean_file_name(value) if isinstance(value, str) and 0 < len(value) <= _LONGEST_RAW_NAME else value
@@ -55,8 +62,8 @@ def _cleaned_name(value: Any) -> Any:
     return clean_name(value) if isinstance(value, str) and len(value) <= LONGEST_NAME else value
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_written_as_time)]
-"""A time with its zone, as RFC 3339 writes it."""
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_as_time), AfterValidator(_in_utc)]
+"""A time with its zone, as RFC 3339 writes it; in UTC from here on."""
 FileName = Annotated[
     str,
     BeforeValidator(_cleaned_file_name),
