@@ -1,4 +1,4 @@
-"""Lambda `janitor`: schedules in → rescues lapsed jobs, finalises parts, expires uploads, discards raw files, sweeps.
+"""Lambda `janitor`: schedules in → rescues lapsed jobs, finalises and expires uploads, discards raw files, sweeps.
 
 Touches database, both stores and the nudge queue.
 """

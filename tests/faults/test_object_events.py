@@ -11,6 +11,7 @@ import pytest
 from functions.object_created import app as object_created
 from telemetry import uploads
 from telemetry.domain.owner import Owner
+from telemetry.errors import Code, TelemetryError
 from tests.faults.conftest import at_rest
 from tests.faults.worker_pool import WorkerPool
 from tests.plugins.harness import SAMPLES
@@ -51,6 +52,11 @@ def uploaded(pool: WorkerPool, tenant: str = "tenant-1") -> tuple[uploads.Create
     return created, key
 
 
+def wait_in_vain(pool: WorkerPool) -> None:
+    """The time passes in which an event should come."""
+    pool.harness.sql("UPDATE telemetry_artifacts SET created_at = created_at - interval '6 minutes'")
+
+
 def test_event_doubled_and_late(pool: WorkerPool) -> None:
     _, key = uploaded(pool)
     for _ in range(3):
@@ -63,12 +69,45 @@ def test_event_doubled_and_late(pool: WorkerPool) -> None:
 
 
 def test_event_that_never_comes(pool: WorkerPool) -> None:
-    """The client may finalise by itself; else the upload expires."""
+    """The janitor sees by itself that the bytes are there."""
     created, _ = uploaded(pool)
+    pool.settle()
+    assert pool.harness.artifact(created.upload_id)["session_id"] is None, "the event has a few minutes to come"
+    wait_in_vain(pool)
+    pool.settle()
+    at_rest(pool, SOURCES)
+    assert [row["status"] for row in pool.harness.sql("SELECT status FROM telemetry_sessions")] == ["READY"]
+
+
+def test_event_given_up_while_the_database_was_down(pool: WorkerPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every delivery notes the receipt and fails to finalise: then the event lies among the dead letters."""
+    created, key = uploaded(pool)
+
+    def down(*_: object, **__: object) -> None:
+        raise TelemetryError(Code.DATABASE_UNAVAILABLE)
+
+    with monkeypatch.context() as outage:
+        outage.setattr(uploads, "finalise", down)
+        for _ in range(5):
+            assert send(key)["batchItemFailures"] != []
+    assert pool.harness.artifact(created.upload_id)["received_at"] is not None
+    wait_in_vain(pool)
+    pool.settle()
+    at_rest(pool, SOURCES)
+    assert pool.harness.artifact(created.upload_id)["status"] == "DISCARDED"
+    assert send(key) == {"batchItemFailures": []}, "delivered again from the dead letters"
+    assert [row["status"] for row in pool.harness.sql("SELECT status FROM telemetry_sessions")] == ["READY"]
+
+
+def test_bytes_that_never_come(pool: WorkerPool) -> None:
+    created, key = uploaded(pool)
+    pool.harness.services.raw.delete(key)
+    wait_in_vain(pool)
+    pool.settle()
+    assert pool.harness.artifact(created.upload_id)["status"] == "UPLOADED"
     pool.harness.sql("UPDATE telemetry_artifacts SET expires_at = now() - interval '1 s'")
     at_rest(pool)
     assert pool.harness.artifact(created.upload_id)["status"] == "EXPIRED"
-    assert pool.harness.raw_paths() == set()
 
 
 @pytest.mark.parametrize(

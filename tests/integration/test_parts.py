@@ -103,17 +103,17 @@ def test_a_file_in_parts_becomes_a_session(api: ApiClient, put: Put) -> None:
 
 
 def test_parts_that_nobody_finalises_are_finalised_where_that_was_asked_for(api: ApiClient, put: Put) -> None:
-    tasks = [Task.FINALISE_PARTS]
+    tasks = [Task.FINALISE_ON_RECEIPT]
     silent, asked = (
         api.announce(CONTENT, finaliseOnReceipt=on_receipt).json["uploadId"] for on_receipt in (False, True)
     )
     for upload_id in (silent, asked):
         first, last = sign(api, upload_id, CONTENT, 1, 2).json["parts"]
         assert put(first["upload"], cut(CONTENT)[0]) == 200
-        assert clean(api.harness.services, lambda: LIFE_MS, tasks) == {Task.FINALISE_PARTS: 0}
+        assert clean(api.harness.services, lambda: LIFE_MS, tasks) == {Task.FINALISE_ON_RECEIPT: 0}
         assert put(last["upload"], cut(CONTENT)[1]) == 200
-    assert clean(api.harness.services, lambda: LIFE_MS, tasks) == {Task.FINALISE_PARTS: 1}
-    assert clean(api.harness.services, lambda: LIFE_MS, tasks) == {Task.FINALISE_PARTS: 0}
+    assert clean(api.harness.services, lambda: LIFE_MS, tasks) == {Task.FINALISE_ON_RECEIPT: 1}
+    assert clean(api.harness.services, lambda: LIFE_MS, tasks) == {Task.FINALISE_ON_RECEIPT: 0}
     assert api.call("uploads_get", silent).json["sessionId"] is None
     session_id = api.call("uploads_get", asked).json["sessionId"]
     assert api.call("uploads_finalise", asked, body={}).json["sessionId"] == session_id
@@ -137,10 +137,10 @@ def test_the_janitor_goes_once_around_uploads_in_parts_while_there_is_time(
     looked_at: list[UUID] = []
     monkeypatch.setattr(use_cases, "finalise", lambda _services, _owner, upload_id: looked_at.append(upload_id))
     services = api.harness.services
-    assert janitor.finalise_parts(services, lambda: True, batch=2, begin_behind=begin_behind) == 5
+    assert janitor.finalise_on_receipt(services, lambda: True, batch=2, begin_behind=begin_behind) == 5
     assert looked_at == known[at:] + known[:at]
     time_left = iter([True, True, True, False])
-    assert janitor.finalise_parts(services, lambda: next(time_left), batch=2, begin_behind=begin_behind) == 3
+    assert janitor.finalise_on_receipt(services, lambda: next(time_left), batch=2, begin_behind=begin_behind) == 3
 
 
 @pytest.mark.parametrize(
@@ -159,12 +159,12 @@ def test_only_what_an_operator_could_mend_is_a_warning(
         raise TelemetryError(code)
 
     monkeypatch.setattr(
-        janitor, "_in_parts", lambda *_: iter([{"id": uuid4(), "owner_user_id": "o", "tenant_id": "o"}])
+        janitor, "_on_receipt", lambda *_: iter([{"id": uuid4(), "owner_user_id": "o", "tenant_id": "o"}])
     )
     monkeypatch.setattr(use_cases, "finalise", refuse)
     with caplog.at_level(logging.DEBUG, logger=janitor.logger.name):
-        assert janitor.finalise_parts(harness.services, lambda: True) == 0
-    told = [record.levelno for record in caplog.records if record.message == "parts not finalised"]
+        assert janitor.finalise_on_receipt(harness.services, lambda: True) == 0
+    told = [record.levelno for record in caplog.records if record.message == "not finalised on receipt"]
     assert told == ([] if level is None else [level])
 
 

@@ -151,7 +151,7 @@ def test_janitor_does_everything_by_schedule_and_what_it_is_told_else(
     harness.sql("UPDATE telemetry_artifacts SET expires_at = now() - interval '1 s'")
     assert app_janitor.handler(event("janitor_schedule"), Context()) == {
         "rescue": 0,
-        "finalise_parts": 0,
+        "finalise_on_receipt": 0,
         "expire_uploads": 1,
         "discard_retained": 0,
         "sweep_uploads": 0,

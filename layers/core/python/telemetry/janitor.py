@@ -1,5 +1,5 @@
-"""What keeps the house clean: lapsed leases, uploads whose parts have all arrived, uploads never finished, raw files
-past their time, orphan objects.
+"""What keeps the house clean: lapsed leases, uploads that have arrived and that no event finalised, uploads never
+finished, raw files past their time, orphan objects.
 
 Each use case works in bounded batches and is safe with several running: rows that another holds are stepped over.
 Where a row and an object both change, the row says first that the object is unwanted, and the object goes after the
@@ -37,6 +37,9 @@ _LISTED = 500
 MARGIN_MS = 10_000
 """Kept back at the end of the janitor's life for the batch in hand."""
 
+EVENT_MINUTES = 5
+"""For so long a store's event is waited for that should finalise an upload."""
+
 UPLOADS_PREFIX = "uploads/"
 DATASETS_PREFIX = "datasets/"
 
@@ -50,7 +53,7 @@ class Task(StrEnum):
     """What the janitor does, in its order: leases lapse first, so that no attempt that a sweep could harm lives on."""
 
     RESCUE = "rescue"
-    FINALISE_PARTS = "finalise_parts"
+    FINALISE_ON_RECEIPT = "finalise_on_receipt"
     EXPIRE_UPLOADS = "expire_uploads"
     DISCARD_RETAINED = "discard_retained"
     SWEEP_UPLOADS = "sweep_uploads"
@@ -86,7 +89,7 @@ def clean(
 
     work: dict[Task, Callable[[], int]] = {
         Task.RESCUE: lambda: _repeated(lambda: rescue(services), time_left),
-        Task.FINALISE_PARTS: lambda: finalise_parts(services, _until_half(remaining_ms, margin_ms)),
+        Task.FINALISE_ON_RECEIPT: lambda: finalise_on_receipt(services, _until_half(remaining_ms, margin_ms)),
         Task.EXPIRE_UPLOADS: lambda: _repeated(lambda: expire_uploads(services), time_left),
         Task.DISCARD_RETAINED: lambda: _repeated(lambda: discard_retained(services), time_left),
         Task.SWEEP_UPLOADS: lambda: sweep_uploads(services, age, _until_half(remaining_ms, margin_ms)),
@@ -124,11 +127,13 @@ def rescue(services: Services, batch: int = BATCH) -> int:
     return len(rescued)
 
 
-def finalise_parts(
+def finalise_on_receipt(
     services: Services, time_left: Callable[[], bool], batch: int = BATCH, begin_behind: UUID | None = None
 ) -> int:
-    """Finalises uploads that are to be finalised on receipt and whose parts have all arrived: the store tells nobody
-    of a part, only of a whole object. Gives how many.
+    """Finalises uploads that are to be finalised on receipt, have arrived, and were finalised by no event: one was lost
+    or given up, and of a file in parts there is none, as the store tells nobody of a part. Gives how many.
+
+    Each is a question to the store, so that those announced lately are left to their event for `EVENT_MINUTES`.
 
     Parameters
     ----------
@@ -136,7 +141,7 @@ def finalise_parts(
         that never suffices for all keeps none from its turn.
     """
     finalised = 0
-    for row in _in_parts(services, begin_behind or uuid4(), batch):
+    for row in _on_receipt(services, begin_behind or uuid4(), batch):
         if not time_left():
             break
         try:
@@ -147,17 +152,19 @@ def finalise_parts(
             if error.code is not Code.UPLOAD_NOT_RECEIVED:
                 told = {"upload_id": str(row["id"]), "code": str(error.code)}
                 level = logging.INFO if error.code in _OTHER_BYTES else logging.WARNING
-                logger.log(level, "parts not finalised", extra=told)
+                logger.log(level, "not finalised on receipt", extra=told)
         else:
             finalised += 1
     return finalised
 
 
-def _in_parts(services: Services, begin_behind: UUID, batch: int) -> Iterator[Row]:
-    """Every open upload in parts once: those behind an id first, then the others."""
+def _on_receipt(services: Services, begin_behind: UUID, batch: int) -> Iterator[Row]:
+    """Every open upload that is to be finalised on receipt once: those behind an id first, then the others."""
     for begin, last in ((begin_behind, UUID(int=2**128 - 1)), (UUID(int=0), begin_behind)):
         after = begin
-        while rows := services.database.run(_QUERIES["uploads_in_parts"], after=after, last=last, batch=batch):
+        while rows := services.database.run(
+            _QUERIES["uploads_on_receipt"], after=after, last=last, batch=batch, event_minutes=EVENT_MINUTES
+        ):
             yield from rows
             after = rows[-1]["id"]
 

@@ -14,12 +14,17 @@ FROM due
 WHERE artifact.id = due.id
 RETURNING artifact.id, artifact.storage_path, artifact.multipart_id;
 
--- name: uploads_in_parts
--- Uploads in parts that are to be finalised on receipt, as far as they are still open: behind an id, up to another.
+-- name: uploads_on_receipt
+-- Open uploads that are to be finalised on receipt, behind an id, up to another: those in parts, of which no event tells, and those whose event should have come. Found by the index of open uploads alone, however many finished ones lie between two ids.
+WITH open AS MATERIALIZED (
+    SELECT id, tenant_id, owner_user_id, created_at, multipart_id
+    FROM telemetry_artifacts
+    WHERE status = 'UPLOADED' AND session_id IS NULL AND finalise_on_receipt AND expires_at > now()
+)
 SELECT id, tenant_id, owner_user_id
-FROM telemetry_artifacts
-WHERE status = 'UPLOADED' AND session_id IS NULL AND multipart_id IS NOT NULL AND finalise_on_receipt
-  AND expires_at > now() AND id > :after AND id <= :last
+FROM open
+WHERE id > :after AND id <= :last
+  AND (multipart_id IS NOT NULL OR created_at < now() - make_interval(mins => :event_minutes))
 ORDER BY id
 LIMIT :batch;
 
