@@ -230,6 +230,24 @@ def test_a_statement_that_takes_too_long_is_cancelled_and_its_connection_discard
     database.close()
 
 
+def test_a_server_that_only_reads_is_given_up(database: Database, database_settings: DatabaseSettings) -> None:
+    """After a failover: the connection still leads to what was the writer."""
+    name = database_settings.name
+    with connect(database_settings) as other:
+        other.run(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+        before = database.run(PID)
+        database.close()
+        refused = database.run(PID)
+        other.run("SET default_transaction_read_only = off")
+        other.run(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+    with pytest.raises(TelemetryError) as caught, database.transaction() as transaction:
+        transaction.run(INSERT_DEVICE, owner="anna", model="one")
+    assert caught.value.code is Code.DATABASE_UNAVAILABLE
+    database.run(INSERT_DEVICE, owner="anna", model="one")
+    assert database.run(PID) not in (before, refused)
+    assert devices(database) == 1
+
+
 def test_a_server_that_falls_silent_is_given_up(
     database_settings: DatabaseSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -271,14 +271,29 @@ def test_the_first_sweep_leaves_time_for_the_second(harness: Harness, monkeypatc
     }
 
 
-def test_one_task_that_fails_keeps_no_other_from_running(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (TelemetryError(Code.STORAGE_UNAVAILABLE, "503"), "STORAGE_UNAVAILABLE"),
+        (KeyError("51.1,-1.8"), "INTERNAL_ERROR"),
+    ],
+    ids=["foreseen", "unforeseen"],
+)
+def test_one_task_that_fails_keeps_no_other_from_running(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, error: Exception, code: str
+) -> None:
     made = harness.finalised(CSV)
     silent_worker(harness)
     orphan = "datasets/x/y/z/a/1-b/gnss_pvt.parquet"
     _put_canonical(harness, orphan)
-    monkeypatch.setattr(harness.services.raw, "list", _down)
-    with pytest.raises(TelemetryError, match="STORAGE_UNAVAILABLE"):
+
+    def fail(*_: object, **__: object) -> Any:
+        raise error
+
+    monkeypatch.setattr(harness.services.raw, "list", fail)
+    with pytest.raises(TelemetryError, match=code) as caught:
         clean(harness.services, life, safe_age=NO_AGE)
+    assert "51.1" not in str(caught.value)
     assert harness.jobs(made)[0]["status"] == "QUEUED"
     assert harness.canonical_paths() == set()
 

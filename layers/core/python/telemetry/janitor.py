@@ -24,7 +24,7 @@ from telemetry.database.queries import load
 from telemetry.domain.owner import Owner
 from telemetry.domain.states import JobStatus
 from telemetry.errors import Code, TelemetryError
-from telemetry.pipeline.failure import fail_run
+from telemetry.pipeline.failure import fail_run, unexpected
 from telemetry.services import Services
 from telemetry.storage.paths import dataset_of
 from telemetry.storage.protocol import FileStore, StoredObject
@@ -79,7 +79,8 @@ def clean(
 
     Raises
     ------
-    TelemetryError : the first task's that failed, after all have been tried.
+    TelemetryError : the first task's that failed, after all have been tried; INTERNAL_ERROR for what nobody foresaw,
+        so that one odd row or object does not keep raw files past their time.
     """
     age = safe_age or timedelta(seconds=max(3600, 4 * services.settings.lease_s))
     margin_ms = min(MARGIN_MS, remaining_ms() // 5)
@@ -103,9 +104,10 @@ def clean(
             continue
         try:
             handled[task] = work[task]()
-        except TelemetryError as error:
-            logger.error("janitor's task failed", extra={"task": str(task), "code": str(error.code)})
-            failures.append(error)
+        except Exception as error:
+            failure = error if isinstance(error, TelemetryError) else unexpected(error)
+            logger.error("janitor's task failed", extra={"task": str(task), "code": str(failure.code)})
+            failures.append(failure)
     if failures:
         raise failures[0]
     return handled

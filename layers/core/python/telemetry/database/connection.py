@@ -50,8 +50,9 @@ IDLE_IN_TRANSACTION_S = 60
 _TOKEN_S = 900
 
 # SQLSTATE classes and codes after which the same work may succeed: connection lost, shutdown, out of resources,
-# serialisation failure, deadlock, statement cancelled, lock not available.
-_PASSING = ("08", "53", "57P", "40001", "40P01", "57014", "55P03")
+# serialisation failure, deadlock, statement cancelled, lock not available, and a server that only reads: after a
+# failover the connection may lead to what was the writer, and a new one leads to what is.
+_PASSING = ("08", "53", "57P", "40001", "40P01", "57014", "55P03", "25006")
 # Of those, the ones that leave the connection fit for use.
 _CONNECTION_SURVIVES = ("40001", "40P01", "55P03")
 _UNIQUE_VIOLATION = "23505"
