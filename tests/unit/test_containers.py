@@ -6,6 +6,7 @@ import os
 import struct
 import tracemalloc
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -216,6 +217,168 @@ def test_huge_zip_directory_is_refused_before_it_is_read(tmp_path: Path) -> None
     at = data.rindex(b"PK\x05\x06")
     data[at + 12 : at + 16] = struct.pack("<L", 0x7FFFFFFF)
     assert refused(bytes(data), tmp_path).code == Code.ARCHIVE_TOO_LARGE
+
+
+def _directory_of(entries: int) -> tuple[bytes, bytes]:
+    """One recording's local part, and a directory that names it `entries` times."""
+    data = zipped(("a.csv", TEXT))
+    end = data.rindex(b"PK\x05\x06")
+    start = struct.unpack("<L", data[end + 16 : end + 20])[0]
+    return data[:start], data[start:end] * entries
+
+
+def _disks_that_look_like_an_end() -> bytes:
+    """The end record's signature again in its own fields: four bytes on, the offset 0 stands where a size would."""
+    local, directory = _directory_of(40_000)
+    return local + directory + struct.pack("<4s4s2HLLH", b"PK\x05\x06", b"PK\x05\x06", 0, 0, len(directory), 0, 0)
+
+
+def _zip64_with_a_decoy() -> bytes:
+    """A second zip64 record, of nothing, in the comment behind the end."""
+    local, directory = _directory_of(40_000)
+    size, start, comment = len(directory), len(local), b"PK\x06\x06" + b"\x00" * 100
+    return (
+        local + directory
+        + struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, 40_000, 40_000, size, start)
+        + struct.pack("<4sLQL", b"PK\x06\x07", 0, start + size, 1)
+        + struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, len(comment)) + comment
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("data", [_disks_that_look_like_an_end(), _zip64_with_a_decoy()], ids=["disks", "zip64"])
+def test_no_decoy_hides_how_large_the_directory_is(data: bytes, tmp_path: Path) -> None:
+    source = Trickle(data, HEAD)
+    tracemalloc.start()
+    try:
+        with pytest.raises(TelemetryError) as caught:
+            open_recording(source, tmp_path, ContainerLimits(), HEAD)
+        assert tracemalloc.get_traced_memory()[1] < 2 << 20
+    finally:
+        tracemalloc.stop()
+    assert caught.value.code is Code.ARCHIVE_TOO_LARGE
+
+
+def test_a_directory_is_walked_no_further_than_the_limit_of_entries(tmp_path: Path) -> None:
+    """What stands behind the last entry allowed is not even looked at."""
+    local, directory = _directory_of(6)
+    directory += b"no entry at all"
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, len(directory), len(local), 0)
+    error = refused(local + directory + end, tmp_path, ContainerLimits(entries=5))
+    assert (error.code, error.detail) == (Code.ARCHIVE_TOO_LARGE, "more than 5 entries")
+    content, damage, _ = unpacked(local + directory + end, tmp_path, ContainerLimits(entries=6))
+    assert (content, damage) == (TEXT, "its directory cannot be read")
+
+
+@pytest.mark.parametrize("offset", [1 << 62, (1 << 63) - 1, 1 << 63, (1 << 64) - 1, 1 << 20])
+def test_an_entry_that_points_outside_of_the_file(offset: int, tmp_path: Path) -> None:
+    local, directory = _directory_of(1)
+    entry = bytearray(directory)
+    entry[42:46] = b"\xff" * 4
+    entry[30:32] = struct.pack("<H", 12)
+    entry += struct.pack("<HHQ", 1, 8, offset)
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, len(entry), len(local), 0)
+    error = refused(local + bytes(entry) + end, tmp_path)
+    assert (error.code, error.retryable) == (Code.FILE_CORRUPT, False)
+
+
+def test_zip64_a_prefix_and_a_comment_are_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = zipped(("a.csv", TEXT), ("readme.md", b"hello"))
+    assert unpacked(zipped(("old.csv", b"x")) + b"between" + plain, tmp_path) == (TEXT, "", "zip")
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 10)
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 1)
+    large = io.BytesIO()
+    with zipfile.ZipFile(large, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("readme.md", b"hello")
+        archive.writestr("a.csv", TEXT)
+        archive.comment = b"a comment"
+    assert b"PK\x06\x06" in large.getvalue()
+    assert unpacked(large.getvalue(), tmp_path) == (TEXT, "", "zip")
+    assert unpacked(zipped(("old.csv", b"x")) + large.getvalue(), tmp_path) == (TEXT, "", "zip")
+
+
+def test_a_directory_that_is_none_leaves_the_first_entry(tmp_path: Path) -> None:
+    local, directory = _directory_of(1)
+    for broken in (directory[:20], b"XX" + directory[2:], directory[:-1] + b"PK\x01\x02"):
+        end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, len(broken), len(local), 0)
+        assert unpacked(local + broken + end, tmp_path) == (TEXT, "its directory cannot be read", "zip")
+    before_the_file = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, len(local) + 1, len(local), 0)
+    assert unpacked(local + before_the_file, tmp_path) == (TEXT, "its directory cannot be read", "zip")
+
+
+def test_names_in_every_encoding(tmp_path: Path) -> None:
+    """UTF-8 by its flag, else code page 437, else the field that repeats the name in UTF-8."""
+
+    def name_of(data: bytes) -> str:
+        recording = open_recording(io.BytesIO(data), tmp_path, ContainerLimits(), HEAD)
+        recording.close()
+        return recording.name
+
+    assert name_of(zipped(("Nürburg.csv", TEXT))) == "Nürburg.csv"
+    assert name_of(zipped(("N_rburg.csv", TEXT)).replace(b"N_rburg", b"N\x81rburg")) == "Nürburg.csv"
+    assert name_of(zipped(("a.csv\x00.exe", TEXT))) == "a.csv"
+    told = "Nürburg.csv".encode()
+    for checksum, expected in ((zlib.crc32(b"a.csv"), "Nürburg.csv"), (7, "a.csv")):
+        info = zipfile.ZipInfo("a.csv")
+        info.extra = struct.pack("<HHBL", 0x7075, 5 + len(told), 1, checksum) + told
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w") as archive:
+            archive.writestr(info, TEXT)
+        assert name_of(out.getvalue()) == expected
+
+
+_SHEET = b"<workbook>" + b" " * 100 + b"</workbook>"
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("[Content_Types].xml", "xl/workbook.xml"), "an Excel workbook; save it as CSV"),
+        (("[Content_Types].xml", "_rels/.rels", "word/document.xml"), "a Word document; "),
+        (("_rels/.rels", "ppt/presentation.xml", "[Content_Types].xml"), "a PowerPoint presentation"),
+        (("[Content_Types].xml", "workbook.xml"), "an Office document; save it as CSV"),
+        # What is embedded in it is not what was meant.
+        (("[Content_Types].xml", "xl/workbook.xml", "xl/embeddings/a.csv"), "an Excel workbook; save it as CSV"),
+        (("Index/Document.iwa", "preview.jpg"), "a Numbers, Pages or Keynote document; "),
+    ],
+)
+def test_office_documents_are_called_what_they_are(names: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    error = refused(zipped(*((name, _SHEET) for name in names)), tmp_path)
+    assert error.code is Code.FORMAT_UNRECOGNISED
+    assert error.detail.startswith(f"it looks like {said}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [("spreadsheet", "an OpenDocument spreadsheet; save it as CSV"), ("text", "an OpenDocument document; copy")],
+)
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])
+def test_open_documents_are_called_what_they_are(kind: str, said: str, method: int, tmp_path: Path) -> None:
+    media_type = b"application/vnd.oasis.opendocument." + kind.encode()
+    error = refused(zipped(("mimetype", media_type), ("content.xml", _SHEET), method=method), tmp_path)
+    assert error.code is Code.FORMAT_UNRECOGNISED
+    assert error.detail.startswith(f"it looks like {said}")
+
+
+def test_the_start_of_a_workbook_is_one(tmp_path: Path) -> None:
+    data = zipped(("[Content_Types].xml", os.urandom(1000)), ("xl/workbook.xml", _SHEET))
+    error = refused(data[:900], tmp_path)
+    assert (error.code, error.detail) == (Code.FORMAT_UNRECOGNISED, "it looks like an Office document; save it as CSV")
+
+
+def test_a_folder_of_some_program_is_no_office_document(tmp_path: Path) -> None:
+    assert unpacked(zipped(("mimetype", b"text/csv"), ("xl/a.csv", TEXT)), tmp_path) == (TEXT, "", "zip")
+
+
+def test_what_to_do_fits_whatever_is_wrong_with_an_archive(tmp_path: Path) -> None:
+    nothing, several = refused(zipped(), tmp_path), refused(zipped(("a.csv", TEXT), ("b.csv", TEXT)), tmp_path)
+    pictures = refused(zipped(("a.png", TEXT), ("b.png", TEXT)), tmp_path)
+    remedy = "Upload the recording itself; each on its own where there are several."
+    for error, detail in (
+        (nothing, "no recording in the zip"),
+        (several, "2 recordings: a.csv, b.csv"),
+        (pictures, "2 files, none named as a recording: a.png, b.png"),
+    ):
+        assert error.message == f"No recording could be taken out of the archive: {detail}. {remedy}"
 
 
 def test_empty_file(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ CATALOGUE: dict[Code, Entry] = {
     ),
     Code.FORMAT_UNRECOGNISED: Entry(
         "The file is in no format that is read here",
-        "Export it as one of the formats named, for example CSV or GPX.",
+        "Export it as one of the formats that are read, for example CSV or GPX.",
     ),
     Code.FILE_EMPTY: Entry("The file is empty", _EXPORT_AGAIN, http_status=422),
     Code.FILE_TOO_LARGE: Entry(
@@ -128,7 +128,8 @@ CATALOGUE: dict[Code, Entry] = {
         "The archive unpacks to more than is accepted", "Upload the recording itself instead of the archive."
     ),
     Code.ARCHIVE_UNSUPPORTED: Entry(
-        "The archive does not hold exactly one recording", "Upload each recording on its own."
+        "No recording could be taken out of the archive",
+        "Upload the recording itself; each on its own where there are several.",
     ),
     Code.CHECKSUM_MISMATCH: Entry(
         "The bytes received are not the ones announced", "Upload the file again.", http_status=409

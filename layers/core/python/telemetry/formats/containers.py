@@ -10,7 +10,6 @@ import os
 import re
 import struct
 import tempfile
-import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +17,9 @@ from pathlib import Path
 from typing import IO
 
 from telemetry.errors import Code, TelemetryError
+from telemetry.formats.office_documents import MEDIA_TYPE, office_document
 from telemetry.formats.reader import ByteSource
+from telemetry.formats.zip_directory import ENCRYPTED, DirectoryDamaged, Entry, read_directory
 
 READ_BYTES = 65_536
 GZIP = "gzip"
@@ -27,9 +28,10 @@ ZIP = "zip"
 _GZIP_MAGIC = b"\x1f\x8b\x08"
 _ZIP_MAGIC = b"PK\x03\x04"
 _ZIP_EMPTY_MAGIC = b"PK\x05\x06"
-_MAX_DIRECTORY_BYTES = 1 << 20
-_ENCRYPTED = 0x1
+_METHOD_STORED = 0
+_METHOD_DEFLATED = 8
 _NAMED = 5
+_MOST_MEDIA_TYPE_BYTES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,31 +303,26 @@ def _spool(source: ByteSource, directory: Path, limits: ContainerLimits) -> IO[b
 
 
 def _single_recording(file: IO[bytes], limits: ContainerLimits) -> tuple[str, "_Inflated | _Stored"]:
-    _refuse_huge_directory(file)
     try:
-        entries = zipfile.ZipFile(file).infolist()
-    except (zipfile.BadZipFile, ValueError, struct.error, NotImplementedError, UnicodeDecodeError) as error:
+        entries = read_directory(file, limits.entries)
+    except DirectoryDamaged as error:
         return _first_entry(file, limits, error)
-    if len(entries) > limits.entries:
-        raise TelemetryError(Code.ARCHIVE_TOO_LARGE, f"more than {limits.entries} entries")
+    _refuse_office_document([entry.name for entry in entries], _media_type(file, entries, limits))
     candidates = [entry for entry in entries if _may_be_recording(entry)]
-    if len(candidates) > 1:
-        # A .kmz brings pictures along, an export its readme: a recording is what its name says.
-        named = [entry for entry in candidates if entry.filename.lower().endswith(_RECORDING_ENDINGS)]
-        candidates = named or candidates
-    if len(candidates) != 1:
-        names = ", ".join(clean_name(entry.filename) for entry in candidates[:_NAMED])
-        more = f" and {len(candidates) - _NAMED} more" if len(candidates) > _NAMED else ""
-        raise TelemetryError(
-            Code.ARCHIVE_UNSUPPORTED,
-            f"{len(candidates)} recordings: {names}{more}" if candidates else "no recording in the zip",
-        )
+    # A .kmz brings pictures along, an export its readme: a recording is what its name says.
+    named = [entry for entry in candidates if entry.name.lower().endswith(_RECORDING_ENDINGS)]
+    candidates = named or candidates
+    if not candidates:
+        raise TelemetryError(Code.ARCHIVE_UNSUPPORTED, "no recording in the zip")
     entry = candidates[0]
-    if entry.flag_bits & _ENCRYPTED:
-        raise TelemetryError(Code.ARCHIVE_UNSUPPORTED, f"{clean_name(entry.filename)} is encrypted")
-    return clean_name(entry.filename), _entry(
-        file, entry.header_offset, entry.compress_type, entry.compress_size, limits
-    )
+    if len(candidates) > 1:
+        what = "recordings" if named else "files, none named as a recording"
+        names = ", ".join(clean_name(entry.name) for entry in candidates[:_NAMED])
+        more = f" and {len(candidates) - _NAMED} more" if len(candidates) > _NAMED else ""
+        raise TelemetryError(Code.ARCHIVE_UNSUPPORTED, f"{len(candidates)} {what}: {names}{more}")
+    if entry.flags & ENCRYPTED:
+        raise TelemetryError(Code.ARCHIVE_UNSUPPORTED, f"{clean_name(entry.name)} is encrypted")
+    return clean_name(entry.name), _entry(file, entry.header_offset, entry.method, entry.compressed_size, limits)
 
 
 _RECORDING_ENDINGS = (
@@ -334,40 +331,44 @@ _RECORDING_ENDINGS = (
 )  # fmt: skip
 
 
-def _may_be_recording(entry: zipfile.ZipInfo) -> bool:
-    path = entry.filename.replace("\\", "/")
+def _may_be_recording(entry: Entry) -> bool:
+    path = entry.name.replace("\\", "/")
     hidden = path.startswith("__MACOSX/") or path.rsplit("/", 1)[-1].startswith(".")
     # Two bytes are an empty deflate stream.
-    return not entry.is_dir() and not hidden and entry.compress_size > 2
+    return not path.endswith("/") and not hidden and entry.compressed_size > 2
 
 
-def _refuse_huge_directory(file: IO[bytes]) -> None:
-    """zipfile reads the whole central directory into memory: its size is checked first (APPNOTE 4.3.16, 4.3.14)."""
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - 65_557 - 20 - 56))
-    tail = file.read()
-    for signature, layout, offset in ((b"PK\x05\x06", "<L", 12), (b"PK\x06\x06", "<Q", 40)):
-        at = tail.rfind(signature)
-        field = tail[at + offset : at + offset + struct.calcsize(layout)]
-        if at >= 0 and len(field) == struct.calcsize(layout):
-            directory = struct.unpack(layout, field)[0]
-            if directory > _MAX_DIRECTORY_BYTES and directory != 0xFFFFFFFF:
-                raise TelemetryError(Code.ARCHIVE_TOO_LARGE, "too many entries in the zip")
+def _media_type(file: IO[bytes], entries: list[Entry], limits: ContainerLimits) -> bytes:
+    """What an OpenDocument says of itself in its first entry."""
+    if not entries or entries[0].name != MEDIA_TYPE or entries[0].compressed_size > _MOST_MEDIA_TYPE_BYTES:
+        return b""
+    first = entries[0]
+    source = _entry(file, first.header_offset, first.method, first.compressed_size, limits)
+    return read_fully(source, _MOST_MEDIA_TYPE_BYTES)
 
 
-def _first_entry(file: IO[bytes], limits: ContainerLimits, error: Exception) -> tuple[str, "_Inflated | _Stored"]:
-    """A zip cut off before its directory: what its first entry still holds."""
+def _refuse_office_document(names: list[str], media_type: bytes = b"") -> None:
+    """Before its parts are taken for recordings."""
+    if title := office_document(names, media_type):
+        raise TelemetryError(Code.FORMAT_UNRECOGNISED, f"it looks like {title}")
+
+
+def _first_entry(
+    file: IO[bytes], limits: ContainerLimits, error: DirectoryDamaged
+) -> tuple[str, "_Inflated | _Stored"]:
+    """A zip cut off before its directory, or with a damaged one: what its first entry still holds."""
     file.seek(0)
     header = file.read(30)
     if len(header) < 30 or not header.startswith(_ZIP_MAGIC):
         raise TelemetryError(Code.FILE_CORRUPT, "zip: its directory cannot be read") from error
     flags, method = struct.unpack("<HH", header[6:10])
-    if flags & _ENCRYPTED:
+    if flags & ENCRYPTED:
         raise TelemetryError(Code.ARCHIVE_UNSUPPORTED, "the zip is encrypted")
     stored_size = struct.unpack("<L", header[18:22])[0]
     name = file.read(struct.unpack("<H", header[26:28])[0]).decode("utf-8", "replace")
+    _refuse_office_document([name])
     inflated = _entry(file, 0, method, stored_size or None, limits)
-    inflated.damage = "it ends before its directory"
+    inflated.damage = str(error)
     return clean_name(name), inflated
 
 
@@ -375,17 +376,17 @@ def _entry(
     file: IO[bytes], offset: int, method: int, size: int | None, limits: ContainerLimits
 ) -> "_Inflated | _Stored":
     """The bytes of the entry whose local header (APPNOTE 4.3.7) stands at `offset`."""
-    if offset < 0:
-        raise TelemetryError(Code.FILE_CORRUPT, "zip: its directory points in front of the file")
+    if not 0 <= offset <= file.seek(0, os.SEEK_END):
+        raise TelemetryError(Code.FILE_CORRUPT, "zip: its directory points outside of the file")
     file.seek(offset)
     header = file.read(30)
     if len(header) < 30 or not header.startswith(_ZIP_MAGIC):
         raise TelemetryError(Code.FILE_CORRUPT, f"zip: no entry at byte {offset}")
     name_size, extra_size = struct.unpack("<HH", header[26:30])
     section = _Section(file, offset + 30 + name_size + extra_size, size)
-    if method == zipfile.ZIP_DEFLATED:
+    if method == _METHOD_DEFLATED:
         return _Inflated(section, limits, gzip=False)
-    if method == zipfile.ZIP_STORED:
+    if method == _METHOD_STORED:
         return _Stored(section, limits)
     raise TelemetryError(Code.ARCHIVE_UNSUPPORTED, f"zip: compression method {method} is not read, only deflate")
 
@@ -400,11 +401,11 @@ def _peek_zip(head: bytes, size: int) -> bytes:
         name = head[at + 30 : at + 30 + name_size].decode("utf-8", "replace")
         start = at + 30 + name_size + extra_size
         streamed = bool(flags & 0x8) and not stored
-        if (stored or streamed) and name.lower().endswith(_RECORDING_ENDINGS) and not flags & _ENCRYPTED:
+        if (stored or streamed) and name.lower().endswith(_RECORDING_ENDINGS) and not flags & ENCRYPTED:
             body = head[start:] if streamed else head[start : start + stored]
-            if method == zipfile.ZIP_DEFLATED:
+            if method == _METHOD_DEFLATED:
                 return _Inflated(io.BytesIO(body), ContainerLimits(), gzip=False).read(size)
-            return body[:size] if method == zipfile.ZIP_STORED else b""
+            return body[:size] if method == _METHOD_STORED else b""
         if streamed:
             return b""
         at = start + stored
