@@ -2,6 +2,7 @@
 between raw DELETE and its commit."""
 
 import hashlib
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +52,31 @@ def test_kill_9_over_s3_with_nobody_helping(s3_pool: WorkerPool) -> None:
     at_rest(s3_pool, SOURCES)
     assert s3_pool.harness.session(made)["status"] == "READY"
     assert s3_pool.harness.canonical_paths().isdisjoint(orphans)
+
+
+def test_what_killed_workers_leave_on_the_disk_goes_and_what_others_work_on_stays(
+    pool: WorkerPool, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    shared = {"TMPDIR": str(disk)}
+    first = pool.harness.finalised(CSV)
+    pool.stopped_at("before_parquet_put@parse_raw", environment=shared).kill()
+    (left_behind,) = disk.iterdir()
+    assert list(left_behind.iterdir())
+    second = pool.harness.finalised(CSV + b"\n", "second.csv")
+    busy = pool.stopped_at("before_parquet_put@parse_raw", environment=shared)
+    (in_use,) = disk.iterdir()
+    assert in_use != left_behind
+    pool.start(environment=shared).wait_done()
+    assert list(disk.iterdir()) == [in_use]
+    busy.go_on()
+    busy.wait_done()
+    assert list(disk.iterdir()) == []
+    assert pool.harness.session(second)["status"] == "READY"
+    pool.lapse()
+    at_rest(pool)
+    assert pool.harness.session(first)["status"] == "READY"
 
 
 def test_the_invariants_see_what_is_missing(pool: WorkerPool) -> None:

@@ -1,5 +1,6 @@
 """What the worker leaves when something goes wrong: retries, codes, fences, and nothing half done."""
 
+import errno
 import json
 import logging
 import threading
@@ -81,6 +82,22 @@ def test_a_retry_that_succeeds_leaves_no_trace_in_the_session(
     harness.drain()
     assert harness.session(made)["status"] == "READY"
     assert harness.run(made)["error_code"] is None
+
+
+def test_a_full_disk_is_named_and_tried_again(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = harness.finalised(CSV)
+
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        before_parsing(broken, full)
+        assert harness.drain().outcomes[Outcome.RETRIED] == 1
+    job = harness.jobs(made)[-1]
+    assert (job["last_error_code"], job["last_error_message"]) == ("STORAGE_UNAVAILABLE", "the worker's disk is full")
+    harness.hurry()
+    harness.drain()
+    assert harness.session(made)["status"] == "READY"
 
 
 def test_unexpected_errors_are_retried_and_never_quoted(

@@ -7,7 +7,6 @@ succeeded, when the owner gives another line: then its completion replaces the l
 
 import dataclasses
 import hashlib
-import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +29,7 @@ from telemetry.laps.lap import Lap, best_lap, theoretical_best_ms
 from telemetry.laps.motion import COLUMNS, Motion
 from telemetry.pipeline import canonical_file
 from telemetry.pipeline.step import Completion, Heartbeat, Work, changed
+from telemetry.pipeline.working_directory import working_directory
 from telemetry.services import Services
 from telemetry.storage.protocol import ObjectMissing
 from telemetry.streams.channels import SCHEMA_VERSION
@@ -103,8 +103,8 @@ def _gate(rows: list[Row]) -> dict[str, Any] | None:
 
 
 def _track(services: Services, dataset: Row, owner_lines: LinesGiven | None, heartbeat: Heartbeat) -> _Track:
-    with tempfile.TemporaryDirectory(prefix="telemetry-") as directory:
-        file = Path(directory) / "gnss_pvt.parquet"
+    with working_directory() as directory:
+        file = directory / "gnss_pvt.parquet"
         _download(services, dataset, file, heartbeat)
         with pq.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER_BYTES) as parquet:
             found = find_laps(
@@ -157,8 +157,8 @@ def _write_lap_deltas(
 def _write_lap_delta(
     services: Services, work: Work, artifact_id: UUID, rows: pa.RecordBatch, best_lap_number: int
 ) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(prefix="telemetry-") as directory:
-        file = Path(directory) / f"{LAP_DELTA}.parquet"
+    with working_directory() as directory:
+        file = directory / f"{LAP_DELTA}.parquet"
         told = {
             "stream": LAP_DELTA,
             "schemaVersion": SCHEMA_VERSION,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from telemetry import queue
 from telemetry.pipeline.execute import execute
 from telemetry.pipeline.outcome import Outcome
+from telemetry.pipeline.working_directory import remove_leftovers
 from telemetry.services import Services
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,8 @@ def drain(
     worker: str = "",
     margin_ms: int = MARGIN_MS,
 ) -> Drained:
-    """Claims and executes jobs one after the other. At least one is tried.
+    """Claims and executes jobs one after the other. At least one is tried. What killed workers left on this disk goes
+    before.
 
     Parameters
     ----------
@@ -52,6 +54,8 @@ def drain(
     TelemetryError : DATABASE_UNAVAILABLE. Jobs already completed stay so; one in work is rescued later.
     """
     life_ms = remaining_ms()
+    if removed := remove_leftovers():
+        logger.warning("files of killed workers removed", extra={"directories": removed})
     margin_ms = min(margin_ms, life_ms // 5)
     worker = worker or f"{socket.gethostname()}:{os.getpid()}"
     drained = Drained()

@@ -5,7 +5,6 @@ which of them count. Those of the others are orphans, which the janitor sweeps.
 """
 
 import hashlib
-import tempfile
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +23,7 @@ from telemetry.formats.reader import FileDevice
 from telemetry.pipeline import canonical_file
 from telemetry.pipeline.artifact_classify import origin_of
 from telemetry.pipeline.step import Artifact, Completion, Heartbeat, Work, changed, concerning
+from telemetry.pipeline.working_directory import working_directory
 from telemetry.services import Services
 from telemetry.storage.paths import track_path
 from telemetry.streams import map_track
@@ -47,9 +47,9 @@ def perform(services: Services, work: Work, heartbeat: Heartbeat) -> Completion:
     devices: list[tuple[FileDevice, datetime, datetime]] = []
     for artifact in work.artifacts:
         # One file's canonical files at a time on disk, however many the session has.
-        with tempfile.TemporaryDirectory(prefix="telemetry-") as directory:
+        with working_directory() as directory:
             with concerning(work, artifact):
-                canonical = _canonicalise(services, work, artifact, Path(directory), heartbeat)
+                canonical = _canonicalise(services, work, artifact, directory, heartbeat)
             heartbeat()
             formats.append((artifact, canonical.format, canonical.compression))
             rows.extend(_upload(services, work, artifact, file, heartbeat) for file in canonical.files)
