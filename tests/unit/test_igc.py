@@ -64,6 +64,23 @@ def test_extensions_are_kept_and_refine() -> None:
     assert row["latitude_deg"] == pytest.approx(47 + 30.5005 / 60, abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("extensions", "tail", "values", "said"),
+    [
+        ("I033640GSP4145TAS4649OAT", "10468098760238", {"GSP": 104.68, "TAS": 98.76, "OAT": 23.8}, 3),
+        ("I013638OAT", "-05", {"OAT": -0.5}, 1),
+        ("I033638GSP3941TAS4243OAT", "104098-5", {"GSP": 104.0, "TAS": 98.0, "OAT": -5.0}, 0),
+    ],
+)
+def test_the_width_of_an_extension_tells_its_decimals(
+    extensions: str, tail: str, values: dict[str, float], said: int
+) -> None:
+    table, findings = read(f"{HEAD}{extensions}\r\n" + fix("101112", tail=tail))
+    row = table.to_pylist()[0]
+    assert {name: row[name] for name in values} == pytest.approx(values)
+    assert len([sentence for sentence in findings.inferred if "characters" in sentence]) == said
+
+
 def test_a_file_without_date_takes_it_from_its_name_and_says_so() -> None:
     table, findings = read("AXXX001\r\n" + fix("101112"), Origin(file_name="2021-04-17-XXX-001.igc"))
     assert table["timestamp"][0].as_py() == datetime(2021, 4, 17, 10, 11, 12, tzinfo=UTC)

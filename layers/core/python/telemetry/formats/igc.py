@@ -35,6 +35,7 @@ _UNITS = {
     "HDT": "deg",
     "OAT": "°C",
 }
+_SPEEDS = frozenset({"GSP", "TAS", "IAS"})
 # Three-letter codes (chapter A7) that have a canonical column.
 _CANONICAL = {"FXA": "horizontal_accuracy_m", "SIU": "satellites", "HDP": "hdop"}
 
@@ -91,6 +92,15 @@ class _Extension:
     stop: int
     code: str
 
+    @property
+    def parts(self) -> float:
+        """How many of the written number make one of the unit. A7 leaves the decimals to the recorder, and no recorder
+        says them: they follow from the width, as GPSBabel takes it."""
+        width = self.stop - self.start
+        if self.code in _SPEEDS and width == 5:
+            return 100.0
+        return 10.0 if self.code == "OAT" and width >= 3 else 1.0
+
 
 @dataclass(slots=True)
 class _Flight:
@@ -130,6 +140,7 @@ class _Flight:
             if line.startswith("I"):
                 found = (_Extension(int(a) - 1, int(b), code) for a, b, code in _EXTENSION.findall(line[3:]))
                 self.extensions = tuple(e for e in found if FIXED_LENGTH <= e.start < e.stop <= e.start + 10)
+                self._say_parts()
                 continue
             key = line[:5].upper() if line.startswith("H") else line[:1]
             self.recorder.setdefault(key, line.partition(":")[2].strip() if key != "A" else line[1:].strip())
@@ -142,6 +153,15 @@ class _Flight:
                 model=",".join(maker_and_model[1:]).strip()[:80] or None,
                 serial_number=serial if re.fullmatch(r"[A-Z0-9]{3}", serial) else None,
             )
+
+    def _say_parts(self) -> None:
+        for extension in self.extensions:
+            if extension.parts != 1.0:
+                part = "hundredths" if extension.parts == 100.0 else "tenths"
+                width = extension.stop - extension.start
+                said = f"{extension.code} has {width} characters: read as {part} of {_UNITS[extension.code]}"
+                if said not in self.findings.inferred:
+                    self.findings.inferred.append(said)
 
     def _dates(self, lines: pa.StringArray) -> list[tuple[int, int]]:
         """(position of the line, day in microseconds) of each date record; the last stays for what follows."""
@@ -223,7 +243,7 @@ class _Flight:
         for extension in self.extensions:
             if extension.code in ("TDS", "LAD", "LOD") or extension.code in columns:
                 continue
-            values = _number(records, extension.start, extension.stop)
+            values = pc.divide(_number(records, extension.start, extension.stop), extension.parts)
             name = _CANONICAL.get(extension.code, extension.code)
             known = CHANNELS.get(name)
             fields.append(known.field if known else channel_field(name, _UNITS.get(extension.code, "")))
