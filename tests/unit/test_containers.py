@@ -359,6 +359,13 @@ def test_open_documents_are_called_what_they_are(kind: str, said: str, method: i
     assert error.detail.startswith(f"it looks like {said}")
 
 
+def test_an_entry_without_a_name_is_read(tmp_path: Path) -> None:
+    nameless = bytearray(zipped(("?", TEXT)))
+    at = nameless.rindex(b"PK\x01\x02")
+    nameless[at + 28 : at + 32] = struct.pack("<HH", 0, 1)  # the letter belongs to the extra field instead
+    assert unpacked(bytes(nameless), tmp_path) == (TEXT, "", "zip")
+
+
 def test_the_start_of_a_workbook_is_one(tmp_path: Path) -> None:
     data = zipped(("[Content_Types].xml", os.urandom(1000)), ("xl/workbook.xml", _SHEET))
     error = refused(data[:900], tmp_path)
