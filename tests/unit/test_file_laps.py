@@ -1,5 +1,6 @@
 """Laps that a file brings, measured on tracks whose truth is known."""
 
+import itertools
 import math
 from datetime import UTC, datetime, timedelta
 
@@ -70,12 +71,12 @@ def test_top_speed_is_the_laps_own() -> None:
 
 
 def test_a_way_to_the_line_that_a_file_calls_lap_zero_is_out() -> None:
-    found = laps_of_file([lap(1, 3, 6), lap(0, 0, 3), lap(2, 6, 8)], [TEN_SECONDS])
+    found = laps_of_file([lap(1, 3, 6.1), lap(0, 0, 3), lap(2, 6.1, 9)], [TEN_SECONDS])
     assert [one.kind for one in found] == [LapKind.OUT, LapKind.TIMED, LapKind.TIMED]
     assert [one.lap_number for one in found] == [1, 2, 3]
     best = best_lap(found)
     assert best is not None
-    assert best.duration_ms == 2000.0
+    assert best.duration_ms == 2900.0
     assert best_lap(found[:1]) is None
 
 
@@ -84,6 +85,62 @@ def test_a_lap_off_the_track_has_no_distance_and_one_without_length_is_none() ->
     assert [one.distance_m for one in found] == [None, None]
     assert found[1].max_speed_mps is None
     assert found[1].duration_uncertainty_ms is None
+
+
+def test_a_lap_that_ends_before_the_next_fix_would_come_is_measured_to_the_last_one() -> None:
+    track_of_seconds = track([0, 1, 2, 3, 5], [0, 10, 20, 30, 50])
+    for size in (1, 2, 5):
+        batches = split(track_of_seconds, size)
+        ends = (6.9, 7.1, 4.0)
+        found = [laps_of_file([lap(1, 2, end)], batches)[0].distance_m for end in ends]
+        assert found == [pytest.approx(30.0), None, pytest.approx(20.0)]
+        starts = (-0.9, -1.1)
+        found = [laps_of_file([lap(1, start, 3)], batches)[0].distance_m for start in starts]
+        assert found == [pytest.approx(30.0), None]
+
+
+def by_length(*lengths_m: float) -> list[GivenLap]:
+    """Laps one after the other on a track of 1 m a second."""
+    ends = list(itertools.accumulate(lengths_m, initial=0.0))
+    return [lap(number, *pair) for number, pair in enumerate(itertools.pairwise(ends), 1)]
+
+
+WALK = track([float(second) for second in range(0, 12_001, 5)], [float(second) for second in range(0, 12_001, 5)])
+OUT, TIMED, IN = LapKind.OUT, LapKind.TIMED, LapKind.IN
+
+
+@pytest.mark.parametrize(
+    ("lengths_m", "first", "last"),
+    [
+        ((1000, 1010, 990, 1005, 160), TIMED, IN),  # what is left after the last kilometre
+        ((300, 1000, 1010, 990), OUT, TIMED),  # the way to the line
+        ((300, 1000, 1010, 990, 160), OUT, IN),
+        ((1000, 1010, 990, 1005, 920), TIMED, IN),  # nearly a kilometre, but short of all others
+        ((920, 1000, 1010, 990, 1005), TIMED, TIMED),  # a receiver that began late
+        ((1000, 1010, 990, 1005, 980), TIMED, TIMED),
+        ((1000, 1060, 990, 1005, 930), TIMED, TIMED),  # no shorter than they differ among themselves
+        ((1000, 1000, 1000, 985), TIMED, TIMED),  # the receiver's error
+        ((3000, 1000, 1010, 990, 2500), TIMED, TIMED),  # a long way is no part of a lap
+        ((1000, 300), TIMED, TIMED),  # two that differ: nobody knows which is whole
+        ((400, 3000, 1100, 1900), TIMED, TIMED),
+        ((1000, 200, 1000, 200, 1000), TIMED, TIMED),
+        ((1000,), TIMED, TIMED),
+    ],
+)
+def test_remnants_at_both_ends_are_out_and_in(lengths_m: tuple[float, ...], first: LapKind, last: LapKind) -> None:
+    found = laps_of_file(by_length(*lengths_m), [WALK])
+    assert (found[0].kind, found[-1].kind) == (first, last)
+    assert {one.kind for one in found[1:-1]} <= {TIMED}
+    if IN in (first, last):
+        best = best_lap(found)
+        assert best is not None
+        assert best.duration_ms == 990_000
+
+
+def test_a_last_lap_of_unknown_length_stays_as_it_is_and_is_never_the_best() -> None:
+    found = laps_of_file([*by_length(1000, 1010, 990), lap(4, 11_990, 12_100)], [WALK])
+    assert (found[3].kind, found[3].distance_m) == (TIMED, None)
+    assert best_lap(found) is found[2]
 
 
 def test_rows_that_repeat_a_fix_make_no_end_better_known() -> None:

@@ -135,4 +135,4 @@ def _readable(outcome: dict[str, Any]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(command_line.concluded(main))

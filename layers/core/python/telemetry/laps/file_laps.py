@@ -1,5 +1,6 @@
 """Laps that the recording itself brings, measured on its track. Pure."""
 
+import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -7,11 +8,13 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from telemetry.laps.lap import COVERAGE, GivenLap, Lap, LapKind, LapSource
+from telemetry.laps.lap import COVERAGE, GivenLap, Lap, LapKind, LapSource, comparable_laps
 from telemetry.laps.motion import Motion
 from telemetry.laps.track import Stretch, measure
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LEAST_SHORT = 0.02
+"""Of a lap's length, which a remnant is short of the others by at least: less is the receiver's error."""
 
 
 def laps_of_file(
@@ -20,7 +23,7 @@ def laps_of_file(
     """The file's laps by start time, with distance and top speed from the track.
 
     A logger that counts from 0 calls the way to the line lap 0: it is OUT, and so is every lap below 1. All others
-    are TIMED: what a file calls a lap is believed.
+    are TIMED: what a file calls a lap is believed, but for the remnants at both ends (`with_partial_ends`).
 
     Each end is known to within the spacing of the fixes around it, evenly distributed; the standard deviation of
     the difference of two such ends is spacing / √6; stated are `COVERAGE` of them.
@@ -55,7 +58,35 @@ def laps_of_file(
                 source=LapSource.FILE,
             )
         )
-    return tuple(laps)
+    return with_partial_ends(laps)
+
+
+def with_partial_ends(laps: Sequence[Lap]) -> tuple[Lap, ...]:
+    """A file's laps by start time, those at its ends that are parts of a lap OUT and IN.
+
+    A device that cuts laps by itself calls what is left when it is stopped a lap too. Where laps are comparable, the
+    first and the last are partial if far shorter than those (below all of them and not one of them); the last also if
+    it is short of the shortest other by more than those differ among themselves. What devices say of why a lap ended
+    is no help: of real files some say `Manual` of every lap, some `distance` of a remnant, some nothing.
+    """
+    whole = comparable_laps(laps)
+    if len(whole) < 2:
+        return tuple(laps)
+    kinds = {0: LapKind.OUT, len(laps) - 1: LapKind.IN}
+    return tuple(
+        dataclasses.replace(lap, kind=kinds[place]) if place in kinds and _is_partial(lap, whole, kinds[place]) else lap
+        for place, lap in enumerate(laps)
+    )
+
+
+def _is_partial(lap: Lap, whole: Sequence[Lap], kind: LapKind) -> bool:
+    others = [other.distance_m for other in whole if other is not lap and other.distance_m is not None]
+    if lap.kind is not LapKind.TIMED or lap.distance_m is None or lap.distance_m >= min(others):
+        return False
+    if lap not in whole:
+        return True
+    short_by = max(max(others) - min(others), _LEAST_SHORT * min(others))
+    return kind is LapKind.IN and len(others) > 1 and lap.distance_m < min(others) - short_by
 
 
 def _between_fixes_s(motion: Motion | None, stretches: Sequence[Stretch]) -> list[float]:

@@ -1,6 +1,6 @@
-"""What a lap is. Pure."""
+"""What a lap is, which laps can be compared, and the best of them. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -8,9 +8,14 @@ from enum import StrEnum
 COVERAGE = 1.75
 """Coverage factor of stated uncertainties (Guide to the expression of uncertainty in measurement, section 6)."""
 
+ALIKE = 1.15
+"""How much longer the longest of comparable laps may be than the shortest. On real recordings, laps cut by a watch at
+each kilometre differ by up to 1.08 where they are measured on the track, laps of one circuit by up to 1.13."""
+
 
 class LapKind(StrEnum):
-    """`OUT` and `IN` are the partial laps before the first and after the last crossing of the line."""
+    """`OUT` and `IN` are the partial laps before the first and after the last crossing of the line, or before the
+    first and after the last of a file's laps that are alike."""
 
     OUT = "OUT"
     TIMED = "TIMED"
@@ -61,9 +66,42 @@ class Lap:
     sectors_ms: tuple[float | None, ...] = ()
 
 
+def comparable_laps(laps: Sequence[Lap]) -> list[Lap]:
+    """The timed laps whose durations say who was faster: over about the same way.
+
+    Laps found on the track go from line to line of one circuit: all of them. What a file calls a lap may be anything,
+    a kilometre, a press of a button, the change from swimming to cycling: of such the largest group whose lengths are
+    within `ALIKE` of one another (of two as large the faster), provided that it is at least half of the timed laps
+    and more than one. A single lap is its own best.
+    """
+    timed = [lap for lap in laps if lap.kind is LapKind.TIMED]
+    if len(timed) < 2 or all(lap.source is LapSource.DETECTED for lap in timed):
+        return timed
+    group = _largest_alike(timed)
+    if len(group) < 2 or 2 * len(group) < len(timed):
+        return []
+    return [lap for lap in timed if lap in group]
+
+
+def _largest_alike(laps: Iterable[Lap]) -> set[Lap]:
+    known = [(lap.distance_m, lap) for lap in laps if lap.distance_m and lap.duration_ms > 0]
+    known.sort(key=lambda one: (one[0], one[1].start_time))
+    most, largest, begin = (0, 0.0), slice(0), 0
+    way = time = 0.0
+    for end, (length, lap) in enumerate(known, 1):
+        way, time = way + length, time + lap.duration_ms
+        while length > ALIKE * known[begin][0]:
+            way, time = way - known[begin][0], time - known[begin][1].duration_ms
+            begin += 1
+        if (size_and_speed := (end - begin, way / time)) > most:
+            most, largest = size_and_speed, slice(begin, end)
+    return {lap for _, lap in known[largest]}
+
+
 def best_lap(laps: Sequence[Lap]) -> Lap | None:
-    """The fastest timed lap."""
-    return min((lap for lap in laps if lap.kind is LapKind.TIMED), key=lambda lap: lap.duration_ms, default=None)
+    """The fastest of the comparable laps; None where the lengths of laps vary freely, as in intervals or a triathlon:
+    there the shortest would win."""
+    return min(comparable_laps(laps), key=lambda lap: lap.duration_ms, default=None)
 
 
 def theoretical_best_ms(laps: Sequence[Lap]) -> float | None:

@@ -24,12 +24,22 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What a stretch has: metres (None where the track does not reach both ends' moments), metres per second, and
-    the seconds between fixes around its ends, which bound how well the ends are known."""
+    """What a stretch has: metres (None where the track does not reach both ends' moments, to within the time between
+    two fixes), metres per second, and the seconds between fixes around its ends, which bound how well the ends are
+    known."""
 
     distance_m: float | None
     max_speed_mps: float | None
     spacing_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """The first or the last fix of a track: when, how far along, and the seconds to its neighbour."""
+
+    time_us: int
+    distance_m: float
+    spacing_s: float
 
 
 def measure(batches: Iterable[pa.RecordBatch], stretches: Sequence[Stretch]) -> list[Measure]:
@@ -49,6 +59,8 @@ def measure(batches: Iterable[pa.RecordBatch], stretches: Sequence[Stretch]) -> 
     seen = 0
     previous: pa.RecordBatch | None = None
     total = 0.0
+    begin: _End | None = None
+    end: _End | None = None
     for batch in batches:
         if batch.num_rows == 0:
             continue
@@ -60,6 +72,9 @@ def measure(batches: Iterable[pa.RecordBatch], stretches: Sequence[Stretch]) -> 
         for moment in moments[bisect.bisect_left(moments, first_us) : bisect.bisect_right(moments, last_us)]:
             if moment not in along:
                 along[moment], spacing[moment] = _at(times, distances, moment)
+        end = _End(last_us, distances[-1].as_py(), _at(times, distances, last_us)[1])
+        if begin is None or begin.spacing_s == 0:
+            begin = _End(first_us, distances[0].as_py(), _at(times, distances, first_us)[1])
         begun = bisect.bisect_right(starts, last_us)
         # Ended stretches are dropped, so that many laps do not cost a look at each for every batch.
         running = [index for index in (*running, *by_start[seen:begun]) if stretches[index].end_us >= first_us]
@@ -68,6 +83,11 @@ def measure(batches: Iterable[pa.RecordBatch], stretches: Sequence[Stretch]) -> 
             fastest[index] = _faster(fastest[index], times, joined.column("speed_mps"), stretches[index])
         total = distances[-1].as_py()
         previous = joined.slice(joined.num_rows - 1)
+    # A device stops its last lap a fraction of a second after its last fix.
+    for nearest in (one for one in (begin, end) if one is not None):
+        for moment in moments:
+            if moment not in along and abs(moment - nearest.time_us) <= nearest.spacing_s * 1e6:
+                along[moment], spacing[moment] = nearest.distance_m, nearest.spacing_s
     return [
         Measure(
             distance_m=along[stretch.end_us] - along[stretch.start_us]
