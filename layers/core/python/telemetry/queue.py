@@ -20,6 +20,9 @@ from telemetry.errors import Code, TelemetryError
 FULL_LOOK_S = 5.0
 """For at most so long a worker's completions look for jobs only behind the one that it took last."""
 
+_NEAR = 32
+"""More jobs than other workers take between a look at the queue and the claim that follows."""
+
 
 class LeaseLost(Exception):
     """The job is no longer this worker's: rescued, cancelled or deleted meanwhile. Roll back, discard, go on."""
@@ -134,6 +137,17 @@ def claim(runner: Runner, worker: str) -> Job | None:
             raise
         return job
     return Job(**_typed(rows[0])) if rows else None
+
+
+def retry_is_near(runner: Runner, since: datetime | None = None) -> bool:
+    """True when a claim made now may take a job that was tried before.
+
+    Parameters
+    ----------
+    since : as of `Claim`.
+    """
+    near: bool = runner.run(load("jobs")["retry_is_near"], since=since, near=_NEAR)[0]["retry"]
+    return near
 
 
 def claimed(runner: Runner, made: Claim) -> Job | None:

@@ -6,6 +6,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from telemetry import queue
 from telemetry.pipeline.execute import execute
@@ -18,8 +19,9 @@ logger = logging.getLogger(__name__)
 MARGIN_MS = 20_000
 """Kept back at the end of a worker's life for what a step cannot interrupt: one upload, one transaction."""
 
-# A job is begun only while this share of the worker's life is left, so that a long one meets most of a life; the
-# next worker has a whole one.
+# A job is begun only while this share of the worker's life is left, so that a long one meets most of a life. One that
+# was tried before, perhaps for want of time, meets a whole one: with it near, the worker hands over to the next, whose
+# first claim is whatever is due. So no recording that a life suffices for uses its attempts up on shares of one.
 _BEGIN_SHARE = 0.5
 _WHOLE_SHARE = 0.9
 
@@ -62,8 +64,17 @@ def drain(
 
     claims = queue.Claims(worker)
 
-    def may_begin() -> bool:
-        return remaining_ms() >= life_ms * _BEGIN_SHARE
+    def has_whole_life() -> bool:
+        return remaining_ms() >= life_ms * _WHOLE_SHARE
+
+    def may_begin(since: datetime | None = None) -> bool:
+        if has_whole_life():
+            return True
+        return remaining_ms() >= life_ms * _BEGIN_SHARE and not queue.retry_is_near(services.database, since)
+
+    def next_claim() -> queue.Claim | None:
+        wanted = claims.next()
+        return wanted if may_begin(wanted.since) else None
 
     job = claims.take(services.database)
     while job is not None:
@@ -71,8 +82,8 @@ def drain(
             services,
             job,
             remaining_ms=lambda: remaining_ms() - margin_ms,
-            whole_life=remaining_ms() >= life_ms * _WHOLE_SHARE,
-            next_claim=lambda: claims.next() if may_begin() else None,
+            whole_life=has_whole_life(),
+            next_claim=next_claim,
         )
         drained.outcomes[executed.outcome] += 1
         logger.info(

@@ -22,6 +22,18 @@ WHERE job.id = due.id
 RETURNING job.id, job.run_id, job.job_type, job.payload, job.attempt_count, job.max_attempts, job.locked_by,
     job.created_at;
 
+-- name: retry_is_near
+-- Whether a job that was tried before is among those that a claim takes next: of so many as may be taken by others in between. Where since is given, jobs created before are passed over unseen.
+SELECT coalesce(bool_or(attempt_count > 0), false) AS retry
+FROM (
+    SELECT attempt_count
+    FROM telemetry_jobs
+    WHERE status = 'QUEUED' AND (next_retry_at IS NULL OR next_retry_at <= now())
+        AND created_at >= coalesce(CAST(:since AS timestamptz), '-infinity')
+    ORDER BY created_at
+    LIMIT :near
+) AS near;
+
 -- name: claimed
 -- The job that a claim took, while it still holds it.
 SELECT id, run_id, job_type, payload, attempt_count, max_attempts, locked_by, created_at
