@@ -3,10 +3,14 @@ answer outgrows what Lambda passes on."""
 
 import base64
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from telemetry.domain.laps import MOST_LAPS, MOST_SECTOR_LINES
+from telemetry.formats import reader, tcx_points
+from telemetry.pipeline import detect_laps
 from tests.plugins.api import ApiClient
 from tests.plugins.harness import SAMPLES
 
@@ -106,3 +110,93 @@ def test_page_sizes_that_are_none_are_refused(api: ApiClient, limit: str) -> Non
 def test_every_spelling_of_a_device_is_looked_up(api: ApiClient, device: str) -> None:
     answer = api.call("sessions_list", query={"deviceId": device})
     assert (answer.status, answer.json["sessions"]) == (200, [])
+
+
+# Laps
+
+_LAMBDA_BYTES = 6_291_556
+"""The largest answer (AWS Lambda, "Quotas")."""
+_LINE = {"latitude1Deg": 10.0, "longitude1Deg": 10.0, "latitude2Deg": 10.0001, "longitude2Deg": 10.0001}
+_LONG = "0.00012345678901234567"
+
+
+def _with_laps(api: ApiClient, count: int) -> str:
+    """A ready session with that many laps, each as long as JSON can make it."""
+    session_id = api.session_of(CSV)
+    api.harness.drain()
+    api.harness.sql("DELETE FROM telemetry_laps")
+    api.harness.sql(
+        f"""INSERT INTO telemetry_laps (session_id, run_id, lap_number, kind, start_time_utc, end_time_utc, duration_ms,
+                duration_uncertainty_ms, distance_m, max_speed_mps, source, sectors_ms)
+            SELECT run.session_id, run.id, number, 'TIMED', begins, begins + interval '1 s', {_LONG}, {_LONG}, {_LONG},
+                {_LONG}, 'DETECTED', (SELECT jsonb_agg({_LONG}) FROM generate_series(0, {MOST_SECTOR_LINES}))
+            FROM telemetry_processing_runs AS run, generate_series(1, :count) AS number,
+                LATERAL (SELECT timestamptz '2026-05-16T09:30:00.123456Z' + number * interval '1 s' AS begins) AS lap
+        """,
+        count=count,
+    )
+    return session_id
+
+
+def test_a_session_with_every_lap_it_may_have_can_be_shown(api: ApiClient) -> None:
+    """And one that an older version recorded without a limit shows the first of its laps."""
+    session_id = _with_laps(api, 2 * MOST_LAPS + 1)
+    for event, body, status in (
+        ("sessions_laps", None, 200),
+        ("sessions_get", None, 200),
+        ("sessions_rename", {"name": "Another"}, 200),
+        ("sessions_gate", {**_LINE, "sectors": [_LINE] * MOST_SECTOR_LINES}, 202),
+    ):
+        answer = api.call(event, session_id, body=body)
+        assert answer.status == status, answer.text[:500]
+        laps = answer.json["laps"]
+        assert [lap["lapNumber"] for lap in laps] == list(range(1, MOST_LAPS + 1)), event
+        # As Lambda counts it: the body is a text in JSON, with each of its quotes escaped.
+        assert len(json.dumps(vars(answer))) < 0.8 * _LAMBDA_BYTES, event
+    assert len(laps) == MOST_LAPS
+
+
+def _tcx(day: int, laps: int) -> bytes:
+    """A lap each ten seconds, of three points."""
+    begin = datetime(2024, 5, day, tzinfo=UTC)
+    written = []
+    for number in range(laps):
+        moments = [f"{begin + timedelta(seconds=10 * number + second):%Y-%m-%dT%H:%M:%SZ}" for second in (0, 4, 8)]
+        points = "".join(
+            f"<Trackpoint><Time>{moment}</Time><Position><LatitudeDegrees>52.{second}</LatitudeDegrees>"
+            "<LongitudeDegrees>1.0</LongitudeDegrees></Position></Trackpoint>"
+            for second, moment in enumerate(moments)
+        )
+        written.append(
+            f"<Lap StartTime='{moments[0]}'><TotalTimeSeconds>{10 + number % 7}</TotalTimeSeconds>"
+            f"<Track>{points}</Track></Lap>"
+        )
+    return (
+        "<TrainingCenterDatabase xmlns='http://www.garmin.com/xmlschemas/TrainingCenterDatabase/v2'><Activities>"
+        f"<Activity Sport='Other'>{''.join(written)}</Activity></Activities></TrainingCenterDatabase>"
+    ).encode()
+
+
+def test_laps_beyond_the_most_are_counted_and_not_recorded(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one file more than it may have; of the session's files together more than it may have."""
+    for module in (reader, tcx_points, detect_laps):
+        monkeypatch.setattr(module, "MOST_LAPS", 40)
+    first, second = (api.uploaded(_tcx(day, laps), fileName=f"{day}.tcx") for day, laps in ((1, 25), (2, 43)))
+    session_id = api.call("uploads_finalise", second, body={"artifactIds": [first]}).json["sessionId"]
+    api.harness.drain()
+
+    detail = api.call("sessions_get", session_id).json
+    assert detail["status"] == "ready", detail
+    told = [one["quality"].get("lapsLeftOut") for one in detail["datasets"] if one["stream"] == "gnss_pvt"]
+    assert told == [None, 3]
+    assert (detail["summary"]["lapCount"], detail["summary"]["lapsLeftOut"]) == (68, 28)
+    laps = api.call("sessions_laps", session_id).json["laps"]
+    assert [lap["lapNumber"] for lap in laps] == list(range(1, 41))
+    assert [lap["startTimeUtc"][:10] for lap in laps] == ["2024-05-01"] * 25 + ["2024-05-02"] * 15
+    assert (detail["summary"]["bestLapNumber"] or 1) <= 40
+
+    # Laps at the owner's own line are none of the file's.
+    api.call("sessions_gate", session_id, body=_LINE)
+    api.harness.drain()
+    summary = api.call("sessions_get", session_id).json["summary"]
+    assert (summary["lapCount"], "lapsLeftOut" in summary) == (0, False)

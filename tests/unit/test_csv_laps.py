@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 
+from telemetry.domain.laps import MOST_LAPS
 from telemetry.formats.csv import READER
 from telemetry.formats.csv_laps import LapColumn, LapComments, LapEdges, in_calendar, laps_of_beacons
 from telemetry.formats.reader import Findings, Origin
@@ -49,3 +50,29 @@ def test_a_comment_tells_no_lap_of_years(told: str, laps: list[int]) -> None:
 def test_beacons_end_with_the_week() -> None:
     last = datetime(2024, 5, 8, tzinfo=UTC)
     assert [lap.number for lap in laps_of_beacons([60.0, 1e30], UPLOADED_AT, last)] == [1]
+
+
+def read(text: str) -> Findings:
+    findings = Findings()
+    list(READER.read(io.BytesIO(text.encode()), Origin(uploaded_at=UPLOADED_AT), findings))
+    return findings
+
+
+def test_laps_of_a_column_after_the_most_are_counted() -> None:
+    rows = "".join(f"{second},52.{second:05},1.0,{1 + second // 2}\n" for second in range(2 * MOST_LAPS + 8))
+    findings = read("elapsed (s),lat,lon,lap\n" + rows)
+    assert (len(findings.laps), findings.laps_left_out) == (MOST_LAPS, 3), "the last is not over"
+
+
+def test_a_column_that_changes_with_every_row_is_none_of_laps_and_that_is_told() -> None:
+    rows = "".join(f"{second},52.{second:05},1.0,{1 + second}\n" for second in range(2 * MOST_LAPS + 1))
+    findings = read("elapsed (s),lat,lon,lap\n" + rows)
+    assert (findings.laps, findings.laps_left_out) == ([], 0)
+    assert any("lap numbers changes too often" in said for said in findings.inferred)
+
+
+def test_comments_after_the_most_are_counted() -> None:
+    comments = LapComments(re.compile(r"# Lap (?P<number>\d+): (?P<time>[\d:.]+)"))
+    for row in range(MOST_LAPS + 3):
+        comments.see(row, f"# Lap {row}: 0:20")
+    assert comments.left_out == 3

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from telemetry.domain.laps import MOST_LAPS
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats import fit, fit_track
 from telemetry.formats.fit import READER
@@ -404,3 +405,12 @@ def test_laps_of_damaged_definitions_are_none() -> None:
     body = definition(20, RECORD_LAYOUT) + record(0, 1.0, 1.0)
     body += definition(19, ((2, 8, 0x8E), (7, 8, 0x8E)), local=2) + (b"\2" + struct.pack("<qq", 2**62, 2**62)) * 3
     assert read(fit_file(body))[1].laps == []
+
+
+def test_laps_after_the_most_are_counted() -> None:
+    body = definition(20, RECORD_LAYOUT) + record(0, 1.0, 1.0)
+    body += definition(19, ((253, 4, 0x86), (2, 4, 0x86), (7, 4, 0x86)), local=3)
+    body += b"".join(b"\3" + struct.pack("<III", START + lap + 1, START + lap, 1000) for lap in range(MOST_LAPS + 7))
+    findings = read(fit_file(body))[1]
+    assert (len(findings.laps), findings.laps_left_out) == (MOST_LAPS, 7)
+    assert findings.laps[-1].number == MOST_LAPS

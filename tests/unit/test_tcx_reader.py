@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from fixtures.generator import Recipe, write
+from telemetry.domain.laps import MOST_LAPS
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.reader import FileDevice, FileLap, Findings, Origin
 from telemetry.formats.tcx import READER, laps, recorder
@@ -239,3 +240,11 @@ def test_a_generated_drive(tmp_path: Path) -> None:
     assert canonical.files[0].row_count == 3000
     starts = [datetime.fromisoformat(found["startTime"]) for found in truth["laps"]]  # type: ignore[attr-defined]
     assert [found.start_time for found in canonical.laps] == starts
+
+
+def test_laps_after_the_most_are_counted_and_leave_the_last_one_alone() -> None:
+    kept = lap(POINT, seconds="") * MOST_LAPS
+    findings = read(document(activity(kept, lap(POINT, start="2024-05-01T11:00:00Z", seconds="7") * 3)))[1]
+    assert (findings.laps, findings.laps_left_out) == ([], 3)
+    findings = read(document(activity(lap(POINT) * (MOST_LAPS + 2))))[1]
+    assert (len(findings.laps), findings.laps_left_out) == (MOST_LAPS, 2)

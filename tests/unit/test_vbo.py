@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from telemetry.domain.laps import MOST_SECTOR_LINES
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.reader import FileDevice, Findings, Origin, TimeBasis
 from telemetry.formats.vbo import READER
@@ -196,3 +197,15 @@ def test_a_gate_has_longitude_first_unless_the_track_says_otherwise(ends: str) -
     gate = findings.gates[0]
     assert (gate.latitude_1_deg, gate.longitude_1_deg) == pytest.approx((2743.96882 / 60, 784.39721 / 60))
     assert (gate.latitude_2_deg, gate.longitude_2_deg) == pytest.approx((2743.95983 / 60, 784.39786 / 60))
+
+
+@pytest.mark.parametrize("last", ["Start", "Split"])
+def test_sector_lines_after_the_most_are_left_out_and_told(last: str) -> None:
+    lines = [f"Split -673.{number:02} +2689.8 -673.2 +2689.9 ¬ S{number}" for number in range(30)]
+    extra = "\r\n".join(["[laptiming]", *lines, f"{last} -673.4 +2689.8 -673.2 +2689.9 ¬ Last", "", ""])
+    _, findings = read(vbo(ROW, extra=extra))
+    names = [gate.name for gate in findings.gates]
+    # The start/finish line is kept wherever it stands; without one the first line is it.
+    kept = [f"S{number}" for number in range(MOST_SECTOR_LINES + (last == "Split"))]
+    assert names == [*kept, *(["start/finish"] if last == "Start" else [])]
+    assert any(f"after the first {MOST_SECTOR_LINES} were left out" in said for said in findings.inferred)

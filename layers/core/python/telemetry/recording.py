@@ -301,7 +301,9 @@ def _stream_report(rows: int, timing: Timing) -> dict[str, Any]:
 def _source_report(
     findings: Findings, judgement: Judgement, damage: TelemetryError | None, archive_damage: str
 ) -> dict[str, Any]:
+    left_out = {"lapsLeftOut": findings.laps_left_out} if findings.laps_left_out else {}
     return {
+        **left_out,
         "format": findings.format,
         "dialect": findings.dialect,
         "timeBasis": str(findings.time_basis),

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from telemetry.database.connection import Row, Runner
 from telemetry.database.queries import load
+from telemetry.domain.laps import MOST_LAPS
 from telemetry.domain.owner import Owner
 from telemetry.domain.states import ArtifactStatus, JobStatus, JobType, SessionStatus
 from telemetry.domain.streams import GNSS_PVT
@@ -216,7 +217,7 @@ def get_session(services: Services, owner: Owner, session_id: UUID) -> SessionDe
         row = session_row(transaction, owner, session_id)
         files = _of_session(transaction, owner, "files_of_session", session_id)
         datasets = _of_session(transaction, owner, "datasets_of_session", session_id)
-        laps = _of_session(transaction, owner, "laps_of_session", session_id)
+        laps = _of_session(transaction, owner, "laps_of_session", session_id, most=MOST_LAPS)
     status = SessionStatus(row["status"])
     ready = status is SessionStatus.READY
     return SessionDetail(
@@ -255,13 +256,13 @@ def get_datasets(services: Services, owner: Owner, session_id: UUID) -> list[Dow
 
 
 def get_laps(services: Services, owner: Owner, session_id: UUID) -> list[Lap]:
-    """The laps in order; none until the session is ready.
+    """The laps in order, `MOST_LAPS` at most; none until the session is ready.
 
     Raises
     ------
     TelemetryError : NOT_FOUND.
     """
-    return [Lap(**row) for row in _shown(services, owner, "laps_of_session", session_id)]
+    return [Lap(**row) for row in _shown(services, owner, "laps_of_session", session_id, most=MOST_LAPS)]
 
 
 def get_track(services: Services, owner: Owner, session_id: UUID) -> list[TrackLine]:
@@ -316,15 +317,15 @@ def session_row(runner: Runner, owner: Owner, session_id: UUID) -> Row:
     return rows[0]
 
 
-def _of_session(runner: Runner, owner: Owner, query: str, session_id: UUID) -> list[Row]:
-    return runner.run(_QUERIES[query], session_id=session_id, owner_user_id=owner.user_id)
+def _of_session(runner: Runner, owner: Owner, query: str, session_id: UUID, **limits: int) -> list[Row]:
+    return runner.run(_QUERIES[query], session_id=session_id, owner_user_id=owner.user_id, **limits)
 
 
-def _shown(services: Services, owner: Owner, query: str, session_id: UUID) -> list[Row]:
+def _shown(services: Services, owner: Owner, query: str, session_id: UUID, **limits: int) -> list[Row]:
     """The rows of a session that there is."""
     with services.database.of_owner(owner.user_id).transaction() as transaction:
         session_row(transaction, owner, session_id)
-        return _of_session(transaction, owner, query, session_id)
+        return _of_session(transaction, owner, query, session_id, **limits)
 
 
 def _facts(row: Row) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from telemetry.formats.csv_laps import LapColumn, LapComments, in_calendar, laps
 from telemetry.formats.csv_plan import Plan, find_table, make_plan
 from telemetry.formats.csv_rows import Cells, RowParser, Shape
 from telemetry.formats.line_blocks import LineBlocks, decode_head, detect_encoding, read_head
-from telemetry.formats.reader import ByteSource, FileLap, Findings, Origin, Recognition
+from telemetry.formats.reader import ByteSource, Findings, Origin, Recognition
 from telemetry.streams.channels import CHANNELS, FIX_TYPE, TIMESTAMP
 
 _FOREIGN = ("<", "{", "[", "$GP", "$GN", "$GL", "$GA", "$BD", "$PM", "!AI", "AXXX", "HFDTE", "\ufffd")
@@ -94,7 +94,7 @@ class CsvReader:
             cells = parser.parse(pending, last=True, ended=blocks.ends_with_line_end)
             if cells is not None:
                 yield repeats.follow(laps.follow(builder.batch(cells), cells))
-        findings.laps += laps.found()
+        laps.tell(findings)
         findings.inferred += repeats.sentences()
         plan.times.finish(findings)
 
@@ -158,12 +158,16 @@ class _Laps:
         self._number = filled[-1].as_py()
         return filled
 
-    def found(self) -> list[FileLap]:
+    def tell(self, findings: Findings) -> None:
         if self._comments is not None:
-            return self._comments.laps()
-        if self._beacons and self._start is not None:
-            return laps_of_beacons(self._beacons, self._start, self._latest)
-        return self._column.laps() if self._column is not None else []
+            findings.keep_laps(self._comments.laps())
+            findings.laps_left_out += self._comments.left_out
+        elif self._beacons and self._start is not None:
+            findings.keep_laps(laps_of_beacons(self._beacons, self._start, self._latest))
+        elif self._column is not None:
+            findings.keep_laps(self._column.laps())
+            if self._column.gave_up:
+                findings.inferred.append("The column of lap numbers changes too often to tell laps: it was left out.")
 
 
 class _Repeats:

@@ -8,12 +8,11 @@ from itertools import pairwise
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from telemetry.domain.laps import MOST_LAPS
 from telemetry.formats.reader import FileLap
 
-MAX_LAPS = 10_000
-"""More changes of the lap number than a day has seconds to drive: the column is something else."""
-
-
+_MOST_RUNS = 2 * MOST_LAPS
+"""Laps, and as many stretches between them: with more changes of the number the column is something else."""
 LONGEST_S = 7 * 86_400
 """No lap lasts longer, whatever a comment says."""
 _CALENDAR = pa.array([datetime.min, datetime.max], pa.timestamp("us")).cast(pa.int64())  # noqa: DTZ901
@@ -35,20 +34,25 @@ class LapEdges(Enum):
 
 
 class LapColumn:
-    """Follows a column of lap numbers through the blocks: a lap ends where the number changes. Lap 0 is none."""
+    """Follows a column of lap numbers through the blocks: a lap ends where the number changes. Lap 0 is none.
+
+    Attributes
+    ----------
+    gave_up : the number changes too often to be a lap's.
+    """
 
     def __init__(self, edges: LapEdges) -> None:
         self._edges = edges
         self._runs: list[tuple[float | None, datetime, datetime]] = []
-        self._gave_up = False
+        self.gave_up = False
 
     def add(self, numbers: pa.Array, times: pa.TimestampArray) -> None:
         """Takes one block's lap numbers and times."""
-        if self._gave_up or not len(times):
+        if self.gave_up or not len(times):
             return
         runs = pc.run_end_encode(numbers.cast(pa.float64()))
-        if len(self._runs) + len(runs.values) > MAX_LAPS:
-            self._gave_up, self._runs = True, []
+        if len(self._runs) + len(runs.values) > _MOST_RUNS:
+            self.gave_up, self._runs = True, []
             return
         begin = 0
         for number, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
@@ -83,6 +87,10 @@ class LapComments:
     """Gathers comment lines that end laps, and turns them into laps once the rows around them are known.
 
     A lap ends with the row after its comment and is as long as the comment says.
+
+    Attributes
+    ----------
+    left_out : comments after the first `MOST_LAPS`.
     """
 
     def __init__(self, pattern: re.Pattern[str]) -> None:
@@ -90,11 +98,14 @@ class LapComments:
         self._pending: list[tuple[int, int, float]] = []
         self._laps: list[FileLap] = []
         self._latest: datetime | None = None
+        self.left_out = 0
 
     def see(self, row: int, text: str) -> None:
         """Takes a comment line."""
         match = self._pattern.match(text)
-        if match and len(self._laps) + len(self._pending) < MAX_LAPS:
+        if match and len(self._laps) + len(self._pending) >= MOST_LAPS:
+            self.left_out += 1
+        elif match:
             seconds = 0.0
             for part in match["time"].split(":"):
                 seconds = seconds * 60 + float(part or 0)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from telemetry.domain.laps import MOST_LAPS
 from telemetry.errors import TelemetryError
 from telemetry.formats.fit_messages import Definition, FitStream, MessageField, Run, text
 from telemetry.formats.fit_profile import (
@@ -36,7 +37,6 @@ from telemetry.formats.reader import ByteSource, FileDevice, FileLap, Findings, 
 from telemetry.streams.channels import CHANNELS, TIMESTAMP, channel_field
 
 BATCH_ROWS = 1 << 15
-MAX_LAPS = 100_000
 MAX_UNREAD = 20
 NO_TIMESTAMP = 0xFFFFFFFF
 NO_UINT16 = 0xFFFF
@@ -175,7 +175,10 @@ class _Recording:
         for row in run.rows:
             values = _values(run.definition, row)
             start, elapsed_ms, end = (_uint32(values.get(number)) for number in (2, 7, TIMESTAMP_FIELD))
-            if start is None or len(self.laps) >= MAX_LAPS:
+            if start is None:
+                continue
+            if len(self.laps) >= MOST_LAPS:
+                self.findings.laps_left_out += 1
                 continue
             if elapsed_ms is not None:
                 self.laps.append((start * 1000, start * 1000 + elapsed_ms))

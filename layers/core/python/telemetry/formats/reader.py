@@ -1,6 +1,6 @@
 """What every reader is, takes and tells. Pure: a byte stream in, Arrow record batches out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -8,6 +8,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from telemetry.domain.laps import MOST_LAPS, MOST_SECTOR_LINES, START_FINISH
 from telemetry.streams.tally import Tally
 
 
@@ -81,7 +82,7 @@ class FileGate:
     longitude_1_deg: float
     latitude_2_deg: float
     longitude_2_deg: float
-    name: str = "start/finish"
+    name: str = START_FINISH
 
 
 @dataclass(slots=True)
@@ -95,6 +96,7 @@ class Findings:
     rows_read : data rows or points met, usable or not.
     rejected : rows that never reached a batch, by reason (`malformed_row`, …).
     bad_cells : cells dropped to null in rows that were kept, by channel.
+    laps_left_out : laps of the file beyond `MOST_LAPS`.
     """
 
     format: str = ""
@@ -106,7 +108,24 @@ class Findings:
     bad_cells: dict[str, Tally] = field(default_factory=dict)
     device: FileDevice | None = None
     laps: list[FileLap] = field(default_factory=list)
+    laps_left_out: int = 0
     gates: list[FileGate] = field(default_factory=list)
+
+    def keep_laps(self, laps: Sequence[FileLap]) -> None:
+        """Takes the laps of the file, as many as may be; the others are counted."""
+        self.laps.extend(laps[:MOST_LAPS])
+        self.laps_left_out += len(laps[MOST_LAPS:])
+
+    def keep_gates(self, gates: Sequence[FileGate]) -> None:
+        """Takes the lines of the file: the start/finish line, or else the first, and as many others as may be."""
+        first = next((gate for gate in gates if gate.name == START_FINISH), gates[0] if gates else None)
+        others = [gate for gate in gates if gate is not first]
+        left_out = {id(gate) for gate in others[MOST_SECTOR_LINES:]}
+        if left_out:
+            self.inferred.append(
+                f"The file has {len(others)} sector lines: those after the first {MOST_SECTOR_LINES} were left out."
+            )
+        self.gates.extend(gate for gate in gates if id(gate) not in left_out)
 
     def reject(self, reason: str, row: int | None, count: int = 1) -> None:
         """Counts rows that cannot be kept."""

@@ -61,7 +61,8 @@ class TcxReader:
         by = clean_creator(creator.name) or clean_creator(collector.author)
         findings.dialect = f"TCX by {by}" if by else "TCX"
         findings.device = recorder(creator)
-        findings.laps = laps(collector.laps)
+        findings.keep_laps(laps(collector.laps))
+        findings.laps_left_out += collector.laps_left_out
         findings.inferred += points.remarks()
         if collector.planned:
             findings.inferred.append("a course: a program may have computed its times instead of recording them")

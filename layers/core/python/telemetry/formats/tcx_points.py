@@ -7,11 +7,10 @@ strides a minute).
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from telemetry.domain.laps import MOST_LAPS
 from telemetry.formats.xml_channels import Vocabulary
 from telemetry.formats.xml_points import Leaf, PointCollector
 from telemetry.formats.xml_stream import Name
-
-MAX_LAPS = 10_000
 
 TCX = Vocabulary(
     format="TCX",
@@ -63,7 +62,8 @@ class TcxPoints(PointCollector):
 
     Attributes
     ----------
-    laps : of activities, in their order.
+    laps : of activities, in their order, the first `MOST_LAPS`.
+    laps_left_out : how many follow those.
     creator : what recorded the first activity that says so.
     author : the program that wrote the document.
     planned : whether the points are a course's.
@@ -78,6 +78,7 @@ class TcxPoints(PointCollector):
     def __init__(self) -> None:
         super().__init__()
         self.laps: list[LapTexts] = []
+        self.laps_left_out = 0
         self.creator: CreatorTexts | None = None
         self.author = ""
         self.planned = False
@@ -104,8 +105,10 @@ class TcxPoints(PointCollector):
             self.begin_segment()
         elif local == "Lap" and outer == "Activity":
             self._tracks_of_lap = 0
-            if len(self.laps) < MAX_LAPS:
+            if len(self.laps) < MOST_LAPS:
                 self.laps.append(LapTexts(attributes.get("StartTime", "")))
+            else:
+                self.laps_left_out += 1
         elif local == "Track" and outer == "Lap":
             self._recorded = True
             self._tracks_of_lap += 1
@@ -130,7 +133,7 @@ class TcxPoints(PointCollector):
         elif local == "Creator" and outer == "Activity":
             self.creator = self.creator or self._device
         elif local == "TotalTimeSeconds" and outer == "Lap" and self.laps and len(self.stream.stack) > 2:
-            if self.stream.stack[-3][1] == "Activity":
+            if self.stream.stack[-3][1] == "Activity" and not self.laps_left_out:
                 self.laps[-1].seconds = self.laps[-1].seconds or value
         elif local == "Name" and outer == "Author":
             self.author = value

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from datetime import date
 
+from telemetry.domain.laps import START_FINISH
 from telemetry.formats.csv_columns import key_of, unit_suffix
 
 _CREATED = re.compile(
@@ -176,5 +177,5 @@ def _gates(lines: list[str]) -> list[RawGate]:
             continue
         # The name follows a `¬`, however its encoding came out.
         title = re.sub(r"^[^\w]*(?:Â?¬)?\s*", "", match[6]).strip() or match[1].lower()
-        gates.append(RawGate("start/finish" if match[1].lower() == "start" else title[:80], (one, two, three, four)))
+        gates.append(RawGate(START_FINISH if match[1].lower() == "start" else title[:80], (one, two, three, four)))
     return gates

@@ -20,12 +20,13 @@ from telemetry import queue, recording
 from telemetry.database.connection import Row, Transaction
 from telemetry.database.queries import load
 from telemetry.database.storable import storable_json
+from telemetry.domain.laps import MOST_LAPS
 from telemetry.domain.states import JobType, RunStatus
 from telemetry.domain.streams import GNSS_PVT, LAP_DELTA
 from telemetry.errors import Code, TelemetryError
 from telemetry.laps import delta
 from telemetry.laps.found import LinesGiven, find_laps, lines_of_owner, metadata_of
-from telemetry.laps.lap import Lap, best_lap, theoretical_best_ms
+from telemetry.laps.lap import Lap, LapSource, best_lap, comparable_laps, theoretical_best_ms
 from telemetry.laps.motion import COLUMNS, Motion
 from telemetry.pipeline import canonical_file
 from telemetry.pipeline.step import Completion, Heartbeat, Work, changed
@@ -46,11 +47,12 @@ _BUFFER_BYTES = 65_536
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Track:
-    """A `gnss_pvt` dataset and what was found on it."""
+    """A `gnss_pvt` dataset and what was found on it. `laps_left_out`: laps that its file has beyond those."""
 
     dataset: Row
     laps: tuple[Lap, ...]
     motion: Motion | None
+    laps_left_out: int = 0
 
 
 def perform(services: Services, work: Work, heartbeat: Heartbeat) -> Completion:
@@ -59,12 +61,14 @@ def perform(services: Services, work: Work, heartbeat: Heartbeat) -> Completion:
     if not datasets:
         raise TelemetryError(Code.INTERNAL_ERROR, "the run has no gnss_pvt dataset")
     gate = _gate(services.database.run(_GATE["gate_of_session"], session_id=work.session_id))
-    tracks = _numbered([_track(services, dataset, lines_of_owner(gate), heartbeat) for dataset in datasets])
+    found = [_track(services, dataset, lines_of_owner(gate), heartbeat) for dataset in datasets]
+    tracks = _numbered(found)
     laps = tuple(sorted((lap for track in tracks for lap in track.laps), key=lambda lap: lap.lap_number))
     lap_deltas = _write_lap_deltas(services, work, tracks, heartbeat)
     start_time = min(dataset["start_time_utc"] for dataset in datasets)
     end_time = max(dataset["end_time_utc"] for dataset in datasets)
-    summary = summarise(datasets, laps, start_time, end_time)
+    left_out = sum(track.laps_left_out + len(track.laps) for track in found) - len(laps)
+    summary = summarise(datasets, laps, start_time, end_time, left_out)
     rows = storable_json([_row(lap) for lap in laps])
 
     def complete(transaction: Transaction) -> None:
@@ -114,11 +118,13 @@ def _track(services: Services, dataset: Row, owner_lines: LinesGiven | None, hea
                 owner_lines,
             )
     heartbeat()
-    return _Track(dataset, found.laps, found.motion if found.laps else None)
+    of_file = any(lap.source is LapSource.FILE for lap in found.laps)
+    left_out = (dataset["quality"] or {}).get("lapsLeftOut", 0) if of_file else 0
+    return _Track(dataset, found.laps, found.motion if found.laps else None, left_out)
 
 
 def _numbered(tracks: list[_Track]) -> list[_Track]:
-    """The laps of all files numbered as one sequence in order of time."""
+    """The laps of all files numbered as one sequence in order of time, the first `MOST_LAPS` of them."""
     order = sorted(
         ((lap.start_time, lap.end_time, i, k) for i, track in enumerate(tracks) for k, lap in enumerate(track.laps))
     )
@@ -126,7 +132,11 @@ def _numbered(tracks: list[_Track]) -> list[_Track]:
     return [
         dataclasses.replace(
             track,
-            laps=tuple(dataclasses.replace(lap, lap_number=numbers[i, k]) for k, lap in enumerate(track.laps)),
+            laps=tuple(
+                dataclasses.replace(lap, lap_number=number)
+                for k, lap in enumerate(track.laps)
+                if (number := numbers[i, k]) <= MOST_LAPS
+            ),
         )
         for i, track in enumerate(tracks)
     ]
@@ -135,8 +145,9 @@ def _numbered(tracks: list[_Track]) -> list[_Track]:
 def _write_lap_deltas(
     services: Services, work: Work, tracks: Sequence[_Track], heartbeat: Heartbeat
 ) -> list[dict[str, Any]]:
-    """Writes every timed lap of each track against the best of the session, and gives the dataset rows."""
-    best = best_lap([lap for track in tracks for lap in track.laps])
+    """Writes every comparable lap of each track against the best of the session, and gives the dataset rows."""
+    laps = [lap for track in tracks for lap in track.laps]
+    best, comparable = best_lap(laps), set(comparable_laps(laps))
     if best is None:
         return []
     home = next(track for track in tracks if best in track.laps)
@@ -145,9 +156,10 @@ def _write_lap_deltas(
         return []
     written = []
     for track in tracks:
-        if track.motion is None:
+        against_best = [lap for lap in track.laps if lap in comparable]
+        if track.motion is None or not against_best:
             continue
-        rows = delta.lap_deltas(track.motion, track.laps, against)
+        rows = delta.lap_deltas(track.motion, against_best, against)
         if rows.num_rows:
             written.append(_write_lap_delta(services, work, track.dataset["artifact_id"], rows, best.lap_number))
             heartbeat()
@@ -186,8 +198,13 @@ def _write_lap_delta(
         return canonical_file.write(services, work, artifact_id, path, written)
 
 
-def summarise(datasets: list[Row], laps: tuple[Lap, ...], start_time: datetime, end_time: datetime) -> dict[str, Any]:
-    """The session in brief, from the quality reports of its `gnss_pvt` datasets; camelCase, as the API passes it on."""
+def summarise(
+    datasets: list[Row], laps: tuple[Lap, ...], start_time: datetime, end_time: datetime, laps_left_out: int = 0
+) -> dict[str, Any]:
+    """The session in brief, from the quality reports of its `gnss_pvt` datasets; camelCase, as the API passes it on.
+
+    `lapCount` is of all laps that were found; `lapsLeftOut`, where there are any, of those that were not recorded.
+    """
     best = best_lap(laps)
     distances = [quality["distanceM"] for quality in _qualities(datasets) if quality.get("distanceM") is not None]
     return {
@@ -195,7 +212,8 @@ def summarise(datasets: list[Row], laps: tuple[Lap, ...], start_time: datetime, 
         "durationMs": (end_time - start_time).total_seconds() * 1000,
         "points": sum(dataset["row_count"] for dataset in datasets),
         "boundingBox": _enclosing_box([box for quality in _qualities(datasets) if (box := quality.get("boundingBox"))]),
-        "lapCount": len(laps),
+        "lapCount": len(laps) + laps_left_out,
+        **({"lapsLeftOut": laps_left_out} if laps_left_out else {}),
         "bestLapMs": best.duration_ms if best else None,
         "bestLapNumber": best.lap_number if best else None,
         "theoreticalBestMs": theoretical_best_ms(laps),

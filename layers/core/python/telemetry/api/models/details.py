@@ -10,8 +10,8 @@ from pydantic_core import PydanticCustomError
 
 from telemetry.api.models.fields import JobName, JobState, LapKind, LapSource, Model, SignedRequest, UploadState, absent
 from telemetry.api.models.sessions import Session
+from telemetry.domain.laps import MOST_LAPS, MOST_SECTOR_LINES
 
-MOST_SECTOR_LINES = 20
 _SHORTEST_LINE_M, _LONGEST_LINE_M = 1, 1000
 
 
@@ -123,9 +123,10 @@ class Lap(Model):
 
 
 class LapList(Model):
-    """A session's laps in order; none until it is ready."""
+    """A session's laps in order of time; none until it is ready. Of more than fit here these are the first, and the
+    session's `summary` says in `lapsLeftOut` how many were not recorded."""
 
-    laps: list[Lap]
+    laps: Annotated[list[Lap], Field(max_length=MOST_LAPS)]
 
 
 class SessionDetail(Session):
@@ -139,7 +140,7 @@ class SessionDetail(Session):
     progress: Annotated[Progress | None, Field(exclude_if=absent)] = None
     files: list[SessionFile]
     datasets: list[Dataset]
-    laps: list[LapInBrief]
+    laps: Annotated[list[LapInBrief], Field(max_length=MOST_LAPS)]
 
 
 class Device(Model):

@@ -4,9 +4,9 @@ INSERT INTO telemetry_sessions (id, tenant_id, owner_user_id, name, status, star
 VALUES (:id, :tenant_id, :owner_user_id, :name, 'PROCESSING', now(), now(), now());
 
 -- name: create_run
--- A run that waits for its first job to be claimed.
-INSERT INTO telemetry_processing_runs (id, session_id, status, pipeline_version)
-VALUES (:id, :session_id, 'QUEUED', :pipeline_version);
+-- A run that waits for its first job to be claimed. Its time is that of the insert, by then in turn behind the session's row: of two calls that race, the transaction that began first may well make the later run.
+INSERT INTO telemetry_processing_runs (id, session_id, status, pipeline_version, created_at)
+VALUES (:id, :session_id, 'QUEUED', :pipeline_version, clock_timestamp());
 
 -- name: latest_run
 -- The newest run of a session.
@@ -81,7 +81,7 @@ WHERE session.id = :session_id AND session.owner_user_id = :owner_user_id
 ORDER BY dataset.stream, dataset.start_time_utc, dataset.id;
 
 -- name: laps_of_session
--- The laps of an owner's session in order, as far as their run succeeded.
+-- The first laps of an owner's session in order, as far as their run succeeded; older versions recorded more than are shown.
 SELECT lap.lap_number, lap.kind, lap.start_time_utc, lap.end_time_utc, lap.duration_ms, lap.duration_uncertainty_ms,
        lap.distance_m, lap.max_speed_mps, lap.source,
        lap.sectors_ms
@@ -89,7 +89,8 @@ FROM telemetry_laps AS lap
 JOIN telemetry_processing_runs AS run ON run.id = lap.run_id AND run.status = 'SUCCEEDED'
 JOIN telemetry_sessions AS session ON session.id = lap.session_id
 WHERE session.id = :session_id AND session.owner_user_id = :owner_user_id
-ORDER BY lap.start_time_utc, lap.lap_number, lap.source;
+ORDER BY lap.start_time_utc, lap.lap_number, lap.source
+LIMIT :most;
 
 -- name: list_devices
 -- An owner's devices, the one used last first.
