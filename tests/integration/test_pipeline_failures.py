@@ -11,15 +11,17 @@ from typing import Any
 
 import pytest
 
-from telemetry import queue, recording
-from telemetry.database.connection import Database
+from telemetry import queue, recording, session_changes, sessions
+from telemetry.database.connection import Database, Row, Transaction
+from telemetry.database.queries import Query
+from telemetry.domain.owner import Owner
 from telemetry.errors import Code, TelemetryError
 from telemetry.pipeline import failpoints
 from telemetry.pipeline.drain import drain
 from telemetry.pipeline.outcome import Outcome
 from telemetry.pipeline.step import Heartbeat, OutOfTime
 from telemetry.services import Services
-from tests.plugins.harness import LIFE_MS, SAMPLES, Finalised, Harness
+from tests.plugins.harness import LIFE_MS, OWNER, SAMPLES, TENANT, Finalised, Harness
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 
@@ -170,6 +172,39 @@ def test_lease_lost_while_parsing_writes_nothing(harness: Harness, monkeypatch: 
     job = harness.jobs(made)[-1]
     assert (job["status"], job["locked_by"], job["last_error_code"]) == ("RUNNING", "another", None)
     assert harness.session(other)["status"] == "READY", "the worker goes on"
+
+
+def test_of_two_retries_the_one_made_last_is_the_latest(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One begins first and stalls; meanwhile the other runs and fails."""
+    made, me = harness.finalised(CSV), Owner(OWNER, TENANT)
+    first, second = (Services(harness.services.settings) for _ in range(2))
+    run = Transaction.run
+
+    def fail_at_once() -> None:
+        harness.sql("UPDATE telemetry_jobs SET max_attempts = 1")
+        with monkeypatch.context() as broken:
+            broken.setattr(harness.services.raw, "head", down)
+            assert harness.drain().outcomes[Outcome.FAILED] == 1
+
+    def stalled(transaction: Transaction, query: Query, /, **parameters: Any) -> list[Row]:
+        if query.name == "reopen_session":
+            undo.undo()
+            session_changes.retry_session(second, me, made.session_id)
+            fail_at_once()
+        return run(transaction, query, **parameters)
+
+    fail_at_once()
+    with pytest.MonkeyPatch.context() as undo:
+        undo.setattr(Transaction, "run", stalled)
+        detail = session_changes.retry_session(first, me, made.session_id)
+    assert detail.status == "PROCESSING"
+    assert detail.progress is not None
+    harness.drain()
+    detail = sessions.get_session(harness.services, me, made.session_id)
+    latest = harness.sql("SELECT status FROM telemetry_processing_runs WHERE id = :id", id=detail.run_id)
+    assert (detail.status, latest) == ("READY", [{"status": "SUCCEEDED"}])
+    for services in (first, second):
+        services.database.close()
 
 
 def test_stale_failure_after_another_worker_took_over_writes_nothing(

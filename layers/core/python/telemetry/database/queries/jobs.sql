@@ -118,9 +118,9 @@ WHERE id = :id AND status = 'RUNNING' AND locked_by = :locked_by AND attempt_cou
 RETURNING id;
 
 -- name: enqueue
--- Adds a job that is due at once.
-INSERT INTO telemetry_jobs (run_id, job_type, payload)
-VALUES (:run_id, :job_type, :payload)
+-- Adds a job that is due at once. Its time is that of the insert: its transaction may have waited for another's.
+INSERT INTO telemetry_jobs (run_id, job_type, payload, created_at)
+VALUES (:run_id, :job_type, :payload, clock_timestamp())
 RETURNING id;
 
 -- name: cancel_live
