@@ -1,15 +1,60 @@
 """What `python -m telemetry.formats` and `python -m telemetry.laps` share: files in, one outcome each out.
 
-Touches the standard streams alone. An outcome is ready for JSON and says ``file`` and ``outcome``: ``ok`` or a code of
-the catalogue, then with ``message``.
+Touches the standard streams alone; what a file brings along never steers the terminal. An outcome is ready for JSON
+and says ``file`` and ``outcome``: ``ok`` or a code of the catalogue, then with ``message``.
 """
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+
+FAILED = 1
+INTERRUPTED = 130
+
+
+def printable(text: object) -> str:
+    """Text of a file or a person without what would steer a terminal."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in str(text))
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """JSON that reads as it is, what would steer a terminal escaped."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+
+
+def concluded(command: Callable[[], int]) -> int:
+    """Runs a command to its exit status; no traceback where it is interrupted or its output has nowhere to go."""
+    try:
+        status = command()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted.\n")
+        return INTERRUPTED
+    except OSError as error:
+        if not _output_is_lost(error):
+            raise
+        # What is still to be written would fail again at the very end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # the reader, `head` for example, has seen enough
+            sys.stderr.write(f"standard output: {error.strerror or error}\n")
+        return FAILED
+    return status
+
+
+def _output_is_lost(error: OSError) -> bool:
+    """Whether it was the standard output that failed: then it still holds what it could not give away."""
+    if isinstance(error, BrokenPipeError):
+        return True
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return True
+    return False
 
 
 def parser(module: str, description: str) -> argparse.ArgumentParser:
@@ -37,15 +82,23 @@ def tell(
         try:
             outcome = examine(path)
         except OSError as error:
-            sys.stderr.write(f"{path}: {error.strerror or error}\n")
-            status = 1
+            sys.stderr.write(f"{printable(_trouble(path, error))}\n")
+            status = FAILED
             continue
         if options.json:
-            lines = [json.dumps(outcome, ensure_ascii=False)]
+            lines = [json_text(outcome)]
         elif outcome["outcome"] == "ok":
             lines = [outcome["file"], *(f"  {line}" for line in readable(outcome))]
         else:
             lines = [outcome["file"], f"  {outcome['outcome']}: {outcome['message']}"]
-        sys.stdout.write("\n".join([*lines, ""]))
+        sys.stdout.write("\n".join([*map(printable, lines), ""]))
         sys.stdout.flush()
     return status
+
+
+def _trouble(path: Path, error: OSError) -> str:
+    """What failed, by its own name where that is not the file itself."""
+    about = [str(path)]
+    if error.filename is not None and os.fsdecode(error.filename) != about[0]:
+        about.append(os.fsdecode(error.filename))
+    return ": ".join([*about, error.strerror or str(error)])

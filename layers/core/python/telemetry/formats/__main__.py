@@ -4,7 +4,9 @@ Prints format, dialect, channels, rows, rate and quality; `--json` one object a 
 the streams. Exit 0 when every file got an outcome, also where that is an error code of the catalogue.
 """
 
+import argparse
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="where a recording tells no date at all, it is taken from this ISO 8601 time",
     )
     options = parser.parse_args(arguments)
+    if options.parquet is not None and (problem := _no_target(options.parquet, options.files)):
+        parser.error(f"argument --parquet: {command_line.printable(problem)}")
     return command_line.tell(options, lambda path: examine(path, options.parquet, options.uploaded_at), _readable)
 
 
@@ -49,8 +53,25 @@ def examine(path: Path, parquet: Path | None = None, uploaded_at: datetime | Non
         return {**_nothing(path), **_found(canonical)}
 
 
+def _no_target(directory: Path, files: Sequence[Path]) -> str | None:
+    """Why the streams cannot be kept in `directory`, which is made for them."""
+    for name, count in Counter(path.name for path in files).items():
+        if count > 1:
+            return f"{count} files are called {name}, the streams of each would replace the ones before"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        return f"{directory} is no directory"
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}"
+    return None
+
+
 def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError("an ISO 8601 time, for example 2026-05-16T09:30:00Z") from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
@@ -139,4 +160,4 @@ def _counts(tallies: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(command_line.concluded(main))

@@ -74,6 +74,7 @@ def _found(path: Path, line: Line | None) -> dict[str, Any]:
         "laps": [_as_the_api(lap) for lap in found.laps],
         "gate": gate_of(found.line) if found.line else None,
         "bestLapMs": best.duration_ms if best else None,
+        "bestLapNumber": best.lap_number if best else None,
         "theoreticalBestMs": theoretical_best_ms(found.laps),
     }
 
@@ -127,7 +128,7 @@ def _readable(outcome: dict[str, Any]) -> Iterator[str]:
         seconds = lap["durationMs"] / 1000
         trust = "" if lap["durationUncertaintyMs"] is None else f" ± {lap['durationUncertaintyMs'] / 1000:.3f}"
         sectors = "  ".join("-" if ms is None else f"{ms / 1000:.3f}" for ms in lap["sectorsMs"])
-        best = "  best" if lap["kind"] == "timed" and lap["durationMs"] == outcome["bestLapMs"] else ""
+        best = "  best" if lap["lapNumber"] == outcome["bestLapNumber"] else ""
         yield (
             f"{lap['lapNumber']:>3} {lap['kind']:<5} {int(seconds // 60)}:{seconds % 60:06.3f}{trust} s"
             f"  {lap['source']}  {sectors}{best}".rstrip()
