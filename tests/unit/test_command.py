@@ -261,6 +261,10 @@ def test_names_do_not_steer_the_terminal(run: Run) -> None:
     _, out, _ = run(_gives(200, {"sessions": [_in_list(name=evil)], "nextCursor": None}), "sessions")
     assert "\x1b" not in out
     assert "[red]evening[/red] :smile:" in out
+    evil += "\x9b2J\u202e"
+    _, out, _ = run(_gives(200, {"sessions": [_in_list(name=evil)], "nextCursor": None}), "sessions", "--json")
+    assert all(line.isprintable() for line in out.splitlines())
+    assert json.loads(out)["sessions"][0]["name"] == evil
 
 
 def test_json_holds_no_position_and_no_signed_address(run: Run) -> None:

@@ -18,6 +18,7 @@ from infra.local.command.desk import Desk, exit_of
 from infra.local.command.parser import Exit, parser
 from infra.local.command.verbs import VERBS
 from infra.local.process import default_directory
+from telemetry import command_line
 
 _PIPE_WIDTH = 200
 
@@ -68,12 +69,7 @@ def run() -> None:
         raise KeyboardInterrupt(signal.Signals(number).name)
 
     signal.signal(signal.SIGTERM, interrupt)
-    try:
-        code = main()
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader, `head` for example, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = int(Exit.FAILED)
+    code = command_line.concluded(main)
     if code == Exit.INTERRUPTED:
         os._exit(code)  # a thread that waits for a slow network keeps nobody waiting
     sys.exit(code)

@@ -1,6 +1,5 @@
 """What every verb of `telemetry` works with: the client, where results and explanations go, what an error means."""
 
-import json
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from rich.table import Table
 from infra.local.client import Client, ClientError, Interrupted, ServiceError, StillProcessing, Unreachable
 from infra.local.command import words
 from infra.local.command.parser import Exit
+from telemetry import command_line
 from telemetry.api import models
 from telemetry.errors import CATALOGUE, Code
 
@@ -35,7 +35,7 @@ class Desk:
 
     def json(self, value: Any) -> None:
         """A result for machines."""
-        self.out.print(json.dumps(value, indent=2, ensure_ascii=False), soft_wrap=True)
+        self.out.print(command_line.json_text(value, indent=2), soft_wrap=True)
 
     def facts(self, facts: Iterable[tuple[str, str]]) -> None:
         """Names and values, one a line."""

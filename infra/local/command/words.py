@@ -5,7 +5,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from telemetry import command_line
 from telemetry.api import models
+
+printable = command_line.printable
 
 Facts = Iterator[tuple[str, str]]
 
@@ -16,11 +19,6 @@ _TIME_BASES = {
     "device_local": "the device's own clock, its zone unknown",
 }
 _MOST_LISTED = 8
-
-
-def printable(text: object) -> str:
-    """Text of a file or a person without what would steer a terminal."""
-    return "".join(character if character.isprintable() else "\ufffd" for character in str(text))
 
 
 def plain(model: models.Model) -> Any:
