@@ -237,3 +237,26 @@ def test_rates_and_lengths_outside_the_model_are_refused() -> None:
     for recipe in (Recipe(rate_hz=50), Recipe(length_m=100.0), Recipe(out_share=1.0)):
         with pytest.raises(ValueError, match="1 to 25 Hz"):
             generator.Drive(recipe)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--rows", "10", "-o", "{}/no/a.csv"),
+        ("--rows", "10", "-o", "{}/a.csv", "--truth", "{}/no/a.json"),
+        ("--fixtures", "{}/no"),
+    ],
+)
+def test_a_folder_that_is_missing_is_said_in_one_line(
+    arguments: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert generator.main([argument.format(tmp_path) for argument in arguments]) == 1
+    assert re.fullmatch(rf"{tmp_path}/no/\S+: No such file or directory\n", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("arguments", [(), ("-o", "a.csv", "--start", "xx"), ("-o", "a.csv", "--rate", "99")])
+def test_wrong_use_of_the_command_is_said(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        generator.main(list(arguments))
+    assert caught.value.code == 2
+    assert "error: " in capsys.readouterr().err
