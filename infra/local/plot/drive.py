@@ -16,7 +16,7 @@ from telemetry.api import models
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.reader import Origin
 from telemetry.laps.found import find_laps, metadata_of
-from telemetry.laps.lap import Lap
+from telemetry.laps.lap import Lap, best_lap
 from telemetry.laps.motion import COLUMNS as LAP_COLUMNS
 from telemetry.streams.channels import GNSS_PVT_SCHEMA, Flag
 from telemetry.streams.distance import step_lengths_m
@@ -75,11 +75,13 @@ class Trace:
 
 @dataclass(frozen=True)
 class Drive:
-    """A recording or a session. `laps` are in order of time, as the API gives them."""
+    """A recording or a session. `laps` are in order of time, as the API gives them; without `best_lap_number` none of
+    them is the best."""
 
     title: str
     traces: tuple[Trace, ...]
     laps: tuple[models.Lap, ...]
+    best_lap_number: int | None = None
 
     @cached_property
     def start_us(self) -> int:
@@ -103,9 +105,8 @@ class Drive:
 
     @property
     def best_lap(self) -> models.Lap | None:
-        """The fastest timed lap."""
-        timed = [lap for lap in self.laps if lap.kind == "timed"]
-        return min(timed, key=lambda lap: lap.duration_ms, default=None)
+        """The fastest of comparable laps."""
+        return next((lap for lap in self.laps if lap.lap_number == self.best_lap_number), None)
 
 
 def drive_of_recording(file: Path, directory: Path) -> Drive:
@@ -127,13 +128,15 @@ def drive_of_recording(file: Path, directory: Path) -> Drive:
             # As the service does, which takes the date from the upload where a recording has none.
             origin = Origin(file.name, datetime.fromtimestamp(file.stat().st_mtime, UTC))
             canonical = recording.canonicalise(source, origin, directory=directory).files[0].path
-    return Drive(file.name, (trace_of(canonical),), tuple(_laps_of(canonical)))
+    trace, laps = trace_of(canonical), _laps_of(canonical)
+    best = best_lap(laps)
+    return Drive(file.name, (trace,), tuple(map(_as_the_api, laps)), best.lap_number if best else None)
 
 
 def drive_of_session(session: models.SessionDetail, files: Sequence[Path], laps: Sequence[models.Lap]) -> Drive:
     """A session by its canonical `gnss_pvt` files; raises TelemetryError when one cannot be read."""
     traces = sorted((trace_of(file) for file in files), key=lambda trace: int(trace.time_us[0].as_py()))
-    return Drive(session.name, tuple(traces), tuple(laps))
+    return Drive(session.name, tuple(traces), tuple(laps), session.summary.get("bestLapNumber"))
 
 
 def trace_of(file: Path) -> Trace:
@@ -200,16 +203,16 @@ def _speed_of_positions(time_us: pa.Array, distance_m: pa.Array, piece: pa.Array
     return pc.if_else(known, pc.divide(metres, seconds), pa.scalar(None, pa.float64())).cast(pa.float32())
 
 
-def _laps_of(file: Path) -> list[models.Lap]:
+def _laps_of(file: Path) -> tuple[Lap, ...]:
     with pq.ParquetFile(file) as parquet:
         if set(LAP_COLUMNS) - set(parquet.schema_arrow.names):
-            return []
+            return ()
         found = find_laps(
             metadata_of(parquet.metadata.metadata, recording.METADATA_KEY),
             lambda: parquet.iter_batches(columns=list(LAP_COLUMNS), use_threads=False),
             parquet.metadata.num_rows,
         )
-    return [_as_the_api(lap) for lap in found.laps]
+    return found.laps
 
 
 def _as_the_api(lap: Lap) -> models.Lap:

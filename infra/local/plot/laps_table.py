@@ -42,7 +42,8 @@ def _row(lap: models.Lap, best: models.Lap | None) -> tuple[str, ...]:
     delta = ""
     if lap is best:
         delta = "best"
-    elif best is not None and lap.kind == "timed":
+    elif best is not None and lap.kind == "timed" and lap.duration_ms >= best.duration_ms:
+        # A lap in less time than the best one went a shorter way.
         delta = f"+{(lap.duration_ms - best.duration_ms) / 1000:.3f} s"
     return (
         str(lap.lap_number),
