@@ -13,21 +13,13 @@ import { lapRange } from './view.js';
 
 const PAGE = 30;
 
-/** @param {Lap[]} laps */
-function bestOf(laps) {
-  const timed = laps.filter((lap) => lap.kind === 'timed');
-  return timed.reduce(
-    (/** @type {Lap | null} */ best, lap) => (best && best.durationMs <= lap.durationMs ? best : lap),
-    null,
-  );
-}
-
 /**
  * @param {Lap[]} laps @param {View} view @param {import('../types.js').Summary} summary
  * @param {{signal: AbortSignal, shown: () => void}} options `shown` is told when a lap is looked at
  */
 export function lapsCard(laps, view, summary, { signal, shown }) {
-  const best = bestOf(laps);
+  // The service knows which laps can be compared: the shortest of a file's laps may be what was left at the end.
+  const best = laps.find((lap) => lap.lapNumber === summary.bestLapNumber) ?? null;
   const sectors = Math.max(0, ...laps.map((lap) => lap.sectorsMs.length));
   const bestSectors = Array.from({ length: sectors }, (_, k) =>
     Math.min(...laps.map((lap) => (lap.kind === 'timed' ? (lap.sectorsMs[k] ?? Infinity) : Infinity))),
@@ -116,7 +108,12 @@ export function lapsCard(laps, view, summary, { signal, shown }) {
       h(
         'td',
         { class: 'number' },
-        best && lap.kind === 'timed' && !isBest ? delta(lap.durationMs - best.durationMs) : isBest ? '–' : '',
+        // A lap in less time than the best one went a shorter way.
+        best && lap.kind === 'timed' && !isBest && lap.durationMs >= best.durationMs
+          ? delta(lap.durationMs - best.durationMs)
+          : isBest
+            ? '–'
+            : '',
       ),
       ...bestSectors.map((fastest, k) => {
         const time = lap.sectorsMs[k] ?? null;
