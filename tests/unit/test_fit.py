@@ -182,15 +182,58 @@ def test_a_record_is_joined_whatever_number_of_channels_it_has() -> None:
     assert len(table.schema.names) > 100
 
 
+def description(number: int, name: str, unit: str, *, base: int = 0x84, scale: int = 0xFF) -> bytes:
+    layout = ((0, 1, 2), (1, 1, 2), (2, 1, 2), (3, 16, 7), (8, 8, 7), (6, 1, 2))
+    values = struct.pack("<BBB16s8sB", 0, number, base, name.encode(), unit.encode(), scale)
+    return definition(206, layout, local=2) + b"\2" + values
+
+
+def developed(layout: Iterable[tuple[int, int, int]], *fields: tuple[int, int]) -> bytes:
+    """A definition of records with developer fields: their number and size."""
+    head = definition(20, layout)
+    return bytes([head[0] | 0x20]) + head[1:] + bytes([len(fields)]) + b"".join(bytes([*item, 0]) for item in fields)
+
+
+def unit_of(table: pa.Table, name: str) -> bytes:
+    return bytes(table.schema.field(name).metadata[b"unit"])
+
+
 def test_developer_fields_carry_their_own_name_unit_and_scale() -> None:
-    described = definition(206, ((0, 1, 2), (1, 1, 2), (2, 1, 2), (3, 8, 7), (8, 4, 7), (6, 1, 2)), local=2)
-    described += b"\2" + struct.pack("<BBB8s4sB", 0, 7, 0x84, b"Stamina\0", b"kJ\0\0", 10)
-    head = definition(20, RECORD_LAYOUT[:3], local=0)
-    head = bytes([head[0] | 0x20]) + head[1:] + bytes([1, 7, 2, 0])
+    head = developed(RECORD_LAYOUT[:3], (7, 2))
     row = b"\0" + struct.pack("<IiiH", START, 1, 1, 1234)
-    table, _ = read(fit_file(described + head + row))
+    table, _ = read(fit_file(description(7, "Stamina", "kJ", scale=10) + head + row))
     assert table["Stamina"].to_pylist() == [123.4]
-    assert table.schema.field("Stamina").metadata[b"unit"] == b"kJ"
+    assert unit_of(table, "Stamina") == b"kJ"
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [("speed", "km/h"), ("enhanced_speed", "km/h"), ("altitude", "ft"), ("course_deg", "rad"), ("power_w", "kW")],
+)
+def test_a_developer_field_named_like_a_native_one_is_none(name: str, unit: str) -> None:
+    """Also where a record has no native field of that name, so that a channel is one through the whole file."""
+    head = developed(((253, 4, 0x86), (0, 4, 0x85), (1, 4, 0x85), (6, 2, 0x84), (2, 2, 0x84)), (7, 2))
+    row = b"\0" + struct.pack("<IiiHHH", START, 1, 1, 27_778, 3000, 100)
+    table, _ = read(fit_file(description(7, name, unit) + head + row))
+    assert (table["speed_mps"].to_pylist(), table["altitude_m"].to_pylist()) == ([pytest.approx(27.778)], [100.0])
+    assert (table[f"developer_{name}"].to_pylist(), unit_of(table, f"developer_{name}")) == ([100.0], unit.encode())
+    assert not {"course_deg", "power_w"} & set(table.schema.names)
+
+
+def test_a_native_field_keeps_its_unit_beside_a_developer_field_of_its_name() -> None:
+    head = developed((*RECORD_LAYOUT[:3], (5, 4, 0x86)), (7, 2))
+    row = b"\0" + struct.pack("<IiiIH", START, 1, 1, 12_300, 9)
+    table, _ = read(fit_file(description(7, "distance", "km") + head + row))
+    assert (table["distance"].to_pylist(), unit_of(table, "distance")) == ([123.0], b"m")
+    assert (table["developer_distance"].to_pylist(), unit_of(table, "developer_distance")) == ([9.0], b"km")
+
+
+def test_developer_fields_of_one_name_in_two_units_are_two_channels() -> None:
+    head = developed(RECORD_LAYOUT[:3], (7, 2), (8, 2))
+    row = b"\0" + struct.pack("<IiiHH", START, 1, 1, 36, 10)
+    table, _ = read(fit_file(description(7, "Wind", "km/h") + description(8, "Wind", "m/s") + head + row))
+    assert (table["Wind"].to_pylist(), unit_of(table, "Wind")) == ([36.0], b"km/h")
+    assert (table["Wind [m/s]"].to_pylist(), unit_of(table, "Wind [m/s]")) == ([10.0], b"m/s")
 
 
 def test_developer_fields_that_nothing_describes_are_named() -> None:

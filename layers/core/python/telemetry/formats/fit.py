@@ -22,7 +22,8 @@ from telemetry.formats.fit_columns import (
     merge_split_records,
     prefer,
 )
-from telemetry.formats.fit_messages import Definition, FitStream, Run, text
+from telemetry.formats.fit_developer import text
+from telemetry.formats.fit_messages import Definition, FitStream, Run
 from telemetry.formats.fit_profile import (
     DEVICE_INFO,
     FILE_ID,

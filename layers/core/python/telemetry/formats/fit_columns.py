@@ -21,6 +21,7 @@ from telemetry.streams.channels import CHANNELS, channel_field
 MAX_UNREAD = 20
 NO_TIMESTAMP = 0xFFFFFFFF
 NO_UINT16 = 0xFFFF
+_UNITS = {f.channel: f.unit for f in (*RECORD_FIELDS.values(), *GPS_METADATA_FIELDS.values())}
 
 
 def columns_of(runs: list[Run], profile: dict[int, ProfileField], stream: FitStream) -> dict[str, pa.Array]:
@@ -85,10 +86,8 @@ def _note_unread(
 
 def _profile_field(item: MessageField, profile: dict[int, ProfileField], stream: FitStream) -> ProfileField:
     if item.developer is not None:
-        known = stream.developer_fields.get(item.developer)
-        if known is None:
-            return ProfileField(f"developer_{item.developer[0]}_{item.developer[1]}")
-        return ProfileField(known.name, known.unit, known.scale, known.offset)
+        known = stream.developer.find(*item.developer)
+        return ProfileField(known.channel, "", known.scale, known.offset)
     return profile.get(item.number) or ProfileField(f"field_{item.number}")
 
 
@@ -144,8 +143,7 @@ def prefer(columns: dict[str, pa.Array], name: str, *candidates: str) -> None:
 
 
 def batch_of(columns: dict[str, pa.Array], stream: FitStream) -> pa.RecordBatch:
-    units = {f.channel: f.unit for f in (*RECORD_FIELDS.values(), *GPS_METADATA_FIELDS.values())}
-    units |= {f.name: f.unit for f in stream.developer_fields.values()}
+    units = _UNITS | stream.developer.units
     fields, arrays = [], []
     for name, values in columns.items():
         if name in ("timestamp", "source_row"):

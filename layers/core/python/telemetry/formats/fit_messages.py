@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from telemetry.errors import Code, TelemetryError
+from telemetry.formats.fit_developer import DeveloperFields
 from telemetry.formats.fit_profile import (
     BASE_TYPES,
     BYTES,
@@ -58,17 +59,6 @@ class Run:
     compressed_time: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DeveloperField:
-    """What a field_description message says of a developer field."""
-
-    name: str
-    unit: str
-    scale: float
-    offset: float
-    base: BaseType
-
-
 @dataclass(slots=True)
 class FitStream:
     """Iterates over the runs of all chained files of a stream.
@@ -83,7 +73,7 @@ class FitStream:
 
     source: ByteSource
     notes: list[str] = field(default_factory=list)
-    developer_fields: dict[tuple[int, int], DeveloperField] = field(default_factory=dict)
+    developer: DeveloperFields = field(default_factory=DeveloperFields)
     unread: set[str] = field(default_factory=set)
     files: int = 0
     byte: int = 0
@@ -172,8 +162,7 @@ class FitStream:
             (number_, size_, BASE_TYPES.get(type_, BYTES), None) for number_, size_, type_ in triples
         ]
         for number_, size_, index in developer:
-            known = self.developer_fields.get((index, number_))
-            layout.append((number_, size_, known.base if known else BYTES, (index, number_)))
+            layout.append((number_, size_, self.developer.find(index, number_).base, (index, number_)))
         for number_, size_, stated_base, key in layout:
             # Some writers give sizes that are no multiple of the type: such a field is opaque bytes.
             base = stated_base if stated_base.code != "s" and size_ % stated_base.size == 0 else BYTES
@@ -223,23 +212,9 @@ class FitStream:
                 self._last_timestamp = stamp
         if definition.number == FIELD_DESCRIPTION:
             for row in rows:
-                self._describe(definition, row)
+                self.developer.describe({f.number: row[f.column] for f in definition.fields if f.developer is None})
         self._take(count * size)
         return Run(definition, rows, compressed_time)
-
-    def _describe(self, definition: Definition, row: tuple[object, ...]) -> None:
-        values = {f.number: row[f.column] for f in definition.fields if f.developer is None}
-        index, number, type_ = values.get(0), values.get(1), values.get(2)
-        if not (isinstance(index, int) and isinstance(number, int) and isinstance(type_, int)):
-            return
-        scale, offset = values.get(6), values.get(7)
-        self.developer_fields[index, number] = DeveloperField(
-            name=text(values.get(3)) or f"developer_{index}_{number}",
-            unit=text(values.get(8)),
-            scale=float(scale) if isinstance(scale, int) and scale not in (0, 0xFF) else 1.0,
-            offset=float(offset) if isinstance(offset, int) and offset != 0x7F else 0.0,
-            base=BASE_TYPES.get(type_, BYTES),
-        )
 
     def _more(self, size: int) -> bool:
         """True when `size` bytes are in the buffer, after reading on if need be."""
@@ -264,11 +239,6 @@ class FitStream:
 
     def _cut_off(self) -> TelemetryError:
         return self._corrupt("the file is cut off inside a message")
-
-
-def text(value: object) -> str:
-    """A string field up to its first NUL, undecodable bytes replaced."""
-    return value.split(b"\0")[0].decode("utf-8", "replace").strip() if isinstance(value, bytes) else ""
 
 
 def _crc_table() -> tuple[int, ...]:
