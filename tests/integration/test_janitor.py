@@ -176,6 +176,25 @@ def test_objects_that_no_row_wants_are_swept_on_both_stores(any_harness: Harness
     assert harness.canonical_paths() == kept_canonical
 
 
+def test_what_broken_off_writes_left_is_swept_once_no_upload_of_its_time_is_open(harness: Harness) -> None:
+    """The janitor was killed between the row and the parts, a writer between the file and its place."""
+    services = harness.services
+    root = services.settings.local_storage.root
+    begun = services.raw.begin_parts("uploads/x", content_type="text/csv")
+    harness.store(f".parts/{begun}/1", CSV)
+    incoming = root / ".incoming" / uuid4().hex
+    incoming.write_bytes(CSV)
+    parts = root / "raw/.parts" / begun
+    now = harness.sql("SELECT extract(epoch FROM now())::float8 AS now")[0]["now"]
+    hours = services.settings.upload_expiry_hours
+    for age_h, swept in ((hours + 0.9, 0), (hours + 1.1, 2), (hours + 1.1, 0)):
+        for left in (incoming, parts):
+            if left.exists():
+                os.utime(left, (now - age_h * 3600,) * 2)
+        assert clean(services, life, [Task.SWEEP_UPLOADS]) == {Task.SWEEP_UPLOADS: swept}
+        assert (incoming.exists(), parts.exists()) == (age_h < hours + 1,) * 2
+
+
 def test_raw_bytes_revived_after_discard_are_deleted_again_at_once(harness: Harness) -> None:
     made = harness.finalised(CSV)
     harness.drain()

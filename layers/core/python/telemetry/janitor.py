@@ -198,7 +198,8 @@ def sweep_uploads(
     services: Services, safe_age: timedelta, time_left: Callable[[], bool], begin_at: UUID | None = None
 ) -> int:
     """Deletes raw objects that no row wants: of discarded and expired artifacts at once (a still valid upload address
-    may have revived them), of unknown ones past `safe_age`. Gives how many.
+    may have revived them), of unknown ones past `safe_age`; and what broken-off writes left behind, once no upload of
+    their time is open. Gives how many.
 
     Parameters
     ----------
@@ -214,8 +215,12 @@ def sweep_uploads(
         oldest = services.database.run(_QUERIES["database_now"])[0]["now"] - safe_age
         return (found for found in listed if discarded.get(found.path, found.modified_at < oldest))
 
+    longest_open = timedelta(hours=services.settings.upload_expiry_hours) + safe_age
+    now = services.database.run(_QUERIES["database_now"])[0]["now"]
+    dropped = services.raw.drop_unfinished(now - longest_open)
     start = services.database.run(_QUERIES["upload_from"], id=begin_at or uuid4())
-    return _sweep(_all_objects_from(services.raw, UPLOADS_PREFIX, start), services.raw, unwanted, time_left)
+    objects = _all_objects_from(services.raw, UPLOADS_PREFIX, start)
+    return dropped + _sweep(objects, services.raw, unwanted, time_left)
 
 
 def sweep_datasets(

@@ -1,10 +1,12 @@
 """Uploads in parts over a directory: each part a file of its own until they are put together."""
 
+import contextlib
 import hashlib
 import re
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from telemetry.storage.protocol import StoredPart
@@ -50,6 +52,17 @@ def blocks(store: Path, multipart_id: str, parts: Sequence[StoredPart]) -> Itera
 def drop(store: Path, multipart_id: str) -> None:
     """Ends the upload and removes its parts; none there is no error."""
     shutil.rmtree(_folder(store, multipart_id), ignore_errors=True)
+
+
+def drop_idle(store: Path, before: datetime) -> int:
+    """Ends the uploads to which no part came since a moment; gives how many."""
+    dropped = 0
+    for folder in (store / PARTS).glob("*"):
+        with contextlib.suppress(FileNotFoundError):  # ended meanwhile
+            if folder.stat().st_mtime < before.timestamp():
+                shutil.rmtree(folder, ignore_errors=True)
+                dropped += 1
+    return dropped
 
 
 def _folder(store: Path, multipart_id: str) -> Path:

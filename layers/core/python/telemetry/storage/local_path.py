@@ -126,6 +126,17 @@ class LocalPath:
         """See `FileStore`."""
         local_parts.drop(self._root, multipart_id)
 
+    def drop_unfinished(self, before: datetime) -> int:
+        """See `FileStore`."""
+        dropped = 0
+        for file in (self._settings.root / _INCOMING).glob("*"):
+            with contextlib.suppress(FileNotFoundError):  # it has arrived
+                if file.stat().st_mtime < before.timestamp():
+                    file.unlink()
+                    dropped += 1
+        with _storage_errors("DELETE"):
+            return dropped + local_parts.drop_idle(self._root, before)
+
     def head(self, path: str) -> StoredObject | None:
         """See `FileStore`. `sha256` is None: a file system vouches for nothing."""
         with _storage_errors("HEAD"):

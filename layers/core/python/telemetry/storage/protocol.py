@@ -110,6 +110,11 @@ class FileStore(Protocol):
         """Drops the parts; an upload that was ended is no error."""
         ...
 
+    def drop_unfinished(self, before: datetime) -> int:
+        """Drops what writes left behind that began before a moment and were broken off, and gives how many there
+        were; a store that sees to it by itself gives 0."""
+        ...
+
     def head(self, path: str) -> StoredObject | None:
         """The object's facts without its bytes, or None where there is none."""
         ...
