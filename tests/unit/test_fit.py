@@ -236,6 +236,27 @@ def test_developer_fields_of_one_name_in_two_units_are_two_channels() -> None:
     assert (table["Wind [m/s]"].to_pylist(), unit_of(table, "Wind [m/s]")) == ([10.0], b"m/s")
 
 
+def test_a_later_file_describes_its_own_developer_fields_alone() -> None:
+    head = developed(RECORD_LAYOUT[:3], (7, 2))
+    rows = [b"\0" + struct.pack("<IiiH", START + second, 1, 1, 1234) for second in range(3)]
+    first = fit_file(description(7, "Stamina", "kJ", scale=10) + head + rows[0])
+    second = fit_file(description(7, "Slope", "%", scale=100) + head + rows[1])
+    third = fit_file(head + rows[2])
+    table, findings = read(first + second + third)
+    assert table["Stamina"].to_pylist() == [123.4, None, None]
+    assert table["Slope"].to_pylist() == [None, 12.34, None]
+    assert unit_of(table, "Slope") == b"%"
+    assert any("developer_0_7" in sentence for sentence in findings.inferred)
+
+
+def test_a_description_after_a_definition_is_not_its_own() -> None:
+    head = developed(RECORD_LAYOUT[:3], (7, 2))
+    row = b"\0" + struct.pack("<IiiH", START, 1, 1, 1234)
+    renamed = description(7, "Slope", "%", scale=100)
+    table, _ = read(fit_file(description(7, "Stamina", "kJ", scale=10) + head + row + renamed + row))
+    assert table["Stamina"].to_pylist() == [123.4, 123.4]
+
+
 def test_developer_fields_that_nothing_describes_are_named() -> None:
     head = definition(20, RECORD_LAYOUT)
     developer = bytes([head[0] | 0x20]) + head[1:] + bytes([2, 5, 2, 0, 6, 2, 0])

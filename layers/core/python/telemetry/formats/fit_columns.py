@@ -64,7 +64,7 @@ def _definition_columns(
             else:
                 _note_unread(item, raw[item.column], profile, stream)
             continue
-        known = _profile_field(item, profile, stream)
+        known = _profile_field(item, profile)
         for index in range(item.count):
             channel = known.channel if item.count == 1 else f"{known.channel}_{index + 1}"
             values = _scaled(raw[item.column + index], item, known)
@@ -77,17 +77,16 @@ def _note_unread(
     item: MessageField, values: tuple[object, ...], profile: dict[int, ProfileField], stream: FitStream
 ) -> None:
     """Remembers a field of text or bytes, or a developer's without a description, that holds anything."""
-    name = _profile_field(item, profile, stream).channel
+    name = _profile_field(item, profile).channel
     if name in stream.unread or len(stream.unread) >= MAX_UNREAD:
         return
     if any(isinstance(value, bytes) and value.strip(b"\xff") and value.strip(b"\0") for value in values):
         stream.unread.add(name)
 
 
-def _profile_field(item: MessageField, profile: dict[int, ProfileField], stream: FitStream) -> ProfileField:
+def _profile_field(item: MessageField, profile: dict[int, ProfileField]) -> ProfileField:
     if item.developer is not None:
-        known = stream.developer.find(*item.developer)
-        return ProfileField(known.channel, "", known.scale, known.offset)
+        return ProfileField(item.developer.channel, "", item.developer.scale, item.developer.offset)
     return profile.get(item.number) or ProfileField(f"field_{item.number}")
 
 

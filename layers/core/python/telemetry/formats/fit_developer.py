@@ -51,12 +51,16 @@ class DeveloperFields:
             base=BASE_TYPES.get(type_, BYTES),
         )
 
+    def forget(self) -> None:
+        """Ends a file: the next one's descriptions are its own."""
+        self._described.clear()
+
     def find(self, index: int, number: int) -> DeveloperField:
         """The field as it is described so far; bytes of no meaning without a description."""
         return self._described.get((index, number)) or DeveloperField(_nameless(index, number))
 
     def _channel(self, name: str, unit: str) -> str:
-        """The name, made another where it is that of a native field, or of a developer's in another unit; empty for none."""
+        """The name, another where it is that of a native field or of a developer's in another unit; or empty."""
         if not name or len(self.units) >= MOST_UNITS:
             return ""
         if name in _NATIVE or _PLACE_OF_ARRAY.sub("", name) in (*_NATIVE, "field"):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from telemetry.errors import Code, TelemetryError
-from telemetry.formats.fit_developer import DeveloperFields
+from telemetry.formats.fit_developer import DeveloperField, DeveloperFields
 from telemetry.formats.fit_profile import (
     BASE_TYPES,
     BYTES,
@@ -31,8 +31,8 @@ class MessageField:
     base: BaseType
     column: int
     count: int
-    developer: tuple[int, int] | None = None
-    """(developer data index, field number) of a developer field."""
+    developer: DeveloperField | None = None
+    """What the file had said of a developer field by then."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,6 +103,7 @@ class FitStream:
             raise self._corrupt(f"a header of {header_size} bytes")
         self.files += 1
         self._crc = 0
+        self.developer.forget()
         # 0 stands in the files of devices that died while recording: read to the end then.
         remaining = int.from_bytes(self._peek(4, 4), "little") or None
         self._take(header_size)
@@ -158,18 +159,19 @@ class FitStream:
         column = 0
         triples = list(struct.iter_unpack("3B", self._peek(6, 3 * count)))
         developer = list(struct.iter_unpack("3B", self._peek(size - 3 * developer_count, 3 * developer_count)))
-        layout: list[tuple[int, int, BaseType, tuple[int, int] | None]] = [
+        layout: list[tuple[int, int, BaseType, DeveloperField | None]] = [
             (number_, size_, BASE_TYPES.get(type_, BYTES), None) for number_, size_, type_ in triples
         ]
         for number_, size_, index in developer:
-            layout.append((number_, size_, self.developer.find(index, number_).base, (index, number_)))
-        for number_, size_, stated_base, key in layout:
+            known = self.developer.find(index, number_)
+            layout.append((number_, size_, known.base, known))
+        for number_, size_, stated_base, described in layout:
             # Some writers give sizes that are no multiple of the type: such a field is opaque bytes.
             base = stated_base if stated_base.code != "s" and size_ % stated_base.size == 0 else BYTES
             values = 1 if base.code == "s" else size_ // base.size
             code += f"{size_}s" if base.code == "s" else base.code * values
             if values:
-                fields.append(MessageField(number_, base, column, values, key))
+                fields.append(MessageField(number_, base, column, values, described))
             column += values
         timestamp = next(
             (f.column for f in fields if f.number == TIMESTAMP_FIELD and f.developer is None and f.base.code == "I"),
