@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from telemetry.streams import normalise as normalise_module
 from telemetry.streams.channels import GNSS_PVT_SCHEMA, TIMESTAMP, Flag, channel_field
 from telemetry.streams.judgement import Judgement
 from telemetry.streams.normalise import HELD_ROWS, Normaliser
@@ -209,6 +210,20 @@ def test_names_that_repeat_stay_apart() -> None:
     assert streams["vehicle"].to_pylist()[0] | {"timestamp": None} == {
         "timestamp": None, "source_row": 1, "Speed": 1.0, "Speed (2)": 2.0,
     }  # fmt: skip
+
+
+def test_channels_beyond_the_limit_are_left_out_and_the_others_kept_to_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(normalise_module, "MAX_CHANNELS", 2)
+    monkeypatch.setattr(normalise_module, "COALESCED_ROWS", 1)
+    place = (52.0, -1.0)
+    rows = [batch([t], [place], oil=[1.0], boost=[2.0], fuel=[3.0], gear=[4.0]) for t in range(3)]
+    streams, judgement = normalise(*rows)
+    vehicle = streams["vehicle"].select(["oil", "boost"]).to_pydict()
+    assert vehicle == {"oil": [1.0] * 3, "boost": [2.0] * 3}
+    assert streams["vehicle"].schema.names == ["timestamp", "source_row", "oil", "boost"]
+    assert judgement.inferred == ["more than 2 further channels: 'fuel' and those after it were left out"]
 
 
 def test_text_channels_are_kept_and_a_change_of_type_is_survived() -> None:

@@ -70,7 +70,8 @@ class Normaliser:
         self._next_row = 1
         self._segment = 0
         self._kept_segment = 0
-        self._channels: dict[str, str] = {}
+        self._channels: dict[str, pa.DataType] = {}
+        self._has_left_out = False
         self._spreader = WholeSecondSpreader()
 
     def push(self, batch: pa.RecordBatch) -> Iterator[Streams]:
@@ -344,9 +345,10 @@ class Normaliser:
             if channel is not None:
                 kind, out = channel.type, channel.field
             else:
-                kind, out = self._channel_type(name, array.type), batch.schema.field(name)
-                if len(self._channels) > MAX_CHANNELS:
+                further, out = self._channel_type(name, array.type), batch.schema.field(name)
+                if further is None:
                     continue
+                kind = further
                 out = (out if out.metadata else channel_field(name)).with_type(kind)
             array = as_type(array, kind, name, rows, judgement)
             if array.null_count == batch.num_rows:
@@ -363,19 +365,28 @@ class Normaliser:
         part = pa.RecordBatch.from_arrays([*core.values(), *columns.values()], schema=schema)
         return part if complete else part.filter(filled)
 
-    def _channel_type(self, name: str, given: pa.DataType) -> pa.DataType:
-        """Numbers are 64-bit floats, anything else text; the first batch that has the channel decides."""
-        numeric = (
-            pa.types.is_floating(given)
-            or pa.types.is_integer(given)
-            or pa.types.is_boolean(given)
-            or pa.types.is_decimal(given)
-        )
+    def _channel_type(self, name: str, given: pa.DataType) -> pa.DataType | None:
+        """Numbers are 64-bit floats, anything else text; the first batch that has the channel decides. None for a
+        channel beyond `MAX_CHANNELS`."""
         if name not in self._channels:
-            self._channels[name] = "number" if numeric else "text"
-            if len(self._channels) == MAX_CHANNELS + 1:
-                self.judgement.inferred.append(f"more than {MAX_CHANNELS} further channels: the rest was left out")
-        return pa.float64() if self._channels[name] == "number" else pa.string()
+            if len(self._channels) == MAX_CHANNELS:
+                self._leave_out(name)
+                return None
+            numeric = (
+                pa.types.is_floating(given)
+                or pa.types.is_integer(given)
+                or pa.types.is_boolean(given)
+                or pa.types.is_decimal(given)
+            )
+            self._channels[name] = pa.float64() if numeric else pa.string()
+        return self._channels[name]
+
+    def _leave_out(self, name: str) -> None:
+        if not self._has_left_out:
+            self._has_left_out = True
+            self.judgement.inferred.append(
+                f"more than {MAX_CHANNELS} further channels: {name!r} and those after it were left out"
+            )
 
 
 def _within(values: pa.Array, limit: float) -> bool:
