@@ -63,7 +63,7 @@ const ICONS = {
   left: 'M14.5 6L8.5 12l6 6',
   right: 'M9.5 6l6 6-6 6',
   good: 'M5.5 12.500l4 4 9-9.5',
-  notice: 'M12 8v5m0 3.500v.1',
+  notice: 'M12 4v9.500m0 6v.1',
   wrong: 'M7 7l10 10M17 7L7 17',
 };
 

@@ -58,6 +58,9 @@ export function number(value, digits = 0, fixed = false) {
   return format.format(value);
 }
 
+/** @param {number} count @param {string} one @param {string} many */
+export const counted = (count, one, many) => `${number(count)} ${count === 1 ? one : many}`;
+
 /** @param {number} mps metres a second */
 export const speedValue = (mps) => mps * (units.imperial ? 3600 / MILE_M : 3.6);
 export const speedUnit = () => (units.imperial ? 'mph' : 'km/h');
@@ -72,9 +75,10 @@ export function distance(metres) {
   if (metres === null || metres === undefined) return '';
   if (units.imperial) {
     const miles = metres / MILE_M;
-    return miles < 0.2 ? `${number(metres / FOOT_M)} ft` : `${number(miles, miles < 10 ? 2 : 1, true)} mi`;
+    return miles < 0.2 ? `${number(metres / FOOT_M)} ft` : `${number(miles, miles < 9.995 ? 2 : 1, true)} mi`;
   }
-  return metres < 1000 ? `${number(metres)} m` : `${number(metres / 1000, metres < 10000 ? 2 : 1, true)} km`;
+  // As they are once rounded: 999.7 m are 1.00 km, and 9.996 km are 10.0.
+  return metres < 999.5 ? `${number(metres)} m` : `${number(metres / 1000, metres < 9995 ? 2 : 1, true)} km`;
 }
 
 /**

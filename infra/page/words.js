@@ -120,7 +120,9 @@ export const POSITION_CHANNELS = [
 
 /** @param {import('./types.js').Device} device */
 export function deviceWords(device) {
-  const maker = [device.manufacturer, device.model].filter(Boolean).join(' ');
+  const { manufacturer, model } = device;
+  const named = manufacturer && model?.toLowerCase().startsWith(manufacturer.toLowerCase());
+  const maker = [named ? '' : manufacturer, model].filter(Boolean).join(' ');
   const which = device.name ?? (device.serialNumber ? `no. ${device.serialNumber}` : '');
   return [maker, which].filter(Boolean).join(', ') || 'Unnamed device';
 }

@@ -50,7 +50,8 @@ def test_the_steps_are_told_while_they_run(open_window: OpenWindow) -> None:
     opened = open_window()
     steps = ["artifact_validate", "artifact_classify", "parse_raw", "detect_laps"]
     held = [
-        {"job": step, "attempt": 1 + (step == "parse_raw"), "maxAttempts": 3, "nextRetryAt": None} for step in steps
+        {"job": step, "attempt": attempt, "maxAttempts": 3, "nextRetryAt": None}
+        for step, attempt in zip(steps, (0, 1, 2, 1), strict=True)
     ]
 
     def hold(route: Route) -> None:
@@ -63,13 +64,34 @@ def test_the_steps_are_told_while_they_run(open_window: OpenWindow) -> None:
     file = SAMPLES / "sample_track.gpx"
     page.get_by_label("Choose recordings").set_input_files(file)
     line = upload(page, file)
+    heights: list[int] = []
     for words in ("Checking the file", "Recognising the format", "Reading the recording", "Finding laps"):
         now = line.get_by_role("list", name="Steps").locator("[aria-current=step]")
         expect(now).to_have_text(words, timeout=WHILE_PROCESSING_MS)
         if held[0]["attempt"] == 2:
             expect(line.get_by_text("Reading the recording, attempt 2 of 3")).to_be_visible()
+        else:
+            # Said once, and in a row that is as high as before and after.
+            expect(line.locator(".upload-status")).to_be_hidden()
+            heights.append(line.evaluate("(row) => row.offsetHeight"))
         held.pop(0)
     expect(line.get_by_text("Ready: 600 points")).to_be_visible(timeout=WHILE_PROCESSING_MS)
+    assert {*heights, line.evaluate("(row) => row.offsetHeight")} == {heights[0]}
+
+
+def test_a_recording_that_is_cut_off_says_so(open_window: OpenWindow, tmp_path: Path) -> None:
+    whole = (SAMPLES / "sample_track.gpx").read_bytes()
+    file = tmp_path / "broken off.gpx"
+    file.write_bytes(whole[: whole.index(b"</trkpt>", len(whole) // 2) - 9])
+    page = open_window().open()
+    page.get_by_label("Choose recordings").set_input_files(file)
+    line = upload(page, file)
+    told = line.get_by_text(re.compile(r"^Ready, but the file is cut off after \d min \d+ s: \d+ points, "))
+    expect(told).to_be_visible(timeout=WHILE_PROCESSING_MS)
+    line.get_by_role("link", name="Open").click()
+    expect(page.get_by_text(re.compile("“broken off.gpx” is cut off after .* the rest is missing"))).to_be_visible()
+    fact = page.get_by_role("region", name="Quality").get_by_text(re.compile(r"cut off at line \d+, column \d+"))
+    expect(fact).to_be_visible()
 
 
 def test_several_files_at_once_and_one_that_cannot_be_used(open_window: OpenWindow) -> None:

@@ -2,7 +2,7 @@
 /** Downloads: each Parquet file by a fresh signed address, the track as GeoJSON. */
 
 import { announce, h, icon, save, setText } from '../dom.js';
-import { number, size } from '../format.js';
+import { counted, size } from '../format.js';
 import { streamWords } from '../words.js';
 
 /**
@@ -47,7 +47,7 @@ export function filesCard(api, session, recording) {
       { class: 'downloads plain' },
       ...session.datasets.map((dataset) => {
         const file = several ? session.files.find(({ uploadId }) => uploadId === dataset.uploadId)?.fileName : '';
-        const note = ['Parquet', `${number(dataset.rowCount)} rows`, size(dataset.byteSize)].join(', ');
+        const note = ['Parquet', counted(dataset.rowCount, 'row', 'rows'), size(dataset.byteSize)].join(', ');
         return row([streamWords(dataset.stream), file].filter(Boolean).join(' of '), note, async () => {
           const { datasets } = await api.get(`/sessions/${session.sessionId}/datasets`);
           const fresh = datasets.find(

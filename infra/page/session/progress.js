@@ -1,6 +1,7 @@
 // @ts-check
 /** How far the service is with a session, why it failed, and what to do. */
 
+import { partial } from '../damage.js';
 import { h, setText } from '../dom.js';
 import { clock } from '../format.js';
 import { homeLink } from '../router.js';
@@ -72,15 +73,17 @@ export function progressOf(session, { api }, follow) {
     ];
   }
   if (session.status === 'processing') return [stepsCard(session)];
-  return inWork(session)
-    ? [
-        h(
-          'p',
-          { class: 'card notice', role: 'status' },
-          'Laps are being found again. The earlier ones stay until then.',
-        ),
-      ]
-    : [];
+  return [
+    ...partial(session).map(({ fileName, words }) =>
+      h(
+        'p',
+        { class: 'card notice partly' },
+        `“${fileName}” is ${words}. What came before was read, the rest is missing. If the recorder still holds all of it, copy or export it again.`,
+      ),
+    ),
+    inWork(session) &&
+      h('p', { class: 'card notice', role: 'status' }, 'Laps are being found again. The earlier ones stay until then.'),
+  ];
 }
 
 /** @param {SessionDetail} session */
@@ -91,10 +94,12 @@ function stepsCard({ progress }) {
       ? `, again at ${clock(progress.nextRetryAt)}`
       : '';
   const attempt = progress && progress.attempt > 1 ? `, attempt ${progress.attempt} of ${progress.maxAttempts}` : '';
+  // The steps show it, unless there is more to say.
+  const more = attempt + waits;
   return h(
     'section',
     { class: 'card', 'aria-label': 'Progress' },
-    h('p', {}, progress ? `${stepWords(progress.job)}${attempt}${waits}` : 'Waiting to be processed'),
+    (!progress || more) && h('p', {}, progress ? `${stepWords(progress.job)}${more}` : 'Waiting to be processed'),
     h(
       'ol',
       { class: 'steps', 'aria-label': 'Steps' },

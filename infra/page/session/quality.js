@@ -1,8 +1,9 @@
 // @ts-check
 /** The quality reports of a session's files as sentences. Pure, but for the elements of the card. */
 
+import { damageFact, damageOf, isRest } from '../damage.js';
 import { h, icon } from '../dom.js';
-import { clock, number, size, span } from '../format.js';
+import { clock, counted, number, size, span } from '../format.js';
 import { formatWords, plain, streamWords } from '../words.js';
 
 /**
@@ -33,9 +34,6 @@ const NOTICED = [
   ['interpolatedTimes', 'time was interpolated', 'times were interpolated'],
 ];
 
-/** @param {number} count @param {string} one @param {string} many */
-const counted = (count, one, many) => `${number(count)} ${count === 1 ? one : many}`;
-
 /** @param {Dataset} dataset @returns {Fact[]} */
 export function facts({ rowCount, quality }) {
   /** @type {Fact[]} */
@@ -44,7 +42,7 @@ export function facts({ rowCount, quality }) {
   if (typeof read === 'number') {
     found.push(
       read === rowCount
-        ? ['good', `All ${counted(rowCount, 'row', 'rows')} could be used`]
+        ? ['good', rowCount === 1 ? 'The one row could be used' : `All ${number(rowCount)} rows could be used`]
         : ['notice', `${number(rowCount)} of ${counted(read, 'row', 'rows')} could be used`],
     );
   } else {
@@ -59,7 +57,7 @@ export function facts({ rowCount, quality }) {
       `${counted(tally.count, 'value', 'values')} of ${column} could not be read${firstRows(tally)}`,
     ]);
   }
-  if (quality.nominalRateHz) found.push(['good', rate(quality)]);
+  if (quality.nominalRateHz) found.push(rate(quality));
   if (quality.gaps) found.push(...gaps(quality.gaps));
   for (const [name, one, many] of NOTICED) {
     if (quality[name]) found.push(['notice', counted(quality[name], one, many)]);
@@ -76,16 +74,16 @@ export function facts({ rowCount, quality }) {
       CLOCKS[quality.timeBasis] ?? plain(quality.timeBasis),
     ]);
   for (const sentence of quality.inferred ?? []) found.push(['notice', sentenceOf(sentence)]);
-  for (const damage of [quality.damage, quality.archiveDamage]) {
-    if (damage) found.push(['wrong', `Damaged: ${typeof damage === 'object' ? damage.detail : damage}`]);
-  }
+  const damage = damageOf(quality);
+  if (damage) found.push(['wrong', damageFact(damage)]);
+  if (quality.archiveDamage && isRest(quality.archiveDamage)) found.push(['notice', sentenceOf(quality.archiveDamage)]);
   return found;
 }
 
 /** Begins large and ends without a point, as the other facts do. @param {string} words */
 const sentenceOf = (words) => (words.charAt(0).toUpperCase() + words.slice(1)).replace(/\.$/, '');
 
-/** @param {Quality} quality */
+/** @param {Quality} quality @returns {Fact} */
 function rate({ nominalRateHz, jitterMs }) {
   const times = number(nominalRateHz, 2);
   const every =
@@ -93,9 +91,13 @@ function rate({ nominalRateHz, jitterMs }) {
       ? 'once a second'
       : nominalRateHz > 1
         ? `${times} times a second`
-        : `every ${number(1 / nominalRateHz, 1)} s`;
-  const steady = !jitterMs || jitterMs < 200 / nominalRateHz ? 'steadily' : 'unsteadily';
-  return `Recorded ${steady} ${every}${jitterMs ? `, give or take ${number(jitterMs, 1)} ms` : ''}`;
+        : `every ${span(1000 / nominalRateHz)}`;
+  const steady = !jitterMs || jitterMs < 200 / nominalRateHz;
+  const jitter = jitterMs < 1000 ? `${number(jitterMs, 1)} ms` : span(jitterMs);
+  return [
+    steady ? 'good' : 'notice',
+    `Recorded ${steady ? 'steadily' : 'unsteadily, about'} ${every}${jitterMs ? `, give or take ${jitter}` : ''}`,
+  ];
 }
 
 /** @param {{count: number, listed?: {start: string, lengthS: number}[]}} gaps @returns {Fact[]} */

@@ -1,8 +1,9 @@
 // @ts-check
 /** Choosing, dropping and following uploads: the elements for uploads.js. */
 
+import { partial } from '../damage.js';
 import { announce, fill, h, icon, iconButton, setText } from '../dom.js';
-import { distance, lapTime, number, size } from '../format.js';
+import { counted, distance, lapTime, size } from '../format.js';
 import { sessionLink } from '../router.js';
 import { prose, STEPS, stepWords } from '../words.js';
 
@@ -145,12 +146,13 @@ function row(uploads, item) {
   function update() {
     const told = tell(item);
     element.dataset.stage = item.stage;
+    element.toggleAttribute('data-partial', item.stage === 'ready' && Boolean(partOf(item)));
     setText(status, told.text);
     status.hidden = told.text === '';
     bar.hidden = !['checksum', 'sending'].includes(item.stage);
     bar.value = item.file.size ? item.done / item.file.size : 0;
     fill(steps, ...stepper(item));
-    steps.hidden = item.stage !== 'processing';
+    steps.hidden = item.stage !== 'processing' || !item.session?.progress;
     const stage = item.stage + item.failure;
     if (stage !== shownStage) {
       fill(buttons, ...actions(uploads, item));
@@ -200,9 +202,9 @@ function tell(item) {
       return same('Uploaded');
     // The steps show it, unless there is more to say.
     case 'processing':
-      return { text: item.session?.progress?.attempt === 1 ? '' : progressWords(item), say: progressWords(item) };
+      return { text: stepsSuffice(item) ? '' : progressWords(item), say: progressWords(item) };
     case 'ready':
-      return same(`Ready${readyFacts(item)}`);
+      return same(`Ready${readyButPartial(item)}${readyFacts(item)}`);
     case 'cancelled':
       return same('Cancelled');
     case 'failed':
@@ -213,6 +215,9 @@ function tell(item) {
 }
 
 /** @param {UploadItem} item */
+const stepsSuffice = ({ session }) => Boolean(session?.progress && session.progress.attempt < 2);
+
+/** @param {UploadItem} item */
 function progressWords(item) {
   const progress = item.session?.progress;
   if (!progress) return 'Waiting to be processed';
@@ -221,11 +226,21 @@ function progressWords(item) {
 }
 
 /** @param {UploadItem} item */
+const partOf = (item) =>
+  item.session ? partial(item.session).find(({ uploadId }) => uploadId === item.uploadId) : null;
+
+/** @param {UploadItem} item */
+function readyButPartial(item) {
+  const part = partOf(item);
+  return part ? `, but the file is ${part.words}` : '';
+}
+
+/** @param {UploadItem} item */
 function readyFacts(item) {
   const summary = item.session?.summary;
   if (!summary) return '';
-  const facts = [`${number(summary.points ?? 0)} points`, distance(summary.distanceM)];
-  if (summary.lapCount) facts.push(summary.lapCount === 1 ? '1 lap' : `${number(summary.lapCount)} laps`);
+  const facts = [counted(summary.points ?? 0, 'point', 'points'), distance(summary.distanceM)];
+  if (summary.lapCount) facts.push(counted(summary.lapCount, 'lap', 'laps'));
   if (summary.bestLapMs) facts.push(`best ${lapTime(summary.bestLapMs)}`);
   return `: ${facts.filter(Boolean).join(', ')}`;
 }
