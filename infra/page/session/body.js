@@ -147,16 +147,16 @@ export function sessionBody(place, context, session, given, follow) {
             const { from, to } = lapRange(lap);
             return from >= view.held.from - 1 && to <= view.held.to + 1;
           });
-    const toLooks = () =>
-      looks.scrollIntoView({
-        block: 'start',
-        behavior: matchMedia('(prefers-reduced-motion: reduce)').matches ? 'auto' : 'smooth',
-      });
-    fill(
-      lapsPlace,
-      here.length ? lapsCard(here, view, session.summary, { signal: shown.signal, shown: toLooks }) : noLaps(),
-      compareCard(view, shown.signal),
-    );
+    const compare = compareCard(view, shown.signal);
+    const options = {
+      signal: shown.signal,
+      shown: () => scrollTo(looks),
+      compared: () => {
+        scrollTo(compare);
+        compare.focus({ preventScroll: true });
+      },
+    };
+    fill(lapsPlace, here.length ? lapsCard(here, view, session.summary, options) : noLaps(), compare);
   }
 
   fill(
@@ -192,6 +192,12 @@ export function sessionBody(place, context, session, given, follow) {
     },
     end: () => shown.abort(),
   };
+}
+
+/** @param {HTMLElement} element */
+function scrollTo(element) {
+  const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
+  element.scrollIntoView({ block: 'start', behavior: still ? 'auto' : 'smooth' });
 }
 
 /** @param {string} message @returns {Promise<never>} */

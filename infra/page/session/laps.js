@@ -1,8 +1,8 @@
 // @ts-check
 /** The table of laps: best lap, differences, sectors, and which two are laid over one another. */
 
-import { fill, h } from '../dom.js';
-import { clock, delta, distance, lapTime, number, speed, utc } from '../format.js';
+import { announce, fill, h, setText } from '../dom.js';
+import { clock, counted, delta, distance, lapTime, number, speed, utc } from '../format.js';
 import { LAP_KINDS } from '../words.js';
 import { lapRange } from './view.js';
 
@@ -15,9 +15,10 @@ const PAGE = 30;
 
 /**
  * @param {Lap[]} laps @param {View} view @param {import('../types.js').Summary} summary
- * @param {{signal: AbortSignal, shown: () => void}} options `shown` is told when a lap is looked at
+ * @param {{signal: AbortSignal, shown: () => void, compared: () => void}} options `shown` is told when a lap is looked
+ * at, `compared` when the comparison is
  */
-export function lapsCard(laps, view, summary, { signal, shown }) {
+export function lapsCard(laps, view, summary, { signal, shown, compared }) {
   // The service knows which laps can be compared: the shortest of a file's laps may be what was left at the end.
   const best = laps.find((lap) => lap.lapNumber === summary.bestLapNumber) ?? null;
   const sectors = Math.max(0, ...laps.map((lap) => lap.sectorsMs.length));
@@ -151,7 +152,24 @@ export function lapsCard(laps, view, summary, { signal, shown }) {
       if (box) box.checked = place >= 0;
     }
   }
+  const pair = h('span', {});
+  // A long table hides the comparison below it: this stays in sight.
+  const bar = h(
+    'div',
+    { class: 'compare-bar', hidden: true },
+    pair,
+    h('button', { type: 'button', class: 'primary', onclick: compared }, 'Show'),
+  );
+  function told() {
+    bar.hidden = view.laps.length < 2;
+    if (bar.hidden) return;
+    const [first, second] = view.laps;
+    const words = `Lap ${second.lapNumber} against lap ${first.lapNumber}`;
+    setText(pair, words);
+    announce(`${words}, below the laps`);
+  }
   view.on(['laps'], marked, signal);
+  view.on(['laps'], told, signal);
   draw();
 
   return h(
@@ -166,12 +184,13 @@ export function lapsCard(laps, view, summary, { signal, shown }) {
     ),
     h('p', { class: 'muted hint' }, 'Tick two laps to lay them over one another.'),
     h('div', { class: 'table-place' }, table, more),
+    bar,
   );
 }
 
 /** @param {Lap[]} laps @param {Lap | null} best @param {import('../types.js').Summary} summary */
 function brief(laps, best, summary) {
-  const parts = [laps.length === 1 ? '1 lap' : `${number(laps.length)} laps`];
+  const parts = [counted(laps.length, 'lap', 'laps')];
   if (best) parts.push(`best ${lapTime(best.durationMs)} in lap ${best.lapNumber}`);
   // Where sectors were missed their sum may be longer than the best lap: then it says nothing.
   if (best && summary.theoreticalBestMs && summary.theoreticalBestMs < best.durationMs)
