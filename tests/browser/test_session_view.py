@@ -1,6 +1,7 @@
 """One session looked at: track, charts, laps, two laps over one another, quality, downloads."""
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -223,6 +224,78 @@ def test_on_a_phone_the_buttons_lie_beside_the_track(
         }"""
     )
     assert stage["width"] / 2 < rightmost < box["x"] - stage["x"]
+
+
+def test_a_comparison_below_a_long_table_is_in_reach(
+    open_window: OpenWindow, driver_token: str, session: models.SessionDetail
+) -> None:
+    one = open_window(token=driver_token, viewport={"width": 390, "height": 420}, is_mobile=True, has_touch=True)
+    page = one.open(f"#/sessions/{session.session_id}")
+    for number in (2, 3):
+        page.get_by_label(f"Compare lap {number}", exact=True).check()
+    card = page.get_by_role("region", name="Lap 3 against lap 2")
+    expect(card).not_to_be_in_viewport()
+    expect(page.locator("#announcer")).to_contain_text("Lap 3 against lap 2, below the laps")
+    show = page.get_by_role("region", name="Laps").get_by_role("button", name="Show", exact=True)
+    expect(show).to_be_in_viewport(ratio=1)
+    show.click()
+    expect(card).to_be_in_viewport()
+    expect(card).to_be_focused()
+    page.get_by_label("Compare lap 2", exact=True).uncheck()
+    expect(show).to_be_hidden()
+
+
+def test_no_label_of_an_axis_is_cut_off(opened: Window) -> None:
+    """At whatever width: the last column of the strip below the chart holds nothing."""
+    page = opened.page
+    drawn = page.locator(".chart .plot canvas").first
+    for width in (1280, 1236, 1192, 720, 390, 374):
+        page.set_viewport_size({"width": width, "height": 1000})
+        wait_until(lambda: drawn.evaluate("(canvas) => canvas.clientWidth === canvas.closest('.plot').clientWidth"))
+        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        ink: int = drawn.evaluate(
+            """(canvas) => {
+              const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d');
+              copy.drawImage(canvas, 0, 0);
+              const {data} = copy.getImageData(canvas.width - 1, canvas.height - 26, 1, 26);
+              return data.filter((value, k) => k % 4 === 3 && value > 0).length;
+            }"""
+        )
+        assert ink == 0, width
+
+
+def test_a_single_fix_is_a_dot(open_window: OpenWindow, client: Client, tmp_path: Path) -> None:
+    file = tmp_path / "one.csv"
+    file.write_text("timestamp,latitude,longitude,altitude,speed\n2026-05-16T09:30:00Z,52.07,-1.015,100,5\n")
+    session = client.wait(client.send(file).session_id)
+    page = open_window().open(f"#/sessions/{session.session_id}")
+    expect(page.get_by_text("The one row could be used")).to_be_visible()
+    expect(page.get_by_text("Parquet, 1 row,")).to_be_visible()
+    expect(page.get_by_text("Reading every fix")).to_have_count(0)
+    dot = """(canvas) => {
+      const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d');
+      copy.drawImage(canvas, 0, 0);
+      const {data} = copy.getImageData(0, 0, canvas.width, canvas.height);
+      const line = [0x1d, 0x5f, 0xbf];
+      let found = 0;
+      for (let i = 0; i < data.length; i += 4) found += line.every((value, k) => data[i + k] === value);
+      return found;
+    }"""
+    wait_until(lambda: page.locator(".chart .plot canvas").first.evaluate(dot) > 5)
+
+
+def test_jumps_do_not_flatten_a_speed_out_of_positions(open_window: OpenWindow, client: Client, tmp_path: Path) -> None:
+    """From 32 to 40 m/s and back, and one leap of some 2 km in a second."""
+    rows, latitude = [], 52.0
+    for second in range(600):
+        latitude += (36 + 4 * math.sin(second / 20) + 2000 * (second == 300)) / 111_200
+        rows.append(f"2026-05-16T09:{30 + second // 60}:{second % 60:02}Z,{latitude:.7f},-1.015")
+    file = tmp_path / "leap.csv"
+    file.write_text("\n".join(["timestamp,latitude,longitude", *rows]))
+    session = client.wait(client.send(file).session_id)
+    page = open_window(locale="en-IE").open(f"#/sessions/{session.session_id}")
+    speed = page.get_by_role("figure", name="Speed")
+    expect(speed).to_contain_text(re.compile(r"to \d,\d+\.\d km/h, mean .* cut at 1[56]\d km/h"))
 
 
 def test_a_map_beneath_is_fetched_only_when_it_is_wanted(

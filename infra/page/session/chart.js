@@ -13,6 +13,10 @@ import { colour, darkScheme } from './colours.js';
  */
 
 const SPACE_PX = 70;
+const BESIDE_PX = 10;
+const FONT = '12px system-ui, sans-serif';
+/** What a single sample, between gaps or alone, is seen by. */
+const DOT_PX = 6;
 
 export class Chart {
   /** @param {HTMLElement} place @param {number} height @param {ChartOptions} options */
@@ -25,7 +29,7 @@ export class Chart {
       stroke: () => colour('--muted'),
       grid: { stroke: () => colour('--grid'), width: 1 },
       ticks: { show: false },
-      font: '12px system-ui, sans-serif',
+      font: FONT,
     };
     /** @type {any} */
     this.plot = new /** @type {any} */ (uPlot)(
@@ -34,7 +38,7 @@ export class Chart {
         height,
         ms: 1,
         legend: { show: false },
-        padding: [8, 10, 0, 0],
+        padding: [8, BESIDE_PX, 0, 0],
         cursor: {
           y: false,
           points: { show: false },
@@ -62,7 +66,7 @@ export class Chart {
               /** @type {number} */ min,
               /** @type {number} */ max,
             ) => this.#splits(u, min, max),
-            values: (/** @type {any} */ _, /** @type {number[]} */ splits) => this.#words(splits),
+            values: (/** @type {any} */ u, /** @type {number[]} */ splits) => this.#fitting(u, splits),
           },
           {
             ...drawn,
@@ -77,7 +81,7 @@ export class Chart {
             stroke: () => colour(line.colour),
             width: line.width ?? 1.5,
             spanGaps: false,
-            points: { show: false },
+            points: { show: false, filter: alone, size: DOT_PX, fill: () => colour(line.colour) },
           })),
         ],
         hooks: {
@@ -136,8 +140,10 @@ export class Chart {
 
   /** @param {number} from @param {number} to */
   frame(from, to) {
-    this.x = { min: from, max: to };
-    this.plot.setScale('x', { min: from, max: to });
+    // A single moment, or a place that was never left, stands in the middle of a second or a metre.
+    const beside = to > from ? 0 : this.options.axis() === 'time' ? 500 : 0.5;
+    this.x = { min: from - beside, max: to + beside };
+    this.plot.setScale('x', this.x);
   }
 
   /**
@@ -170,6 +176,16 @@ export class Chart {
     return splits;
   }
 
+  /** The words of the splits, without one that would be cut off at the right. @param {any} u @param {number[]} splits */
+  #fitting(u, splits) {
+    const { min, max } = this.x;
+    const width = u.bbox.width / devicePixelRatio;
+    return this.#words(splits).map((words, k) => {
+      const middle = ((splits[k] - min) / (max - min)) * width;
+      return middle + textWidth(words) / 2 > width + BESIDE_PX ? '' : words;
+    });
+  }
+
   /** @param {number[]} splits */
   #words(splits) {
     if (this.options.axis() === 'distance') return splits.map((value) => distance(value));
@@ -182,6 +198,27 @@ export class Chart {
           : `${new Date(value).getSeconds()}.${String(new Date(value).getMilliseconds()).padStart(3, '0').slice(0, 2)} s`,
     );
   }
+}
+
+/** @type {CanvasRenderingContext2D | null} */
+let measure = null;
+
+/** Pixels of a label. @param {string} words */
+function textWidth(words) {
+  measure ??= document.createElement('canvas').getContext('2d');
+  if (!measure) return 0;
+  measure.font = FONT;
+  return measure.measureText(words).width;
+}
+
+/** Samples that no line leads to or from. @param {any} u @param {number} line */
+function alone(u, line) {
+  const values = u.data[line];
+  const found = [];
+  for (let k = 0; k < values.length; k += 1) {
+    if (values[k] !== null && (values[k - 1] ?? null) === null && (values[k + 1] ?? null) === null) found.push(k);
+  }
+  return found;
 }
 
 /** @param {any} u */

@@ -5,6 +5,7 @@ import { fill, h, icon, iconButton, setText } from '../dom.js';
 import { clock, distance, elapsed, number, span } from '../format.js';
 import { POSITION_CHANNELS, shown, streamWords } from '../words.js';
 import { Chart } from './chart.js';
+import { speedTop } from './view.js';
 
 /**
  * @typedef {import('./view.js').View} View
@@ -14,6 +15,7 @@ import { Chart } from './chart.js';
  */
 
 const STEPS = 1000;
+const FROM_POSITIONS = 'from positions';
 
 /** @param {ChannelId} id */
 const key = (id) => `${id.stream}/${id.channel}`;
@@ -98,7 +100,7 @@ export function charts(view, offered, signal) {
     if (!cursor) return;
     const { from, to } = view.window[view.axis];
     const at = view.axis === 'time' ? cursor.time : cursor.distance;
-    slider.value = String(Math.round(((at - from) / (to - from)) * STEPS));
+    slider.value = String(Math.round(((at - from) / (to - from || 1)) * STEPS));
     const words = [
       clock(cursor.time),
       `${elapsed(cursor.time - view.held.from)} after the start`,
@@ -203,9 +205,10 @@ function toolbar(view, offered, signal) {
  */
 function channelChart(view, id, unit, signal) {
   const { label, unit: shownUnit, factor, digits } = shown(id.stream, id.channel, unit);
-  const derived = id.channel === 'speed_mps' && !view.held.speedGiven;
+  const derived = id.stream === 'gnss_pvt' && id.channel === 'speed_mps' && !view.held.speedGiven;
   const value = h('span', { class: 'reading' });
   const summary = h('span', { class: 'muted stats' });
+  const source = h('span', { class: 'muted' }, FROM_POSITIONS);
   const plot = h('div', { class: 'plot', 'aria-hidden': 'true' });
   const remove = h(
     'button',
@@ -221,15 +224,7 @@ function channelChart(view, id, unit, signal) {
   const element = h(
     'figure',
     { class: 'chart', 'aria-label': label },
-    h(
-      'figcaption',
-      {},
-      h('span', { class: 'chart-name' }, label),
-      value,
-      summary,
-      derived && h('span', { class: 'muted' }, 'from positions'),
-      remove,
-    ),
+    h('figcaption', {}, h('span', { class: 'chart-name' }, label), value, summary, derived && source, remove),
     plot,
   );
   const ending = new AbortController();
@@ -269,7 +264,12 @@ function channelChart(view, id, unit, signal) {
       }
       const [min, max, mean] = [thinned.min, thinned.max, thinned.mean].map((one) => one * factor);
       const y = factor === 1 ? thinned.y : thinned.y.map((one) => (one === null ? null : one * factor));
-      chart.show(thinned.x, [y], min, max);
+      const top = derived ? Math.min(thinned.max, speedTop(view.held, thinned.min)) : thinned.max;
+      chart.show(thinned.x, [y], min, top * factor);
+      setText(
+        source,
+        top < thinned.max ? `${FROM_POSITIONS}, cut at ${withUnit(number(top * factor))}` : FROM_POSITIONS,
+      );
       setText(summary, `${withUnit(`${number(min, digits)} to ${number(max, digits)}`)}, mean ${number(mean, digits)}`);
       cursorAt();
     } catch (error) {

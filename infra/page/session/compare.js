@@ -5,7 +5,7 @@ import { lowerBound } from '../data/series.js';
 import { h, setText } from '../dom.js';
 import { delta, distance, lapTime, number, speedUnit, speedValue } from '../format.js';
 import { Chart } from './chart.js';
-import { lapRange } from './view.js';
+import { lapRange, speedTop } from './view.js';
 
 /** @typedef {import('./view.js').View} View */
 
@@ -31,7 +31,7 @@ export function compareCard(view, signal) {
   const key = h('p', { class: 'lap-key' });
   const element = h(
     'section',
-    { class: 'card', 'aria-labelledby': 'compare-title', hidden: true },
+    { class: 'card', 'aria-labelledby': 'compare-title', tabindex: -1, hidden: true },
     h('div', { class: 'card-head' }, title, key),
     result,
     h(
@@ -127,7 +127,9 @@ export function compareCard(view, signal) {
     plots.forEach((plot) => plot.frame(start, end));
     const shown = compared.courses.map((course) => Array.from(course.speed, speedValue));
     const finite = shown.flat().filter(Number.isFinite);
-    plots[0].show(compared.distance, shown, Math.min(...finite), Math.max(...finite));
+    const least = Math.min(...finite);
+    const top = view.held.speedGiven ? Infinity : speedValue(speedTop(view.held, least / speedValue(1)));
+    plots[0].show(compared.distance, shown, least, Math.min(top, Math.max(...finite)));
     const behind = Array.from(compared.delta, (value) => value / 1000);
     plots[1].show(compared.distance, [behind], Math.min(...behind), Math.max(...behind));
   }

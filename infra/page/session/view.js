@@ -160,6 +160,18 @@ export class View extends EventTarget {
   }
 }
 
+/** Beyond the speeds that the map tells apart by this share of them lie jumps of the positions, not speeds. */
+const BEYOND = 0.5;
+
+/**
+ * The greatest speed that a chart of speeds out of positions has room for: some jumps would flatten all the rest.
+ * @param {Held} held @param {number} least that is to be seen, in m/s: where all of it lies beyond, nothing is cut
+ */
+export function speedTop({ low, high }, least) {
+  const top = high + BEYOND * (high - low);
+  return top > least ? top : Infinity;
+}
+
 /** Milliseconds with their fraction: a Date has none. @param {string} iso */
 function milliseconds(iso) {
   const finer = /\.\d{3}(\d+)/.exec(iso)?.[1] ?? '';
