@@ -5,17 +5,21 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import pytest
 
-from telemetry import janitor, queue
+from telemetry import gate, janitor, queue, sessions
+from telemetry.domain.owner import Owner
+from telemetry.domain.streams import LAP_DELTA
 from telemetry.errors import Code, TelemetryError
 from telemetry.janitor import Task, clean
 from telemetry.pipeline.drain import drain
 from telemetry.services import Services
-from telemetry.storage.paths import track_path
-from tests.plugins.harness import LIFE_MS, SAMPLES, TENANT, Finalised, Harness, with_settings
+from telemetry.storage.local_path import serve_get
+from telemetry.storage.paths import run_of_lap_delta, track_path
+from tests.plugins.harness import LIFE_MS, OWNER, SAMPLES, TENANT, Finalised, Harness, with_settings
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 AN_HOUR = timedelta(hours=1)
@@ -219,6 +223,33 @@ def test_objects_of_running_attempts_and_their_recorded_files_stay(harness: Harn
     harness.sql("DELETE FROM telemetry_sessions WHERE id = :id", id=made.session_id)
     assert clean(harness.services, life, [Task.SWEEP_DATASETS], safe_age=NO_AGE)[Task.SWEEP_DATASETS] == len(kept)
     assert harness.canonical_paths() == set()
+
+
+def test_a_lap_delta_that_was_replaced_stays_while_its_address_is_valid(harness: Harness) -> None:
+    made, me = harness.finalised(CSV), Owner(OWNER, TENANT)
+    harness.drain()
+    (old,) = [one for one in sessions.get_datasets(harness.services, me, made.session_id) if one.stream == LAP_DELTA]
+    line = {"latitude1Deg": 1.0, "longitude1Deg": 1.0, "latitude2Deg": 1.1, "longitude2Deg": 1.1, "sectors": []}
+    gate.set_gate(harness.services, me, made.session_id, line)
+    harness.drain()
+    kept = harness.kept_paths(made)
+    (replaced,) = harness.canonical_paths() - kept
+    assert replaced.endswith("lap_delta.parquet")
+    assert run_of_lap_delta(replaced) == made.run_id
+    lost = replaced.replace("lap_delta", "gnss_pvt")
+    assert run_of_lap_delta(lost) is None
+    _put_canonical(harness, lost)
+
+    assert clean(harness.services, life, [Task.SWEEP_DATASETS], safe_age=NO_AGE) == {Task.SWEEP_DATASETS: 1}
+    assert harness.canonical_paths() == {*kept, replaced}
+    local, address = harness.services.settings.local_storage, urlsplit(old.download.url)
+    assert serve_get(local, address.path.lstrip("/"), address.query).file.exists()
+
+    valid_s = harness.services.settings.download_url_seconds + 60
+    harness.sql("ALTER TABLE telemetry_jobs DISABLE TRIGGER USER")  # they keep updated_at
+    harness.sql("UPDATE telemetry_jobs SET updated_at = now() - make_interval(secs => :s)", s=float(valid_s))
+    assert clean(harness.services, life, [Task.SWEEP_DATASETS], safe_age=NO_AGE) == {Task.SWEEP_DATASETS: 1}
+    assert harness.canonical_paths() == kept
 
 
 def test_old_objects_are_swept_by_the_default_age(harness: Harness) -> None:

@@ -26,7 +26,7 @@ from telemetry.domain.states import JobStatus
 from telemetry.errors import Code, TelemetryError
 from telemetry.pipeline.failure import fail_run, unexpected
 from telemetry.services import Services
-from telemetry.storage.paths import dataset_of
+from telemetry.storage.paths import dataset_of, run_of_lap_delta
 from telemetry.storage.protocol import FileStore, StoredObject
 
 logger = logging.getLogger(__name__)
@@ -42,6 +42,9 @@ EVENT_MINUTES = 5
 
 UPLOADS_PREFIX = "uploads/"
 DATASETS_PREFIX = "datasets/"
+
+_SIGNED_WITHIN_S = 60
+"""An address is signed so soon after the look at the row, which a transaction that replaces it may hold for as long."""
 
 _OTHER_BYTES = (Code.SIZE_MISMATCH, Code.CHECKSUM_MISMATCH)
 """The sender's own mistake, found at every pass until the upload expires: nothing for an operator to do."""
@@ -227,7 +230,8 @@ def sweep_datasets(
     services: Services, safe_age: timedelta, time_left: Callable[[], bool], begin_at: UUID | None = None
 ) -> int:
     """Deletes canonical objects past `safe_age` that belong to no dataset: those of lost attempts, failed and
-    cancelled runs, and deleted sessions. Gives how many.
+    cancelled runs, and deleted sessions, and lap deltas that were replaced, once no address of theirs is valid any
+    more. Gives how many.
 
     Parameters
     ----------
@@ -239,7 +243,15 @@ def sweep_datasets(
         old = [found for found in listed if found.modified_at < oldest]
         rows = services.database.run(_QUERIES["kept_datasets"], paths=[dataset_of(found.path) for found in old])
         kept = {row["storage_path"] for row in rows}
-        return (found for found in old if dataset_of(found.path) not in kept)
+        orphans = [found for found in old if dataset_of(found.path) not in kept]
+        runs = {found.path: run_id for found in orphans if (run_id := run_of_lap_delta(found.path))}
+        rows = services.database.run(
+            _QUERIES["lap_deltas_replaced"],
+            run_ids=[str(run_id) for run_id in set(runs.values())],
+            seconds=services.settings.download_url_seconds + _SIGNED_WITHIN_S,
+        )
+        replaced = {row["id"] for row in rows}
+        return (found for found in orphans if runs.get(found.path) not in replaced)
 
     start = services.database.run(_QUERIES["dataset_from"], id=begin_at or uuid4())
     return _sweep(

@@ -4,6 +4,9 @@ import hashlib
 import re
 import unicodedata
 from urllib.parse import quote
+from uuid import UUID
+
+from telemetry.domain.streams import LAP_DELTA
 
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_@.-]|^\.")
 _LONGEST_SEGMENT = 120
@@ -53,6 +56,17 @@ def track_path(dataset_path: str) -> str:
 def dataset_of(path: str) -> str:
     """The path of the dataset that a canonical object belongs to: its own, or for a track that of its file."""
     return path.removesuffix(_TRACK) + _PARQUET if path.endswith(_TRACK) else path
+
+
+def run_of_lap_delta(path: str) -> UUID | None:
+    """The run that a lap delta's path names; None for any other path."""
+    match path.rsplit("/", 4):
+        case [_, run_id, _, _, name] if name == f"{LAP_DELTA}{_PARQUET}":
+            try:
+                return UUID(run_id)
+            except ValueError:
+                return None
+    return None
 
 
 def attachment(file_name: str) -> str:

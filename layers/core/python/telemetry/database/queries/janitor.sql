@@ -73,6 +73,16 @@ FROM telemetry_datasets AS dataset
 JOIN telemetry_processing_runs AS run ON run.id = dataset.run_id
 WHERE dataset.storage_path = ANY (CAST(:paths AS text[])) AND run.status NOT IN ('FAILED', 'CANCELLED');
 
+-- name: lap_deltas_replaced
+-- Of these runs, those whose laps were found again lately: the addresses of the lap deltas that this replaced may still be in use.
+SELECT run.id
+FROM telemetry_processing_runs AS run
+WHERE run.id = ANY (CAST(:run_ids AS uuid[])) AND EXISTS (
+    SELECT FROM telemetry_jobs AS search
+    WHERE search.run_id = run.id AND search.created_at > run.finished_at AND search.job_type = 'detect_laps'
+      AND search.updated_at > now() - make_interval(secs => CAST(:seconds AS double precision))
+);
+
 -- name: upload_from
 -- Where the bytes of the first artifact from an id on lie: with an id drawn at random, of any artifact.
 SELECT storage_path
