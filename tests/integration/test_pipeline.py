@@ -2,6 +2,8 @@
 
 import dataclasses
 import hashlib
+import io
+import json
 import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -10,7 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from telemetry import recording
+from telemetry import PIPELINE_VERSION, recording
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.reader import FileDevice
 from telemetry.laps.lap import COVERAGE
@@ -68,6 +70,18 @@ def test_recording_becomes_canonical_and_raw_goes(any_harness: Harness, sample: 
     assert summary["boundingBox"] == gnss["quality"]["boundingBox"]
     length = session["end_time_utc"] - session["start_time_utc"]
     assert summary["durationMs"] == pytest.approx(length.total_seconds() * 1000)
+
+
+def test_the_run_names_the_version_that_wrote_its_files(harness: Harness) -> None:
+    """Not the one that enqueued it, which a deployment may have followed."""
+    made = harness.sample("sample_gnss_10hz.csv")
+    harness.sql("UPDATE telemetry_processing_runs SET pipeline_version = 'older'")
+    harness.drain()
+    (dataset,) = [one for one in harness.datasets(made) if one["stream"] == "gnss_pvt"]
+    with harness.services.canonical.open(dataset["storage_path"]) as stream:
+        metadata = pq.read_metadata(io.BytesIO(stream.read(1 << 24))).metadata
+    written_by = json.loads(metadata[recording.METADATA_KEY.encode()])["pipelineVersion"]
+    assert harness.run(made)["pipeline_version"] == written_by == PIPELINE_VERSION
 
 
 def test_parquet_rows_are_those_the_row_counts(harness: Harness, tmp_path: Any) -> None:

@@ -14,7 +14,7 @@ from uuid import UUID
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from telemetry import recording
+from telemetry import PIPELINE_VERSION, recording
 from telemetry.database.connection import Transaction
 from telemetry.database.queries import load
 from telemetry.database.storable import storable_json, storable_text
@@ -63,6 +63,7 @@ def perform(services: Services, work: Work, heartbeat: Heartbeat) -> Completion:
             )
 
     def complete(transaction: Transaction) -> None:
+        changed(transaction.run(_PIPELINE["parsed_by"], run_id=work.job.run_id, pipeline_version=PIPELINE_VERSION))
         transaction.run(
             _DATASETS["insert_datasets"],
             session_id=work.session_id,

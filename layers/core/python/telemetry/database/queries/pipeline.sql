@@ -19,6 +19,13 @@ UPDATE telemetry_processing_runs
 SET status = 'RUNNING', started_at = now()
 WHERE id = :run_id AND status = 'QUEUED';
 
+-- name: parsed_by
+-- The version that wrote the run's canonical files, which a deployment since its enqueueing may have made another.
+UPDATE telemetry_processing_runs
+SET pipeline_version = :pipeline_version
+WHERE id = :run_id AND status = 'RUNNING'
+RETURNING id;
+
 -- name: validate_artifact
 -- The bytes are the announced ones; an artifact that an earlier run brought further stays where it is.
 UPDATE telemetry_artifacts
