@@ -65,21 +65,25 @@ def _an_api() -> Iterator[str]:
             yield f"http://127.0.0.1:{server.server_port}/api/v1/telemetry"
         finally:
             server.shutdown()
-            thread.join()
+            thread.join(timeout=10)
+            assert not thread.is_alive()
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
 @pytest.mark.parametrize("module", READS)
-@pytest.mark.parametrize("as_json", [(), ("--json",)], ids=["lines", "json"])
-def test_a_full_disk_is_said_in_one_line(module: str, as_json: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("environment", [{}, {"PYTHONUNBUFFERED": "1"}], ids=["buffered", "unbuffered"])
+def test_a_full_disk_is_said_in_one_line(module: str, environment: dict[str, str]) -> None:
     with FULL.open("wb") as full:
-        assert _run(full.fileno(), module, *as_json, str(CSV)) == (1, "standard output: No space left on device\n")
+        told = _run(full.fileno(), module, str(CSV), **environment)
+    assert told == (1, "standard output: No space left on device\n")
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
-def test_a_full_disk_is_said_in_one_line_by_the_client(tmp_path: Path) -> None:
+@pytest.mark.parametrize("environment", [{}, {"PYTHONUNBUFFERED": "1"}], ids=["buffered", "unbuffered"])
+def test_a_full_disk_is_said_in_one_line_by_the_client(environment: dict[str, str], tmp_path: Path) -> None:
     with _an_api() as url, FULL.open("wb") as full:
         where = {access.URL_VARIABLE: url, access.TOKEN_VARIABLE: "a.b.c", "XDG_STATE_HOME": str(tmp_path)}
+        where |= environment
         told = _run(full.fileno(), "infra.local.command", "sessions", "--json", **where)
     assert told == (1, "standard output: No space left on device\n")
 

@@ -5,12 +5,13 @@ and says ``file`` and ``outcome``: ``ok`` or a code of the catalogue, then with 
 """
 
 import argparse
+import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 FAILED = 1
 INTERRUPTED = 130
@@ -29,32 +30,50 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
 
 def concluded(command: Callable[[], int]) -> int:
     """Runs a command to its exit status; no traceback where it is interrupted or its output has nowhere to go."""
-    try:
-        status = command()
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        sys.stderr.write("Interrupted.\n")
-        return INTERRUPTED
-    except OSError as error:
-        if not _output_is_lost(error):
-            raise
-        # What is still to be written would fail again at the very end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):  # the reader, `head` for example, has seen enough
-            sys.stderr.write(f"standard output: {error.strerror or error}\n")
-        return FAILED
+    output = _Watched(sys.stdout)
+    with contextlib.redirect_stdout(cast(TextIO, output)):
+        try:
+            status = command()
+            output.flush()
+        except KeyboardInterrupt:
+            sys.stderr.write("Interrupted.\n")
+            return INTERRUPTED
+        except OSError as error:
+            if not output.lost:
+                raise
+            # What is still to be written would fail again at the very end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if not isinstance(error, BrokenPipeError):  # the reader, `head` for example, has seen enough
+                sys.stderr.write(f"standard output: {error.strerror or error}\n")
+            return FAILED
     return status
 
 
-def _output_is_lost(error: OSError) -> bool:
-    """Whether it was the standard output that failed: then it still holds what it could not give away."""
-    if isinstance(error, BrokenPipeError):
-        return True
-    try:
-        sys.stdout.flush()
-    except OSError:
-        return True
-    return False
+class _Watched:
+    """A stream that knows whether it was the one that failed: `lost`."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.lost = False
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str, /) -> int:
+        with self._noticed():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        with self._noticed():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _noticed(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            self.lost = True
+            raise
 
 
 def parser(module: str, description: str) -> argparse.ArgumentParser:
