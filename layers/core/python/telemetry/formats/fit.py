@@ -14,6 +14,15 @@ import pyarrow.compute as pc
 
 from telemetry.domain.laps import MOST_LAPS
 from telemetry.errors import TelemetryError
+from telemetry.formats.fit_clock import (
+    MILLISECONDS,
+    WHOLE_SECONDS,
+    PowerOnClock,
+    counts_from_power_on,
+    in_utc,
+    is_relative,
+    uint32,
+)
 from telemetry.formats.fit_columns import (
     NO_TIMESTAMP,
     NO_UINT16,
@@ -27,7 +36,6 @@ from telemetry.formats.fit_messages import Definition, FitStream, Run
 from telemetry.formats.fit_profile import (
     DEVICE_INFO,
     FILE_ID,
-    FIRST_ABSOLUTE_S,
     FIT_EPOCH_S,
     GPS_METADATA,
     GPS_METADATA_FIELDS,
@@ -41,7 +49,6 @@ from telemetry.formats.fit_profile import (
 from telemetry.formats.fit_sensors import SENSORS, sensor_batch
 from telemetry.formats.fit_track import TrackChoice
 from telemetry.formats.reader import ByteSource, FileDevice, FileLap, Findings, Origin, Recognition, TimeBasis
-from telemetry.streams.channels import TIMESTAMP
 
 BATCH_ROWS = 1 << 15
 
@@ -68,15 +75,15 @@ class FitReader:
         """
         del origin
         stream = FitStream(source)
-        recording = _Recording(stream, findings, TrackChoice(findings))
+        recording = _Recording(stream, findings, TrackChoice(findings), PowerOnClock(findings))
         damage: TelemetryError | None = None
         try:
             for run in stream.runs():
                 yield from recording.take(run)
         except TelemetryError as error:
             damage = error
-        recording.describe()
         yield from recording.rest()
+        recording.describe()
         if damage is not None:
             raise damage
 
@@ -88,18 +95,27 @@ class _Recording:
     stream: FitStream
     findings: Findings
     track: TrackChoice
+    clock: PowerOnClock
+    """Of the file that is being read, as all that waits."""
+    file: int = 1
+    file_at: int = 0
+    """Where that file begins in `pending`; -1 where a part of it has gone on."""
     pending: list[Run] = field(default_factory=list)
     pending_rows: int = 0
     held: list[pa.RecordBatch] = field(default_factory=list)
-    power_on_time: int | None = None
-    """UTC seconds (FIT) of system time 0, from a timestamp_correlation message."""
     records: int = 0
     faster_fixes: int = 0
     laps: list[tuple[int, int]] = field(default_factory=list)
+    """In milliseconds of FIT time."""
+    file_laps: list[tuple[int, int]] = field(default_factory=list)
+    """The same, of the file that is being read."""
     devices: Counter[FileDevice] = field(default_factory=Counter)
     product_name: str = ""
 
     def take(self, run: Run) -> Iterator[pa.RecordBatch]:
+        if self.stream.files > self.file:
+            yield from self._end_file()
+            self.file, self.file_at, self.clock = self.stream.files, len(self.pending), PowerOnClock(self.findings)
         number = run.definition.number
         if number in (RECORD, GPS_METADATA) or number in SENSORS:
             self.pending.append(run)
@@ -108,28 +124,40 @@ class _Recording:
                 yield from self.flush()
         elif number == LAP:
             self._laps(run)
-        elif number == TIMESTAMP_CORRELATION and self.power_on_time is None:
-            yield from self.flush()
-            self._correlate(run)
-            yield from self._release()
+        elif number == TIMESTAMP_CORRELATION and not self.clock.is_known:
+            for row in run.rows:
+                self.clock.correlate(_values(run.definition, row))
+            if self.clock.is_known:
+                yield from self._release()
         elif number == FILE_ID:
             self._file_id(run)
         elif number == DEVICE_INFO:
             self._device_info(run)
 
     def rest(self) -> Iterator[pa.RecordBatch]:
+        yield from self._end_file()
         yield from self.flush()
         yield from self._timed(self.track.rest())
-        # Never correlated: rows without a time, which are counted as such further on.
-        for batch in self.held:
-            yield _in_utc(batch, None)
-        self.held.clear()
         if self.stream.unread:
             names = ", ".join(sorted(self.stream.unread))
             self.findings.inferred.append(f"fields of text, or of bytes that nothing describes, are not kept: {names}")
 
+    def _end_file(self) -> Iterator[pa.RecordBatch]:
+        """Leaves nothing behind that counts from power-on: a file's times are its own."""
+        # Of many small files with times of their own, none makes a batch alone.
+        if self.file_at < 0 or any(counts_from_power_on(run) for run in self.pending[self.file_at :]):
+            yield from self.flush()
+            # Never correlated: rows without a time, which are counted as such further on.
+            yield from self._release()
+            self.track.settle(self.clock.settled)
+        for start, end in self.file_laps:
+            settled = self.clock.settled_ms(start)
+            if settled is not None:
+                self.laps.append((settled, settled + end - start))
+        self.file_laps.clear()
+
     def flush(self) -> Iterator[pa.RecordBatch]:
-        runs, self.pending, self.pending_rows = self.pending, [], 0
+        runs, self.pending, self.pending_rows, self.file_at = self.pending, [], 0, -1
         records = [run for run in runs if run.definition.number == RECORD]
         faster = [run for run in runs if run.definition.number == GPS_METADATA]
         sensors = [sensor_batch(run) for run in runs if run.definition.number in SENSORS]
@@ -139,17 +167,15 @@ class _Recording:
     def _timed(self, batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """The batches in UTC; those of system time are held until it is known when that began."""
         for batch in batches:
-            relative = pc.any(pc.less(batch.column("timestamp"), FIRST_ABSOLUTE_S * 1000)).as_py()
-            if relative and self.power_on_time is None:
+            if is_relative(batch) and not self.clock.is_known:
                 self.held.append(batch)
             else:
-                yield _in_utc(batch, self.power_on_time)
+                yield in_utc(self.clock.settled(batch))
 
     def _release(self) -> Iterator[pa.RecordBatch]:
-        if self.power_on_time is not None:
-            held, self.held = self.held, []
-            for batch in held:
-                yield _in_utc(batch, self.power_on_time)
+        held, self.held = self.held, []
+        for batch in held:
+            yield in_utc(self.clock.settled(batch))
 
     def _records(self, runs: list[Run]) -> pa.RecordBatch | None:
         if not runs:
@@ -164,7 +190,7 @@ class _Recording:
         prefer(columns, "cadence_rpm", "cadence256", "cadence")
         columns["source_row"] = pa.arange(self.records + 1, self.records + rows + 1)
         self.records += rows
-        return merge_split_records(batch_of(columns, self.stream))
+        return merge_split_records(batch_of(columns, self.stream, WHOLE_SECONDS))
 
     def _gps_metadata(self, runs: list[Run]) -> pa.RecordBatch | None:
         if not runs:
@@ -173,30 +199,21 @@ class _Recording:
         rows = len(next(iter(columns.values())))
         columns["source_row"] = pa.arange(self.faster_fixes + 1, self.faster_fixes + rows + 1)
         self.faster_fixes += rows
-        return batch_of(columns, self.stream)
+        return batch_of(columns, self.stream, MILLISECONDS)
 
     def _laps(self, run: Run) -> None:
         for row in run.rows:
             values = _values(run.definition, row)
-            start, elapsed_ms, end = (_uint32(values.get(number)) for number in (2, 7, TIMESTAMP_FIELD))
+            start, elapsed_ms, end = (uint32(values.get(number)) for number in (2, 7, TIMESTAMP_FIELD))
             if start is None:
                 continue
-            if len(self.laps) >= MOST_LAPS:
+            if len(self.laps) + len(self.file_laps) >= MOST_LAPS:
                 self.findings.laps_left_out += 1
                 continue
             if elapsed_ms is not None:
-                self.laps.append((start * 1000, start * 1000 + elapsed_ms))
+                self.file_laps.append((start * 1000, start * 1000 + elapsed_ms))
             elif end is not None:
-                self.laps.append((start * 1000, end * 1000))
-
-    def _correlate(self, run: Run) -> None:
-        for row in run.rows:
-            values = _values(run.definition, row)
-            utc, system = _uint32(values.get(TIMESTAMP_FIELD)), _uint32(values.get(1))
-            if utc is not None and system is not None and utc >= FIRST_ABSOLUTE_S:
-                self.power_on_time = utc - system
-                self.findings.inferred.append("time counted from power-on, made UTC by the file's time correlation")
-                return
+                self.file_laps.append((start * 1000, end * 1000))
 
     def _file_id(self, run: Run) -> None:
         for row in run.rows:
@@ -235,15 +252,8 @@ class _Recording:
             self.findings.device = device
         # One lap over everything is the recording itself, not a lap.
         if len(self.laps) > 1:
-            shift = 0 if self.power_on_time is None else self.power_on_time * 1000
             for number, (start, end) in enumerate(self.laps, 1):
-                late = shift if start < FIRST_ABSOLUTE_S * 1000 else 0
-                self.findings.laps.append(FileLap(number, _utc(start + late), _utc(end + late)))
-
-
-def _uint32(value: object) -> int | None:
-    """A value of the type `uint32`; None where it is invalid, or a damaged definition gave it another type."""
-    return value if isinstance(value, int) and 0 <= value < NO_TIMESTAMP else None
+                self.findings.laps.append(FileLap(number, _utc(start), _utc(end)))
 
 
 def _utc(fit_ms: int) -> datetime:
@@ -252,17 +262,6 @@ def _utc(fit_ms: int) -> datetime:
 
 def _values(definition: Definition, row: tuple[object, ...]) -> dict[int, object]:
     return {f.number: row[f.column] for f in definition.fields if f.developer is None}
-
-
-def _in_utc(batch: pa.RecordBatch, power_on_time: int | None) -> pa.RecordBatch:
-    """FIT milliseconds to microseconds UTC; relative ones by the power-on time, or null without it."""
-    time = batch.column("timestamp")
-    relative = pc.less(time, FIRST_ABSOLUTE_S * 1000)
-    shifted = None if power_on_time is None else pc.add(time, power_on_time * 1000)
-    absolute = pc.if_else(relative, shifted, time) if pc.any(relative).as_py() else time
-    micros = pc.multiply(pc.add(absolute.cast(pa.int64()), FIT_EPOCH_S * 1000), 1000).cast(TIMESTAMP)
-    schema = batch.schema.set(0, pa.field("timestamp", TIMESTAMP))
-    return pa.record_batch([micros, *batch.columns[1:]], schema=schema)
 
 
 READER = FitReader()

@@ -141,12 +141,13 @@ def prefer(columns: dict[str, pa.Array], name: str, *candidates: str) -> None:
         columns[name] = present[0] if len(present) == 1 else pc.coalesce(*present)
 
 
-def batch_of(columns: dict[str, pa.Array], stream: FitStream) -> pa.RecordBatch:
+def batch_of(columns: dict[str, pa.Array], stream: FitStream, timestamp: pa.Field) -> pa.RecordBatch:
+    """The columns as one batch, whose times are of the kind that `timestamp` says."""
     units = _UNITS | stream.developer.units
     fields, arrays = [], []
     for name, values in columns.items():
         if name in ("timestamp", "source_row"):
-            fields.append(pa.field(name, pa.int64()))
+            fields.append(timestamp if name == "timestamp" else pa.field(name, pa.int64()))
             arrays.append(values)
         elif name in CHANNELS:
             fields.append(pa.field(name, CHANNELS[name].type, True, CHANNELS[name].field.metadata))

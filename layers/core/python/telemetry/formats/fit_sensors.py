@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from telemetry.formats.fit_clock import MILLISECONDS
 from telemetry.formats.fit_messages import Run
 from telemetry.formats.fit_profile import TIMESTAMP_FIELD
 from telemetry.streams.channels import CHANNELS, channel_field
@@ -79,7 +80,7 @@ def sensor_batch(run: Run) -> pa.RecordBatch | None:
                 columns[axis.channel].append(None if missing else float(value) * axis.factor)  # type: ignore[arg-type]
     if not times or not columns:
         return None
-    schema = [pa.field("timestamp", pa.int64()), pa.field("source_row", pa.int64())]
+    schema = [MILLISECONDS, pa.field("source_row", pa.int64())]
     arrays = [pa.array(times, pa.int64()), pa.nulls(len(times), pa.int64())]
     for axis in axes.values():
         values = pa.array(columns[axis.channel], pa.float64())

@@ -3,6 +3,7 @@
 Source: Global FIT Profile, messages record and gps_metadata.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -54,6 +55,10 @@ class TrackChoice:
             aside = self._faster_is_track or (self._faster_is_track is None and self._faster_fixes > 0)
             given.append(self._set_aside(records) if aside else records)
         return given if self._faster_is_track is None else [*given, *self._released()]
+
+    def settle(self, settled: Callable[[pa.RecordBatch], pa.RecordBatch]) -> None:
+        """Settles the times of what is held back."""
+        self._held = [settled(batch) for batch in self._held]
 
     def rest(self) -> list[pa.RecordBatch]:
         """What was held back, at the end of the file; and says so where the track is not that of the records."""
