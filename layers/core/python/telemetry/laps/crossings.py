@@ -49,6 +49,10 @@ class Line:
         """The same line, twice as long."""
         return Line(self.frame, 2 * self.half_width_m)
 
+    def turned(self) -> "Line":
+        """The same line, looked at from the other side."""
+        return Line(self.frame.turned(), self.half_width_m)
+
     def ends(self) -> tuple[float, float, float, float]:
         """Latitude and longitude of the left end, then of the right end."""
         return (*self.frame.place(0.0, -self.half_width_m), *self.frame.place(0.0, self.half_width_m))
@@ -119,6 +123,12 @@ def _moving_over(
             strict=True,
         )
     ]
+
+
+def directed_crossings(motion: Motion, line: Line) -> tuple[Line, list[Crossing]]:
+    """The line looked at in the direction in which most laps pass it, and those passages."""
+    there, back = lap_crossings(motion, line), lap_crossings(motion, line.turned())
+    return (line.turned(), back) if len(back) > len(there) else (line, there)
 
 
 def lap_crossings(motion: Motion, line: Line) -> list[Crossing]:

@@ -11,12 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from telemetry.laps.circuit import Circuit, find_line, usual_lap
-from telemetry.laps.crossings import Crossing, Line, lap_crossings
+from telemetry.laps.crossings import Crossing, Line, directed_crossings
 from telemetry.laps.drift import lap_to_lap_m
 from telemetry.laps.dropouts import Gap, bridge, gaps_of
 from telemetry.laps.lap import COVERAGE, Lap, LapKind, LapSource
 from telemetry.laps.motion import Motion, difference, interpolate
 from telemetry.laps.passage import measure_passages
+from telemetry.laps.sectors import Span, sector_times
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STOP_S = 10.0
@@ -52,7 +53,13 @@ class _Span:
     last: _Passage | None
 
 
-def detect(motion: Motion | None, line: Line | None = None, sector_lines: Sequence[Line] = ()) -> Detection:
+def detect(
+    motion: Motion | None,
+    line: Line | None = None,
+    sector_lines: Sequence[Line] = (),
+    *,
+    may_widen_sectors: bool = False,
+) -> Detection:
     """Finds the laps.
 
     Parameters
@@ -60,6 +67,7 @@ def detect(motion: Motion | None, line: Line | None = None, sector_lines: Sequen
     motion : None has no laps.
     line : the start/finish line; None to find a circuit and a place for its line.
     sector_lines : lines that divide each lap, in any order.
+    may_widen_sectors : where those lie beside the track.
     """
     if motion is None:
         return Detection(line, ())
@@ -67,7 +75,7 @@ def detect(motion: Motion | None, line: Line | None = None, sector_lines: Sequen
     line = line or find_line(motion)
     if line is None:
         return Detection(None, ())
-    line, crossings = _directed(motion, line)
+    line, crossings = directed_crossings(motion, line)
     if len(crossings) < (1 if given else 2):
         return Detection(line if given else None, ())
     circuit = usual_lap(motion, crossings)
@@ -75,21 +83,13 @@ def detect(motion: Motion | None, line: Line | None = None, sector_lines: Sequen
     passages = _passages(motion, line, crossings, circuit, gaps)
     spans = _spans(motion, passages, circuit, gaps, given=given)
     wander_m = lap_to_lap_m(motion, circuit)
-    sectors = _sector_times(motion, spans, sector_lines)
+    sectors = _sector_times(motion, spans, sector_lines, may_widen=may_widen_sectors)
     return Detection(line, tuple(_laps(motion, spans, wander_m, sectors)))
 
 
 def passages(motion: Motion, line: Line) -> int:
     """How often laps pass a line."""
-    return len(_directed(motion, line)[1])
-
-
-def _directed(motion: Motion, line: Line) -> tuple[Line, list[Crossing]]:
-    """The line looked at in the direction in which most laps pass it."""
-    there = lap_crossings(motion, line)
-    turned = dataclasses.replace(line, frame=line.frame.turned())
-    back = lap_crossings(motion, turned)
-    return (turned, back) if len(back) > len(there) else (line, there)
+    return len(directed_crossings(motion, line)[1])
 
 
 def _passages(
@@ -189,37 +189,12 @@ def _stops(motion: Motion) -> list[Gap]:
     return stops
 
 
-def _sector_times(motion: Motion, spans: list[_Span], lines: Sequence[Line]) -> list[tuple[float | None, ...]]:
-    """Seconds of each sector of each timed lap; None where the lap missed a line next to it."""
-    if not lines:
-        return [()] * len(spans)
-    times: list[list[float]] = []
-    for line in lines:
-        directed, crossings = _directed(motion, line)
-        near = pa.array([one.time_s for one in crossings], pa.float64())
-        times.append(measure_passages(motion, directed.frame, near).time_s.to_pylist() if crossings else [])
-    timed = [span for span in spans if span.kind is LapKind.TIMED]
-    marks = {
-        id(span): [next((t for t in of_line if span.start_s < t < span.end_s), None) for of_line in times]
-        for span in timed
-    }
-    shares = []
-    for index in range(len(lines)):
-        into = sorted(
-            (mark - span.start_s) / (span.end_s - span.start_s)
-            for span in timed
-            if (mark := marks[id(span)][index]) is not None
-        )
-        shares.append((into[len(into) // 2] if into else math.inf, index))
-    order = [index for _, index in sorted(shares)]
-    result: list[tuple[float | None, ...]] = []
-    for span in spans:
-        if span.kind is not LapKind.TIMED:
-            result.append(())
-            continue
-        ends = [span.start_s, *(marks[id(span)][index] for index in order), span.end_s]
-        result.append(tuple(None if a is None or b is None or b <= a else b - a for a, b in itertools.pairwise(ends)))
-    return result
+def _sector_times(
+    motion: Motion, spans: list[_Span], lines: Sequence[Line], *, may_widen: bool
+) -> list[tuple[float | None, ...]]:
+    timed = (Span(span.start_s, span.end_s) for span in spans if span.kind is LapKind.TIMED)
+    times = iter(sector_times(motion, tuple(timed), lines, may_widen=may_widen))
+    return [next(times) if span.kind is LapKind.TIMED else () for span in spans]
 
 
 def _laps(motion: Motion, spans: list[_Span], wander_m: float, sectors: list[tuple[float | None, ...]]) -> list[Lap]:

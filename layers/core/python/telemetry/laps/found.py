@@ -65,8 +65,10 @@ def find_laps(
     lines = lines_of_file(metadata)
     at_file_lines: tuple[Lap, ...] = ()
     if lines is not None and motion is not None:
-        lines = _wide_enough(motion, lines)
-        at_file_lines = detect(motion, lines.start_finish, lines.sectors).laps
+        line = _wide_enough(motion, lines.start_finish)
+        beside = line is not lines.start_finish
+        lines = LinesGiven(line, lines.sectors)
+        at_file_lines = detect(motion, line, lines.sectors, may_widen_sectors=beside).laps
         if _timed(at_file_lines) >= _SURELY_LAPS:
             return TrackLaps(at_file_lines, lines.start_finish, motion)
     found = detect(motion)
@@ -79,12 +81,12 @@ def _timed(laps: Sequence[Lap]) -> int:
     return sum(lap.kind is LapKind.TIMED for lap in laps)
 
 
-def _wide_enough(motion: Motion, lines: LinesGiven) -> LinesGiven:
-    """The file's lines, twice as long where only so all laps pass them: drawn on a map or driven with another
-    receiver, they may lie beside the track."""
-    wide = LinesGiven(lines.start_finish.widened(), tuple(line.widened() for line in lines.sectors))
-    narrow_count, wide_count = (passages(motion, one.start_finish) for one in (lines, wide))
-    return wide if wide_count >= _SURELY_LAPS and wide_count > 2 * narrow_count else lines
+def _wide_enough(motion: Motion, line: Line) -> Line:
+    """The file's start/finish line, twice as long where only so all laps pass it: drawn on a map or driven with another
+    receiver, the lines of a file may lie beside the track."""
+    wide = line.widened()
+    narrow_count, wide_count = (passages(motion, one) for one in (line, wide))
+    return wide if wide_count >= _SURELY_LAPS and wide_count > 2 * narrow_count else line
 
 
 def given_laps(metadata: Mapping[str, Any]) -> list[GivenLap]:
