@@ -29,7 +29,8 @@ OPEN_ROUTES = {
 # Wildcards in policies, by a piece of the statement's JSON, each with its reason.
 WILDCARDS = {
     '"Sid": "TlsOnly"': "a Deny of everything that comes without TLS",
-    "BucketArn}/*": "every object of one bucket",
+    "RawBucketArn}/uploads/*": "every upload",
+    "CanonicalBucketArn}/datasets/*": "every canonical file",
     '"Sid": "PageFiles"': "every file of the page, to its own distribution",
     "cloudformation-custom-resource-response-": "AWS names these buckets; CloudFormation's answers go there",
     '"Fn::GetAtt": ["RawBucket"': "part of the Deny",
