@@ -355,6 +355,20 @@ def test_a_correlation_that_does_not_count_from_power_on_makes_no_time() -> None
     assert table["timestamp"].to_pylist() == [None]
 
 
+@pytest.mark.parametrize("correlated", [False, True])
+def test_the_utc_of_a_cameras_fixes_tells_what_no_correlation_does(correlated: bool) -> None:
+    layout = ((253, 4, 0x86), (0, 2, 0x84), (1, 4, 0x85), (2, 4, 0x85), (6, 4, 0x86))
+    body = definition(160, layout, local=1)
+    for at_ms in range(60_000, 62_500, 100):
+        utc = START + (at_ms - 50_391) // 1000
+        body += b"\1" + struct.pack("<IHiiI", at_ms // 1000, at_ms % 1000, 5, 5, utc if at_ms > 60_200 else 0xFFFFFFFF)
+    body += correlation(START + 1000, 50) if correlated else b""
+    table, findings = read(fit_file(body))
+    # To the tenth of a second that lies between two fixes.
+    assert seconds(table)[0] == pytest.approx(1010.0 if correlated else 9.6)
+    assert any(("camera's fixes name" in sentence) != correlated for sentence in findings.inferred)
+
+
 def test_laps_and_device() -> None:
     lap = definition(19, ((253, 4, 0x86), (2, 4, 0x86), (7, 4, 0x86)), local=3)
     lap += (

@@ -117,6 +117,8 @@ class _Recording:
             yield from self._end_file()
             self.file, self.file_at, self.clock = self.stream.files, len(self.pending), PowerOnClock(self.findings)
         number = run.definition.number
+        if number == GPS_METADATA and not self.clock.is_known:
+            self.clock.take_fixes(run)
         if number in (RECORD, GPS_METADATA) or number in SENSORS:
             self.pending.append(run)
             self.pending_rows += len(run.rows)
@@ -144,6 +146,7 @@ class _Recording:
 
     def _end_file(self) -> Iterator[pa.RecordBatch]:
         """Leaves nothing behind that counts from power-on: a file's times are its own."""
+        self.clock.fall_back()
         # Of many small files with times of their own, none makes a batch alone.
         if self.file_at < 0 or any(counts_from_power_on(run) for run in self.pending[self.file_at :]):
             yield from self.flush()

@@ -16,6 +16,7 @@ from telemetry.streams.channels import TIMESTAMP
 WHOLE_SECONDS = pa.field("timestamp", pa.int64(), metadata={b"counts": b"seconds"})
 MILLISECONDS = pa.field("timestamp", pa.int64(), metadata={b"counts": b"milliseconds"})
 """Milliseconds of FIT time, both; the messages of the first kind only count whole seconds."""
+_UTC_TIMESTAMP = 6
 _FIRST_ABSOLUTE_MS = FIRST_ABSOLUTE_S * 1000
 
 
@@ -28,6 +29,9 @@ class PowerOnClock:
     """FIT seconds of system time 0 for messages of whole seconds, whose fractions were cut off on both clocks."""
     exact_ms: int = 0
     """The same for the others."""
+    told_by: str = "the file's time correlation"
+    _by_fixes_ms: int | None = None
+    """`exact_ms` as the UTC in a camera's fixes tells it."""
 
     @property
     def is_known(self) -> bool:
@@ -41,6 +45,28 @@ class PowerOnClock:
             return
         self.whole_s = utc - system
         self.exact_ms = self.whole_s * 1000 + _fraction_ms(values, 4, 0) - _fraction_ms(values, 5, 2)
+
+    def take_fixes(self, run: Run) -> None:
+        """Takes gps_metadata messages: each may name the whole second of UTC that its fix belongs to."""
+        numbers = {f.number: f.column for f in run.definition.fields if f.developer is None and f.base.code in "HI"}
+        stamp, fraction, utc = (numbers.get(number) for number in (TIMESTAMP_FIELD, 0, _UTC_TIMESTAMP))
+        if self.is_known or stamp is None or utc is None:
+            return
+        for row in run.rows:
+            values = {4: row[fraction]} if fraction is not None else {}
+            system, second = uint32(row[stamp]), uint32(row[utc])
+            if system is None or second is None or not system < FIRST_ABSOLUTE_S <= second:
+                continue
+            power_on_ms = (second - system) * 1000 - _fraction_ms(values, 4, 2)
+            # A second was cut off: that of its first fix is the nearest.
+            if self._by_fixes_ms is None or 0 < power_on_ms - self._by_fixes_ms < 1000:
+                self._by_fixes_ms = power_on_ms
+
+    def fall_back(self) -> None:
+        """At the end of a file without a correlation: what the fixes tell."""
+        if not self.is_known and self._by_fixes_ms is not None:
+            self.whole_s, self.exact_ms = round(self._by_fixes_ms / 1000), self._by_fixes_ms
+            self.told_by = "the UTC that a camera's fixes name"
 
     def settled(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The batch in FIT's absolute milliseconds; null for times from a power-on that is not known."""
@@ -65,7 +91,7 @@ class PowerOnClock:
         return time + self.whole_s * 1000
 
     def _say(self) -> None:
-        said = "time counted from power-on, made UTC by the file's time correlation"
+        said = f"time counted from power-on, made UTC by {self.told_by}"
         if said not in self.findings.inferred:
             self.findings.inferred.append(said)
 
