@@ -122,14 +122,17 @@ def _entries(directory: bytes, zip_start: int) -> Iterator[Entry]:
         if not directory.startswith(_ENTRY_SIGNATURE, at) or at + _ENTRY.size > len(directory):
             raise DirectoryDamaged("its directory cannot be read")
         fields = _ENTRY.unpack_from(directory, at)
-        flags, method, crc_and_sizes, lengths = fields[3], fields[4], fields[7:10], fields[10:13]
+        flags, method = fields[3:5]
+        compressed_size, size, name_size, extra_size, comment_size = fields[8:13]
         name_at = at + _ENTRY.size
-        extra_at = name_at + lengths[0]
-        name, extra = directory[name_at:extra_at], directory[extra_at : extra_at + lengths[1]]
-        extras = dict(_extras(extra))
-        compressed_size, offset = _zip64_values(crc_and_sizes[2], crc_and_sizes[1], fields[-1], extras)
-        yield Entry(_name(name, flags, extras), flags, method, compressed_size, zip_start + offset)
-        at = extra_at + lengths[1] + lengths[2]
+        extra_at = name_at + name_size
+        comment_at = extra_at + extra_size
+        extras = dict(_extras(directory[extra_at:comment_at]))
+        compressed_size, offset = _zip64_values(size, compressed_size, fields[-1], extras)
+        yield Entry(
+            _name(directory[name_at:extra_at], flags, extras), flags, method, compressed_size, zip_start + offset
+        )
+        at = comment_at + comment_size
 
 
 def _extras(extra: bytes) -> Iterator[tuple[int, bytes]]:
