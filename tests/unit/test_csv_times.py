@@ -9,6 +9,7 @@ import pytest
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.csv import READER
 from telemetry.formats.dates import DateOrder, date_in_name, find_start, order_of, read_date
+from telemetry.formats.day_clock import DAY_BEFORE_UPLOAD
 from telemetry.formats.reader import Findings, Origin, TimeBasis
 
 UTC_BASIS, LOCAL, INFERRED = TimeBasis.GNSS_UTC, TimeBasis.DEVICE_LOCAL, TimeBasis.INFERRED_DATE
@@ -154,6 +155,8 @@ def test_without_any_date_inside_the_name_and_then_the_upload_give_it(origin: Or
     table, findings = read("Time,Latitude,Longitude\n10:00:00,1,2\n", origin)
     assert iso(table["timestamp"][0].as_py()) == first
     assert findings.time_basis is INFERRED
+    moved = origin.uploaded_at == datetime(2024, 6, 16, 9, tzinfo=UTC)
+    assert [sentence for sentence in findings.inferred if "day before" in sentence] == [DAY_BEFORE_UPLOAD] * moved
 
 
 def test_a_time_of_day_without_any_date_is_refused() -> None:

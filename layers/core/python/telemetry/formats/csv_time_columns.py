@@ -19,7 +19,6 @@ from telemetry.formats.dates import (
     says_half_days,
     start_in_name,
 )
-from telemetry.formats.day_clock import upload_us
 from telemetry.formats.reader import Origin, TimeBasis
 
 _TIME_WORDS = frozenset({
@@ -168,15 +167,14 @@ def _chosen(found: list[TimeColumn], layout: Layout, origin: Origin, hints: Time
             gps_time=hints.gps_time and parts[0].form is Form.PARTS,
         )
     if clocks:
-        date_, sentence = find_date(layout.preamble, origin)
-        if date_ is None:
+        dated = find_date(layout.preamble, origin)
+        if dated is None:
             raise TelemetryError(Code.NO_TIME_DATA, "times of day without any date")
         return TimeColumns(
             [clocks[0]],
             basis=TimeBasis.INFERRED_DATE,
-            day=date_,
-            inferred=[*inferred, *_zone_sentences(clocks[0]), sentence],
-            not_after_us=upload_us(origin) if "upload" in sentence else None,
+            dated=dated,
+            inferred=[*inferred, *_zone_sentences(clocks[0]), dated.sentence],
             gps_time=hints.gps_time,
         )
     for column in by_form[Form.ELAPSED]:

@@ -6,7 +6,7 @@ to the microsecond.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from enum import Enum
 
 import pyarrow as pa
@@ -27,8 +27,8 @@ from telemetry.formats.csv_time_cells import (
     time_to_iso,
     to_microseconds,
 )
-from telemetry.formats.dates import DateOrder, Start, iso_dates
-from telemetry.formats.day_clock import DayClock, epoch_us
+from telemetry.formats.dates import DateOrder, FoundDate, Start, iso_dates
+from telemetry.formats.day_clock import DayClock
 from telemetry.formats.iso8601 import parse_iso8601
 from telemetry.formats.reader import Findings, TimeBasis
 from telemetry.streams.channels import TIMESTAMP
@@ -117,12 +117,11 @@ class TimeColumns:
         *,
         basis: TimeBasis,
         start: datetime | None = None,
-        day: date | None = None,
+        dated: FoundDate | None = None,
         inferred: Sequence[str] = (),
         decimal_comma: bool = False,
         offset: int | None = None,
         gps_time: bool = False,
-        not_after_us: int | None = None,
         weeks_ahead: int = 0,
         restarts: bool = False,
     ) -> None:
@@ -130,11 +129,10 @@ class TimeColumns:
         self.basis = basis
         self.inferred = tuple(inferred)
         self._start = start
-        self._day = day
+        self._dated = dated
         self._decimal_comma = decimal_comma
         self._offset = offset
         self._gps_time = gps_time
-        self._not_after_us = not_after_us
         self._weeks_ahead = weeks_ahead
         self._running = RunningTime() if restarts else None
         self._zoned = any(column.zoned for column in self.columns)
@@ -175,12 +173,11 @@ class TimeColumns:
             self.columns,
             basis=self.basis,
             start=self._start,
-            day=self._day,
+            dated=self._dated,
             inferred=self.inferred,
             decimal_comma=self._decimal_comma,
             offset=self._offset,
             gps_time=self._gps_time,
-            not_after_us=self._not_after_us,
             weeks_ahead=self._weeks_ahead,
             restarts=self._running is not None,
         )
@@ -221,6 +218,8 @@ class TimeColumns:
     def finish(self, findings: Findings) -> None:
         """States what was found out about time."""
         findings.time_basis = self.basis
+        if self._clock is not None:
+            findings.inferred += self._clock.remarks()
         if self.basis is TimeBasis.GNSS_UTC and self._zoned and self._zoneless:
             findings.time_basis = TimeBasis.DEVICE_LOCAL
             findings.inferred.append(f"{self._zoneless} times without a zone were read as UTC.")
@@ -269,10 +268,10 @@ class TimeColumns:
         return parse_float(cells, decimal_comma=self._decimal_comma)[0]
 
     def _of_day(self, cells: pa.StringArray) -> pa.TimestampArray:
-        """Times of day on `day` and the days after it."""
+        """Times of day on the date that was found and the days after it."""
         times = parse_iso8601(joined(pa.scalar("1970-01-01"), cells)).times.cast(pa.int64())
         if self._clock is None:
-            self._clock = DayClock(epoch_us(self._day or date(1970, 1, 1)), not_after_us=self._not_after_us)
+            self._clock = DayClock.of(self._dated) if self._dated else DayClock(0)
         return self._clock.absolute(times).cast(TIMESTAMP)
 
     def _count_unreadable(

@@ -159,8 +159,23 @@ def iso_dates(cells: pa.StringArray, order: DateOrder) -> pa.StringArray:
     return pa.array([d and d.isoformat() for d in read], pa.string()).take(encoded.indices)
 
 
-def find_date(preamble: Iterable[str], origin: Origin) -> tuple[date | None, str]:
-    """A date for times of day: from the preamble, the file name, then the upload; with a sentence that says which."""
+@dataclass(frozen=True, slots=True)
+class FoundDate:
+    """A date for times of day.
+
+    Attributes
+    ----------
+    sentence : where it is from, for the quality report.
+    not_after : the recording began by then; None where the date is not that of the upload.
+    """
+
+    day: date
+    sentence: str
+    not_after: datetime | None = None
+
+
+def find_date(preamble: Iterable[str], origin: Origin) -> FoundDate | None:
+    """The date that the preamble, else the file name, else the upload tells."""
     preamble = list(preamble)
     half_days = says_half_days(preamble)
     for line in preamble:
@@ -169,13 +184,14 @@ def find_date(preamble: Iterable[str], origin: Origin) -> tuple[date | None, str
             found = read_date(text, orders[0]) if orders else None
             if found is not None:
                 doubt = order_sentence(" It was", orders) if len(orders) > 1 else ""
-                return found, f"The date is that of the file's header.{doubt}"
+                return FoundDate(found, f"The date is that of the file's header.{doubt}")
     named = date_in_name(origin.file_name)
     if named is not None:
-        return named, "The date is that in the file's name."
-    if origin.uploaded_at is not None:
-        return origin.uploaded_at.astimezone(UTC).date(), "The file gives no date: that of the upload was taken."
-    return None, ""
+        return FoundDate(named, "The date is that in the file's name.")
+    if origin.uploaded_at is None:
+        return None
+    day = origin.uploaded_at.astimezone(UTC).date()
+    return FoundDate(day, "The file gives no date: that of the upload was taken.", not_after=origin.uploaded_at)
 
 
 def date_in_name(name: str) -> date | None:

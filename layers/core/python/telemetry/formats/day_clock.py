@@ -6,8 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from telemetry.formats.dates import date_in_name
-from telemetry.formats.reader import Origin
+from telemetry.formats.dates import FoundDate
 
 DAY_US = 86_400_000_000
 DAY_BEFORE_UPLOAD = "The first time of day is later than the upload's: the day before was taken."
@@ -16,18 +15,6 @@ DAY_BEFORE_UPLOAD = "The first time of day is later than the upload's: the day b
 def epoch_us(day: date) -> int:
     """Midnight UTC of `day`, in microseconds since 1970."""
     return (day - date(1970, 1, 1)).days * DAY_US
-
-
-def upload_us(origin: Origin) -> int | None:
-    """The moment of the upload, in microseconds since 1970, where a recording's date can only be that of the upload."""
-    if origin.uploaded_at is None or date_in_name(origin.file_name) is not None:
-        return None
-    return (origin.uploaded_at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-
-
-def begins_before(day_us: int, of_day_us: int, not_after_us: int | None) -> bool:
-    """Whether a recording whose first time of day this is began on the day before: it began by `not_after_us`."""
-    return not_after_us is not None and day_us + of_day_us > not_after_us
 
 
 @dataclass(slots=True)
@@ -40,13 +27,27 @@ class DayClock:
     Attributes
     ----------
     not_after_us : the recording began by then: a first time of day that is later is one of the day before.
-    moved : whether it was the day before.
+    if_moved : what to say then.
     """
 
     day_us: int
     last_us: int | None = None
     not_after_us: int | None = None
-    moved: bool = False
+    if_moved: str = DAY_BEFORE_UPLOAD
+    _moved: bool = False
+
+    @classmethod
+    def of(cls, found: FoundDate) -> "DayClock":
+        """A clock whose first time of day is one of the date that was found."""
+        clock = cls(epoch_us(found.day))
+        if found.not_after is not None:
+            clock.not_after_us = (found.not_after - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+        return clock
+
+    def remarks(self) -> list[str]:
+        """What there is to say of the day, once."""
+        moved, self._moved = self._moved, False
+        return [self.if_moved] if moved else []
 
     def absolute(self, of_day: pa.Int64Array) -> pa.Int64Array:
         """Microseconds since 1970 for times of day in microseconds; nulls stay null."""
@@ -56,8 +57,8 @@ class DayClock:
         last = self.last_us
         if last is None:
             last = known[0].as_py()
-            if begins_before(self.day_us, last, self.not_after_us):
-                self.day_us, self.moved = self.day_us - DAY_US, True
+            if self.not_after_us is not None and self.day_us + last > self.not_after_us:
+                self.day_us, self._moved = self.day_us - DAY_US, True
         forward = pc.fill_null(pc.fill_null_forward(of_day), last)
         previous = pa.concat_arrays([pa.array([last], pa.int64()), forward.slice(0, len(forward) - 1)])
         step = pc.subtract(forward, previous)

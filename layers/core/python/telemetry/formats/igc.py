@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.cells import parse_float
 from telemetry.formats.dates import find_date
-from telemetry.formats.day_clock import DAY_BEFORE_UPLOAD, DAY_US, DayClock, begins_before, epoch_us, upload_us
+from telemetry.formats.day_clock import DayClock, epoch_us
 from telemetry.formats.line_blocks import Block, LineBlocks, decode_head, detect_encoding, read_head
 from telemetry.formats.reader import ByteSource, FileDevice, Findings, Origin, Recognition, TimeBasis
 from telemetry.streams.channels import CHANNELS, FIX_TYPE, TIMESTAMP, channel_field
@@ -197,33 +197,31 @@ class _Flight:
         before = self.clock
         dates = [(numbers[place].as_py(), day) for place, day in self._dates(lines)]
         if before is None and (not dates or dates[0][0] > rows[0].as_py()):
-            before = self._guessed(of_day[0].as_py())
+            before = self._guessed()
         spans = [(0, before)] + [(pc.sum(pc.less(rows, row)).as_py() or 0, DayClock(day)) for row, day in dates]
         pieces: list[pa.Array] = []
         for index, (start, clock) in enumerate(spans):
             stop = spans[index + 1][0] if index + 1 < len(spans) else len(records)
             if clock is not None:
                 pieces.append(clock.absolute(of_day.slice(start, stop - start)))
+                self.findings.inferred += clock.remarks()
                 self.clock = clock
             else:
                 pieces.append(pa.nulls(stop - start, pa.int64()))
         return pa.concat_arrays(pieces)
 
-    def _guessed(self, first_us: int) -> DayClock | None:
+    def _guessed(self) -> DayClock | None:
         """The day that the file's name or the upload gives, once; None where there is none."""
         if self.sought:
             return None
         self.sought = True
-        when, said = find_date((), self.origin)
+        found = find_date((), self.origin)
         self.findings.time_basis = TimeBasis.INFERRED_DATE
-        self.findings.inferred.append(said or "The file names no date: its fixes have only a time of day.")
-        if when is None:
+        if found is None:
+            self.findings.inferred.append("The file names no date: its fixes have only a time of day.")
             return None
-        day_us = epoch_us(when)
-        if begins_before(day_us, first_us, upload_us(self.origin)):
-            self.findings.inferred.append(DAY_BEFORE_UPLOAD)
-            day_us -= DAY_US
-        return DayClock(day_us)
+        self.findings.inferred.append(found.sentence)
+        return DayClock.of(found)
 
     def _batch(self, records: pa.StringArray, rows: pa.Int64Array, times: pa.Int64Array) -> pa.RecordBatch:
         valid = pc.equal(pc.utf8_slice_codeunits(records, 24, 25), "A")

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from telemetry.formats.dates import date_in_name, find_date
-from telemetry.formats.day_clock import DAY_BEFORE_UPLOAD, DAY_US, begins_before, epoch_us, upload_us
+from telemetry.formats.day_clock import DAY_US, DayClock
 from telemetry.formats.nmea_fields import EPOCH, Fields, fix_types, parse
 from telemetry.formats.nmea_sentences import GGA, GLL, GNS, GSA, GST, NONE, RMC, TRK, VTG, ZDA, Sentences
 from telemetry.formats.reader import Findings, Origin, TimeBasis
@@ -338,21 +338,21 @@ class Dater:
         yield from self._without_date()
 
     def _without_date(self) -> Iterator[pa.RecordBatch]:
-        day, sentence = find_date((), self.origin)
+        found = find_date((), self.origin)
         self._given_up = True
-        if day is None:
+        if found is None:
             for rows, _ in self._waiting:
                 self.undated += rows.num_rows
                 self.findings.reject_all("no_date", rows.column("source_row"))
             self._waiting, self._waiting_rows = [], 0
             return
         self.findings.time_basis = TimeBasis.INFERRED_DATE
-        self.findings.inferred.append(sentence)
-        self._base = self._first_base = (day - EPOCH).days
-        first = next((known[0].as_py() for _, relative in self._waiting if len(known := relative.drop_null())), None)
-        if first is not None and begins_before(epoch_us(day), first, upload_us(self.origin)):
-            self.findings.inferred.append(DAY_BEFORE_UPLOAD)
-            self._base = self._first_base = self._base - 1
+        clock = DayClock.of(found)
+        first = next((known for _, relative in self._waiting if len(known := relative.drop_null())), None)
+        if first is not None:
+            clock.absolute(first.slice(0, 1))
+        self.findings.inferred += [found.sentence, *clock.remarks()]
+        self._base = self._first_base = clock.day_us // DAY_US
         yield from self._release(self._base)
 
     def _release(self, base: int) -> Iterator[pa.RecordBatch]:

@@ -17,7 +17,7 @@ from telemetry.formats.cells import parse_float
 from telemetry.formats.csv_columns import Column, map_columns
 from telemetry.formats.csv_dialect import Layout
 from telemetry.formats.dates import find_date
-from telemetry.formats.day_clock import DAY_BEFORE_UPLOAD, DayClock, epoch_us, upload_us
+from telemetry.formats.day_clock import DayClock, epoch_us
 from telemetry.formats.line_blocks import Block, LineBlocks, decode_head, detect_encoding, read_head
 from telemetry.formats.reader import (
     ByteSource,
@@ -149,8 +149,6 @@ class _Rows:
     position: _Position
     clock: DayClock
     line: int
-    day_before: str = DAY_BEFORE_UPLOAD
-    """What to say where the recording began on the day before the one that was found."""
     odd_blocks: int = 0
 
     @property
@@ -203,7 +201,6 @@ class _Rows:
             ),
             clock=_clock(header, origin, findings),
             line=header.data_line,
-            day_before=DAY_BEFORE_UPLOAD if header.created is None else _DAY_BEFORE_HEADER,
         )
         rows._tell(header)
         return rows
@@ -333,8 +330,7 @@ class _Rows:
         sound = pc.and_(pc.less(minutes, 60), pc.less(rest, 61_000_000))
         of_day = pc.add(pc.multiply(pc.add(pc.multiply(hours, 60), minutes), 60_000_000), rest)
         times = self.clock.absolute(pc.if_else(sound, of_day, None)).cast(TIMESTAMP)
-        if self.clock.moved and self.day_before not in self.findings.inferred:
-            self.findings.inferred.append(self.day_before)
+        self.findings.inferred += self.clock.remarks()
         return times
 
 
@@ -392,12 +388,13 @@ def _clock(header: VboHeader, origin: Origin, findings: Findings) -> DayClock:
         day_us = epoch_us(header.created)
         if header.created_s is None:
             return DayClock(day_us)
-        return DayClock(day_us, not_after_us=day_us + (header.created_s + MOST_AFTER_CREATED_S) * 1_000_000)
-    day, sentence = find_date((), origin)
-    findings.inferred.append(sentence or "The file names no date: its rows have only a time of day.")
-    if day is None:
+        not_after_us = day_us + (header.created_s + MOST_AFTER_CREATED_S) * 1_000_000
+        return DayClock(day_us, not_after_us=not_after_us, if_moved=_DAY_BEFORE_HEADER)
+    found = find_date((), origin)
+    findings.inferred.append(found.sentence if found else "The file names no date: its rows have only a time of day.")
+    if found is None:
         raise TelemetryError(Code.NO_TIME_DATA, "rows have a time of day, and nothing tells the date")
-    return DayClock(epoch_us(day), not_after_us=upload_us(origin))
+    return DayClock.of(found)
 
 
 READER = VboReader()
