@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from infra.local.client import ClientError
+from infra.local.command import words
 from infra.local.command.desk import Desk, failure_of, make_folder
 from infra.local.command.parser import Exit
 from telemetry.api import models
@@ -48,10 +49,10 @@ def plot(desk: Desk, given: argparse.Namespace) -> Exit:
         output.write_bytes(content)
     except OSError as error:
         raise ClientError(f"{output} cannot be written: {error.strerror}.") from None
-    laps = f", {len(drive.laps)} laps" if drive.laps else ""
+    laps = f", {words.counted(len(drive.laps), 'lap', 'laps')}" if drive.laps else ""
     points = sum(len(trace.time_us) for trace in drive.traces)
     files = f", {len(drive.traces)} files" if len(drive.traces) > 1 else ""
-    desk.out.print(f"{output}  {points:,} points{laps}{files}", soft_wrap=True)
+    desk.out.print(f"{output}  {words.counted(points, 'point', 'points')}{laps}{files}", soft_wrap=True)
     return Exit.DONE
 
 

@@ -12,13 +12,15 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 
 from infra.local.client import ClientError, Interrupted, ServiceError, Step
 from infra.local.client.api import every_session
-from infra.local.command import words
+from infra.local.command import damage, words
 from infra.local.command.desk import Desk, exit_of, failure_of, make_folder
 from infra.local.command.parser import Exit
 from infra.local.command.plotting import plot
 from infra.local.command.sending import Result, Wish, send_all, send_joined
 from telemetry.api import models
 from telemetry.api.models.uploads import MOST_ARTIFACTS
+
+_NOT_READY = {"processing": "It is still processing", "failed": "It failed", "cancelled": "It was cancelled"}
 
 
 def upload(desk: Desk, given: argparse.Namespace) -> Exit:
@@ -61,7 +63,7 @@ def _tell(desk: Desk, result: Result, *, silent: bool) -> Exit:
             notes.append("the same bytes were sent before (--again sends them anyway)")
         if result.sent and result.sent.resumed:
             notes.append("went on where it broke off")
-        status = session.status if session else "sent"
+        status = _status(session, result) if session else "sent"
         facts = words.printable(words.in_brief(session)) if session and session.status == "ready" else ""
         line = "  ".join(part for part in (name, status, f"session {session_id}", facts, *notes) if part)
         desk.out.print(line, soft_wrap=True)
@@ -72,6 +74,19 @@ def _tell(desk: Desk, result: Result, *, silent: bool) -> Exit:
             desk.explain(result.error, name)
         return exit_of(result.error)
     return _verdict(desk, session, name) if session else Exit.DONE
+
+
+def _status(session: models.SessionDetail, result: Result) -> str:
+    """The status, and how far a file was read that could not be read to its end."""
+    if session.status != "ready":
+        return session.status
+    names = {file.upload_id: words.printable(file.file_name) for file in session.files}
+    parts = [
+        f"{names.get(upload_id, 'the file') if result.joined else 'the file'} is {how_far}"
+        for upload_id, how_far in damage.partial(session)
+        if result.joined or result.sent is None or upload_id == result.sent.upload_id
+    ]
+    return f"ready, but {' and '.join(parts)}" if parts else session.status
 
 
 def _verdict(desk: Desk, session: models.SessionDetail, about: str) -> Exit:
@@ -149,7 +164,7 @@ def laps(desk: Desk, given: argparse.Namespace) -> Exit:
         return Exit.DONE
     if not found:
         status = desk.client.session(given.session).status
-        desk.err.print("It has no laps." if status == "ready" else f"It is {status}; it has no laps yet.")
+        desk.err.print("It has no laps." if status == "ready" else f"{_NOT_READY[status]}; it has no laps.")
         return Exit.DONE
     sectors = max(len(lap.sectors_ms) for lap in found)
     desk.table(
@@ -178,7 +193,10 @@ def download(desk: Desk, given: argparse.Namespace) -> Exit:
     found = desk.client.datasets(given.session)
     if not found:
         status = desk.client.session(given.session).status
-        raise ClientError(f"It is {status}; it has no files to fetch.", remedy="Look at it with `telemetry show`.")
+        raise ClientError(
+            f"{_NOT_READY.get(status, 'It is ready')}; it has no files to fetch.",
+            remedy="Look at it with `telemetry show`.",
+        )
     chosen = [dataset for dataset in found if not given.stream or dataset.stream in given.stream]
     if missing := set(given.stream or ()) - {dataset.stream for dataset in found}:
         there = ", ".join(sorted({dataset.stream for dataset in found}))
@@ -219,7 +237,7 @@ def track(desk: Desk, given: argparse.Namespace) -> Exit:
     except OSError as error:
         raise ClientError(f"{file} cannot be written: {error.strerror}.") from None
     points = sum(map(_points, found.features))
-    desk.out.print(f"{file}  {points:,} points", soft_wrap=True)
+    desk.out.print(f"{file}  {words.counted(points, 'point', 'points')}", soft_wrap=True)
     return Exit.DONE
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from infra.local.command.damage import damage_fact, damage_of, partial
 from telemetry import command_line
 from telemetry.api import models
 
@@ -59,11 +60,16 @@ def size(count: int) -> str:
     raise AssertionError("GB ends the loop")
 
 
+def counted(count: int, one: str, many: str) -> str:
+    """`1 lap`, `1,250 points`."""
+    return f"{count:,} {one if count == 1 else many}"
+
+
 def distance(metres: float | None) -> str:
     """Kilometres from one kilometre on."""
     if metres is None:
         return ""
-    return f"{metres / 1000:.3f} km" if metres >= 1000 else f"{metres:.0f} m"
+    return f"{metres / 1000:.3f} km" if metres >= 999.5 else f"{metres:.0f} m"
 
 
 def speed(metres_a_second: float | None) -> str:
@@ -78,9 +84,9 @@ def in_brief(session: models.SessionDetail) -> str:
     if session.status != "ready":
         return session.status
     summary = session.summary
-    parts = [f"{summary.get('points', 0):,} points", distance(summary.get("distanceM"))]
+    parts = [counted(summary.get("points", 0), "point", "points"), distance(summary.get("distanceM"))]
     if summary.get("lapCount"):
-        parts.append(f"{summary['lapCount']} laps")
+        parts.append(counted(summary["lapCount"], "lap", "laps"))
     if summary.get("bestLapMs") is not None:
         parts.append(f"best {duration(summary['bestLapMs'])}")
     return ", ".join(part for part in parts if part)
@@ -104,6 +110,9 @@ def session_facts(session: models.SessionDetail) -> Facts:
         yield "points", f"{summary.get('points', 0):,}"
         yield "distance", distance(summary.get("distanceM")) or "unknown"
         yield "laps", _laps_in_brief(summary)
+        names = {file.upload_id: file.file_name for file in session.files}
+        for upload_id, how_far in partial(session):
+            yield "in part", f"{printable(names.get(upload_id, 'a file'))} is {how_far}; the rest is missing"
     if session.gate_failure is not None:
         failure = session.gate_failure
         yield "line", f"{failure.code}: the search for laps failed, they are from before. {printable(failure.message)}"
@@ -133,9 +142,9 @@ def quality_facts(dataset: models.Dataset) -> Facts:
     for reason, tally in (quality.get("rejected") or {}).items():
         yield "rejected", f"{tally['count']:,}: {_words(reason)}{_first_rows(tally)}"
     for column, tally in (quality.get("badCells") or {}).items():
-        yield "unreadable", f"{tally['count']:,} cells of {printable(column)}{_first_rows(tally)}"
+        yield "unreadable", f"{counted(tally['count'], 'cell', 'cells')} of {printable(column)}{_first_rows(tally)}"
     if quality.get("nominalRateHz") is not None:
-        yield "rate", f"{quality['nominalRateHz']:g} Hz, jitter {quality.get('jitterMs') or 0:g} ms"
+        yield "rate", _rate(quality["nominalRateHz"], quality.get("jitterMs") or 0)
     if "gaps" in quality:
         yield "gaps", _gaps(quality["gaps"])
     for name, text in (
@@ -155,14 +164,21 @@ def quality_facts(dataset: models.Dataset) -> Facts:
         yield "clock", _TIME_BASES.get(quality["timeBasis"], _words(quality["timeBasis"]))
     for sentence in quality.get("inferred") or []:
         yield "inferred", printable(sentence)
-    for damage in (quality.get("damage"), quality.get("archiveDamage")):
-        if damage:
-            yield "damage", printable(damage["detail"] if isinstance(damage, dict) else damage)
+    damage = damage_of(quality)
+    if damage is not None:
+        yield "damage", damage_fact(damage)
+    elif quality.get("archiveDamage"):
+        yield "archive", printable(quality["archiveDamage"])
     channels = quality.get("channels") or {}
     if channels:
         named = [printable(name) for name in channels]
         more = f" and {len(named) - _MOST_LISTED} more" if len(named) > _MOST_LISTED else ""
         yield "channels", ", ".join(named[:_MOST_LISTED]) + more
+
+
+def _rate(rate_hz: float, jitter_ms: float) -> str:
+    every = f"{rate_hz:g} Hz" if rate_hz >= 0.5 else f"every {1 / rate_hz:.4g} s"
+    return f"{every}, jitter {f'{jitter_ms:g} ms' if jitter_ms < 1000 else f'{jitter_ms / 1000:.4g} s'}"
 
 
 def _gaps(gaps: dict[str, Any]) -> str:
