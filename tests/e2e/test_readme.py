@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
+from infra.local import access
 from infra.local.client import Client
 from infra.local.process import ROOT
 from infra.local.stack import Stack
@@ -26,10 +27,12 @@ def _block(language: str, mark: str) -> str:
 
 
 def _typed(command: list[str], stack: Stack, token: str, folder: Path) -> str:
-    """Output of what is typed in a folder that holds the recordings, as the root of the tree does."""
+    """Output of what is typed in a folder that holds recordings and programs, as the root of the tree does."""
     (folder / "fixtures").symlink_to(ROOT / "fixtures")
+    (folder / ".venv").symlink_to(sys.prefix)
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "API", "TOKEN")}
-    environment = {**kept, "API": stack.api_url, "TOKEN": token, "no_proxy": "*", "XDG_STATE_HOME": str(folder)}
+    reached = {"API": stack.api_url, access.URL_VARIABLE: stack.api_url, "TOKEN": token, access.TOKEN_VARIABLE: token}
+    environment = {**kept, **reached, "no_proxy": "*", "XDG_STATE_HOME": str(folder)}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -45,6 +48,20 @@ def test_the_calls_by_hand_make_a_session(stack: Stack, tmp_path: Path) -> None:
     assert session.status == "ready"
     assert [file.file_name for file in session.files] == ["ride.gpx"]
     assert session.summary["points"] == 600
+
+
+@pytest.mark.skipif(bool(MISSING), reason=f"the README's calls need {' and '.join(MISSING)}")
+def test_the_command_line_looks_at_what_it_sent(stack: Stack, tmp_path: Path) -> None:
+    token = stack.token("at-the-terminal")
+    sent, _, others = _block("sh", "telemetry upload").partition("\n")
+    # One of the recordings has no times: the first command says so, by its exit code too. No other may fail.
+    _typed(
+        ["bash", "-euo", "pipefail", "-c", f"{sent.partition('#')[0]} || test $? = 1\n{others}"], stack, token, tmp_path
+    )
+    assert (tmp_path / "results/drive.svg").exists()
+    assert (tmp_path / "results/track.geojson").exists()
+    with Client(stack.api_url, token) as client:
+        assert [session.status for session in client.sessions().sessions].count("ready") == 1
 
 
 def test_the_client_in_python_fetches_what_became_of_a_recording(stack: Stack, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,7 +15,7 @@ import pytest
 
 from infra.local import access
 from infra.local.client import ClientError
-from infra.local.command import words
+from infra.local.command import damage, words
 from infra.local.command.__main__ import main
 from infra.local.command.parser import Exit, parser
 from telemetry.api import models
@@ -43,6 +44,22 @@ def _session(**changes: Any) -> dict[str, Any]:
         "files": [],
         "datasets": [],
         "laps": [],
+        **changes,
+    }
+
+
+def _dataset(quality: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {
+        "datasetId": str(uuid4()),
+        "uploadId": str(uuid4()),
+        "stream": "gnss_pvt",
+        "schemaVersion": 1,
+        "rowCount": 1250,
+        "byteSize": 23415,
+        "sha256": "0" * 64,
+        "startTimeUtc": NOW,
+        "endTimeUtc": NOW,
+        "quality": quality,
         **changes,
     }
 
@@ -297,19 +314,7 @@ def test_quality_reads_as_facts(run: Run) -> None:
         "inferred": ["No unit is given for 'alt': m was taken."],
         "boundingBox": [PLACE, PLACE, PLACE, PLACE],
     }
-    dataset = {
-        "datasetId": str(uuid4()),
-        "uploadId": str(uuid4()),
-        "stream": "gnss_pvt",
-        "schemaVersion": 1,
-        "rowCount": 1250,
-        "byteSize": 23415,
-        "sha256": "0" * 64,
-        "startTimeUtc": NOW,
-        "endTimeUtc": NOW,
-        "quality": quality,
-    }
-    _, out, _ = run(_gives(200, _session(datasets=[dataset])), "show", SESSION)
+    _, out, _ = run(_gives(200, _session(datasets=[_dataset(quality)])), "show", SESSION)
     for fact in (
         "1,250 of 1,260 read",
         "10: no position (first at 12, 14)",
@@ -322,6 +327,71 @@ def test_quality_reads_as_facts(run: Run) -> None:
         "23.4 kB",
     ):
         assert fact in out
+
+
+CUT = {"damage": {"code": "XML_MALFORMED", "detail": "line 322, column 82: no element found"}, "archiveDamage": None}
+
+
+@pytest.mark.parametrize(
+    ("quality", "fact"),
+    [
+        (CUT, "the file is cut off at line 322, column 82; what came before was read"),
+        (
+            {**CUT, "archiveDamage": "it ends in the middle, at byte 4926"},
+            "the archive is cut off at byte 4926; what came before was read",
+        ),
+        (
+            {"damage": {"code": "CSV_MALFORMED", "detail": "line 9: not a table from here on"}},
+            "the file is damaged at line 9; what came before was read",
+        ),
+        ({"damage": None, "archiveDamage": "bytes after the end of the gzip data were ignored"}, None),
+        ({}, None),
+    ],
+)
+def test_damage_in_people_s_words(quality: dict[str, Any], fact: str | None) -> None:
+    found = damage.damage_of(quality)
+    assert (damage.damage_fact(found) if found else None) == fact
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (0, "after its first point"),
+        (5, "after 5 s"),
+        (98, "after 1 min 38 s"),
+        (3600, "after 1 h"),
+        (90_061, "after 1 d 1 h"),
+    ],
+)
+def test_a_recording_that_is_cut_off_says_how_far_it_was_read(run: Run, seconds: int, told: str) -> None:
+    end = datetime.fromisoformat(NOW) + timedelta(seconds=seconds)
+    _, out, _ = run(_gives(200, _session(datasets=[_dataset(CUT, endTimeUtc=end.isoformat())])), "show", SESSION)
+    assert f"a file is cut off {told}; the rest is missing" in out
+
+
+def test_a_session_without_laps_says_why(run: Run) -> None:
+    for status, words_ in (
+        ("ready", "It has no laps."),
+        ("failed", "It failed; it has no laps."),
+        ("processing", "It is still processing; it has no laps."),
+    ):
+
+        def answer(request: httpx.Request, status: str = status) -> httpx.Response:
+            laps = request.url.path.endswith("/laps")
+            return httpx.Response(200, json={"laps": []} if laps else _session(status=status))
+
+        assert run(answer, "laps", SESSION)[2].strip() == words_
+
+
+def test_counts_and_distances_as_people_say_them() -> None:
+    session = models.SessionDetail.model_validate(
+        _session(summary={"points": 1, "distanceM": 999.7, "lapCount": 1}, status="ready")
+    )
+    assert words.in_brief(session) == "1 point, 1.000 km, 1 lap"
+    qualities = [{"nominalRateHz": hz, "jitterMs": ms} for hz, ms in ((10, 0.25), (1 / 101.2, 61_900))]
+    datasets = [models.Dataset.model_validate(_dataset(quality)) for quality in qualities]
+    rates = [dict(words.quality_facts(dataset))["rate"] for dataset in datasets]
+    assert rates == ["10 Hz, jitter 0.25 ms", "every 101.2 s, jitter 61.9 s"]
 
 
 def test_a_failed_session_says_why(run: Run) -> None:
@@ -396,7 +466,7 @@ README = (Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8")
 
 def test_every_command_of_the_readme_is_understood() -> None:
     lines = re.findall(r"^\.venv/bin/telemetry (.*)$", README, re.MULTILINE)
-    verbs = {parser().parse_args(shlex.split(line.replace("$ID", SESSION), comments=True)).verb for line in lines}
+    verbs = {parser().parse_args(shlex.split(line.replace("$SESSION", SESSION), comments=True)).verb for line in lines}
     assert {"upload", "sessions", "show", "laps", "download", "track", "rename", "delete"} <= verbs
 
 

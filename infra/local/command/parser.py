@@ -10,6 +10,7 @@ from infra.local.access import TOKEN_VARIABLE, URL_VARIABLE
 from telemetry.api.models.sessions import MOST_SESSIONS
 
 MOST_JOBS = 16
+_SESSION = "a session's id, as `sessions` lists them"
 
 
 class Exit(IntEnum):
@@ -78,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
     sessions.add_argument("--status", choices=("processing", "ready", "failed", "cancelled"))
     sessions.add_argument("--from", dest="from_time", type=_time, metavar="TIME", help="ISO 8601; UTC if it names none")
     sessions.add_argument("--to", dest="to_time", type=_time, metavar="TIME")
-    sessions.add_argument("--device", type=UUID, metavar="ID")
+    sessions.add_argument("--device", type=UUID, metavar="DEVICE", help="a device's id, as `devices` lists them")
     sessions.add_argument("--limit", type=_limit, default=25, metavar="N", help=f"of a page, 1 to {MOST_SESSIONS} (25)")
     page = sessions.add_mutually_exclusive_group()
     page.add_argument("--cursor", help="go on from an earlier page")
@@ -89,30 +90,32 @@ def parser() -> argparse.ArgumentParser:
         ("laps", "the laps of a session", [json]),
         ("cancel", "stop the processing of a session", [json]),
     ):
-        verb(name, text, *more).add_argument("session", type=UUID, metavar="ID")
-    verb("retry", "process a failed session once more", wait, json).add_argument("session", type=UUID, metavar="ID")
+        verb(name, text, *more).add_argument("session", type=UUID, metavar="SESSION", help=_SESSION)
+    verb("retry", "process a failed session once more", wait, json).add_argument(
+        "session", type=UUID, metavar="SESSION", help=_SESSION
+    )
 
     download = verb("download", "fetch the Parquet files of a session, verified by their SHA-256")
-    download.add_argument("session", type=UUID, metavar="ID")
+    download.add_argument("session", type=UUID, metavar="SESSION", help=_SESSION)
     download.add_argument("-o", "--output", type=Path, default=Path(), metavar="DIR", help="where to (here)")
     download.add_argument("--stream", action="append", help="only this one, for example gnss_pvt; may be repeated")
 
     track = verb("track", "fetch a simplified track for a map, as GeoJSON")
-    track.add_argument("session", type=UUID, metavar="ID")
-    track.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to (ID.geojson)")
+    track.add_argument("session", type=UUID, metavar="SESSION", help=_SESSION)
+    track.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to (SESSION.geojson)")
 
     _plot_options(verb("plot", "draw a session or a recording: track, speed, altitude, laps"))
 
     delete = verb("delete", "delete sessions for good, with all their files")
-    delete.add_argument("sessions", nargs="+", type=UUID, metavar="ID")
+    delete.add_argument("sessions", nargs="+", type=UUID, metavar="SESSION", help=_SESSION)
     delete.add_argument("-y", "--yes", action="store_true", help="do not ask")
 
     rename = verb("rename", "give a session another name", json)
-    rename.add_argument("session", type=UUID, metavar="ID")
-    rename.add_argument("name")
+    rename.add_argument("session", type=UUID, metavar="SESSION", help=_SESSION)
+    rename.add_argument("name", metavar="NAME", help="the new name")
 
     gate = verb("gate", "set the start/finish line of a session; its laps are found again", json)
-    gate.add_argument("session", type=UUID, metavar="ID")
+    gate.add_argument("session", type=UUID, metavar="SESSION", help=_SESSION)
     gate.add_argument("file", type=Path, metavar="FILE", help="JSON: latitude1Deg, longitude1Deg, … and sectors")
 
     verb("devices", "list recording devices", json)
@@ -120,7 +123,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _plot_options(plot: argparse.ArgumentParser) -> None:
-    plot.add_argument("what", metavar="SESSION|FILE", help="a session's ID, a recording, or a canonical Parquet file")
+    plot.add_argument("what", metavar="SESSION|FILE", help=f"{_SESSION}, a recording, or a canonical Parquet file")
     plot.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="where to; its ending tells the format (NAME.png)"
     )
