@@ -311,9 +311,8 @@ def main() -> int:
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     for file in given:
         if not file.is_file():
-            errors.print(
-                f"There is no file {file}. Use it so: make demo FILE=path/to/recording", style="red", markup=False
-            )
+            what = f"{file} is a directory, not a recording" if file.is_dir() else f"There is no file {file}"
+            errors.print(f"{what}. Use it so: make demo FILE=path/to/recording", style="red", markup=False)
             return 1
     files: dict[Path, str | None] = dict.fromkeys(given) if given else {FIXTURES / n: v for n, v in SAMPLES.items()}
     try:
