@@ -182,9 +182,11 @@ def test_a_record_is_joined_whatever_number_of_channels_it_has() -> None:
     assert len(table.schema.names) > 100
 
 
-def description(number: int, name: str, unit: str, *, base: int = 0x84, scale: int = 0xFF) -> bytes:
-    layout = ((0, 1, 2), (1, 1, 2), (2, 1, 2), (3, 16, 7), (8, 8, 7), (6, 1, 2))
-    values = struct.pack("<BBB16s8sB", 0, number, base, name.encode(), unit.encode(), scale)
+def description(
+    number: int, name: str, unit: str, *, base: int = 0x84, scale: int = 0xFF, native: tuple[int, int] = (0xFFFF, 0xFF)
+) -> bytes:
+    layout = ((0, 1, 2), (1, 1, 2), (2, 1, 2), (3, 16, 7), (8, 8, 7), (6, 1, 2), (14, 2, 0x84), (15, 1, 2))
+    values = struct.pack("<BBB16s8sBHB", 0, number, base, name.encode(), unit.encode(), scale, *native)
     return definition(206, layout, local=2) + b"\2" + values
 
 
@@ -234,6 +236,38 @@ def test_developer_fields_of_one_name_in_two_units_are_two_channels() -> None:
     table, _ = read(fit_file(description(7, "Wind", "km/h") + description(8, "Wind", "m/s") + head + row))
     assert (table["Wind"].to_pylist(), unit_of(table, "Wind")) == ([36.0], b"km/h")
     assert (table["Wind [m/s]"].to_pylist(), unit_of(table, "Wind [m/s]")) == ([10.0], b"m/s")
+
+
+@pytest.mark.parametrize(
+    ("unit", "native", "channel", "value"),
+    [
+        ("Watts", (20, 7), "power_w", 250.0),
+        ("BPM", (20, 3), "heart_rate_bpm", 250.0),
+        ("km/h", (20, 73), "speed_mps", 250 / 3.6),
+        ("rpm", (20, 4), "cadence_rpm", 250.0),
+        ("SPM", (20, 4), "cadence_rpm", None),
+        ("furlongs", (20, 6), "speed_mps", None),
+        ("Watts", (19, 7), "power_w", None),
+    ],
+)
+def test_a_developer_field_gives_the_native_quantity_it_names(
+    unit: str, native: tuple[int, int], channel: str, value: float | None
+) -> None:
+    head = developed(RECORD_LAYOUT[:3], (7, 2))
+    row = b"\0" + struct.pack("<IiiH", START, 1, 1, 250)
+    table, findings = read(fit_file(description(7, "Pod", unit, native=native) + head + row))
+    assert table["Pod"].to_pylist() == [250.0]
+    assert (channel in table.schema.names) == (value is not None)
+    if value is not None:
+        assert table[channel].to_pylist() == [pytest.approx(value)]
+        assert findings.inferred == [f"{channel}, where records have none, is the developer field 'Pod'"]
+
+
+def test_a_records_own_value_comes_before_a_developer_fields() -> None:
+    head = developed(RECORD_LAYOUT, (7, 2))
+    rows = record(0, 1.0, 1.0, heart_rate=120) + struct.pack("<H", 90) + record(1, 1.0, 1.0) + struct.pack("<H", 91)
+    table, _ = read(fit_file(description(7, "Pulse", "bpm", native=(20, 3)) + head + rows))
+    assert table["heart_rate_bpm"].to_pylist() == [120, 91]
 
 
 def test_a_later_file_describes_its_own_developer_fields_alone() -> None:

@@ -28,6 +28,7 @@ from telemetry.formats.fit_columns import (
     NO_UINT16,
     batch_of,
     columns_of,
+    fill_natives,
     merge_split_records,
     prefer,
 )
@@ -191,6 +192,9 @@ class _Recording:
         if "fractional_cadence" in columns and "cadence" in columns:
             columns["cadence"] = pc.add(columns["cadence"], pc.fill_null(columns.pop("fractional_cadence"), 0.0))
         prefer(columns, "cadence_rpm", "cadence256", "cadence")
+        for said in fill_natives(columns, self.stream.developer):
+            if said not in self.findings.inferred:
+                self.findings.inferred.append(said)
         columns["source_row"] = pa.arange(self.records + 1, self.records + rows + 1)
         self.records += rows
         return merge_split_records(batch_of(columns, self.stream, WHOLE_SECONDS))

@@ -6,6 +6,7 @@ Source: Global FIT Profile, messages record and gps_metadata.
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from telemetry.formats.fit_developer import DeveloperFields
 from telemetry.formats.fit_messages import Definition, FitStream, MessageField, Run
 from telemetry.formats.fit_profile import (
     COMPRESSED_SPEED_DISTANCE,
@@ -139,6 +140,21 @@ def prefer(columns: dict[str, pa.Array], name: str, *candidates: str) -> None:
     present = [columns.pop(candidate) for candidate in candidates if candidate in columns]
     if present:
         columns[name] = present[0] if len(present) == 1 else pc.coalesce(*present)
+
+
+def fill_natives(columns: dict[str, pa.Array], developer: DeveloperFields) -> list[str]:
+    """Fills canonical channels, where records have no value of their own, with what developer fields measure of the
+    same; gives a sentence for each."""
+    said = []
+    for channel, (canonical, conversion) in developer.natives.items():
+        if channel not in columns:
+            continue
+        given, own = conversion.apply(columns[channel]), columns.get(canonical)
+        filled = given if own is None else pc.coalesce(own, given)
+        if own is None or filled.null_count < own.null_count:
+            columns[canonical] = filled
+            said.append(f"{canonical}, where records have none, is the developer field {channel[:40]!r}")
+    return said
 
 
 def batch_of(columns: dict[str, pa.Array], stream: FitStream, timestamp: pa.Field) -> pa.RecordBatch:

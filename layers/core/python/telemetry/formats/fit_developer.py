@@ -6,9 +6,23 @@ Source: FIT Protocol D00001275, section "Developer Data"; Global FIT Profile, me
 import re
 from dataclasses import dataclass, field
 
-from telemetry.formats.fit_profile import BASE_TYPES, BYTES, GPS_METADATA_FIELDS, RECORD_FIELDS, BaseType
+from telemetry.formats.fit_profile import BASE_TYPES, BYTES, GPS_METADATA_FIELDS, RECORD, RECORD_FIELDS, BaseType
 from telemetry.streams.channels import CHANNELS
+from telemetry.streams.units import Conversion, conversion
 
+_CANONICAL = {
+    2: "altitude_m",
+    3: "heart_rate_bpm",
+    4: "cadence_rpm",
+    6: "speed_mps",
+    7: "power_w",
+    13: "temperature_degc",
+    73: "speed_mps",
+    78: "altitude_m",
+}
+"""Canonical channels of record fields, by field number."""
+_STEPS = "spm"
+"""A developer's cadence in steps is not the record's, which counts both feet's as one."""
 _NATIVE = frozenset(
     {*CHANNELS, *(f.channel for f in (*RECORD_FIELDS.values(), *GPS_METADATA_FIELDS.values())), "compressed_speed"}
 )
@@ -31,11 +45,13 @@ class DeveloperField:
 class DeveloperFields:
     """The developer fields of a stream of chained files.
 
-    A file's descriptions end with it; a channel keeps its name and its unit through all of them.
+    A file's descriptions end with it; a channel keeps its name, unit and meaning through all of them.
     """
 
     units: dict[str, str] = field(default_factory=dict)
     """The unit of each channel that was described."""
+    natives: dict[str, tuple[str, Conversion]] = field(default_factory=dict)
+    """Of each channel that is said to measure what a record field does: the canonical one, and how it gets its unit."""
     _described: dict[tuple[int, int], DeveloperField] = field(default_factory=dict)
 
     def describe(self, values: dict[int, object]) -> None:
@@ -43,9 +59,15 @@ class DeveloperFields:
         index, number, type_ = values.get(0), values.get(1), values.get(2)
         if not (isinstance(index, int) and isinstance(number, int) and isinstance(type_, int)):
             return
-        scale, offset = values.get(6), values.get(7)
+        scale, offset, unit = values.get(6), values.get(7), text(values.get(8))
+        channel = self._channel(text(values.get(3)), unit) or _nameless(index, number)
+        message, native = values.get(14), values.get(15)
+        canonical = _CANONICAL.get(native) if message == RECORD and isinstance(native, int) else None
+        converted = conversion(unit, CHANNELS[canonical].unit) if canonical else None
+        if canonical and converted and unit.lower() != _STEPS:
+            self.natives[channel] = canonical, converted
         self._described[index, number] = DeveloperField(
-            channel=self._channel(text(values.get(3)), text(values.get(8))) or _nameless(index, number),
+            channel=channel,
             scale=float(scale) if isinstance(scale, int) and scale not in (0, 0xFF) else 1.0,
             offset=float(offset) if isinstance(offset, int) and offset != 0x7F else 0.0,
             base=BASE_TYPES.get(type_, BYTES),
