@@ -431,6 +431,24 @@ def test_camera_samples_are_spread_over_their_offsets() -> None:
     assert table["acceleration_x_mps2"].to_pylist() == pytest.approx([9.80665, -9.80665])
 
 
+def test_barometer_samples_are_read() -> None:
+    layout = ((253, 4, 0x86), (0, 2, 0x84), (1, 4, 0x84), (2, 8, 0x86))
+    body = definition(209, layout) + b"\0" + struct.pack("<IHHHII", START, 500, 0, 100, 98_000, 0xFFFFFFFF)
+    table, findings = read(fit_file(body))
+    assert seconds(table) == pytest.approx([0.5, 0.6])
+    assert table["barometer_pressure"].to_pylist() == [98_000, None]
+    assert unit_of(table, "barometer_pressure") == b"Pa"
+    assert findings.inferred == []
+
+
+def test_messages_of_measurements_that_are_not_read_are_counted() -> None:
+    body = definition(20, RECORD_LAYOUT) + record(0, 1.0, 1.0)
+    body += definition(132, ((253, 4, 0x86), (6, 1, 2)), local=1) + (b"\1" + struct.pack("<IB", START, 60)) * 3
+    body += definition(174, ((253, 4, 0x86), (3, 1, 13)), local=1) + b"\1" + struct.pack("<IB", START, 60)
+    _, findings = read(fit_file(body))
+    assert findings.inferred == ["messages of other measurements were not read: 3 hr, 1 obdii_data"]
+
+
 FASTER_LAYOUT = ((253, 4, 0x86), (0, 2, 0x84), (1, 4, 0x85), (2, 4, 0x85), (4, 4, 0x86), (5, 2, 0x84))
 
 

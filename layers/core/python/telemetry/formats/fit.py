@@ -47,7 +47,7 @@ from telemetry.formats.fit_profile import (
     TIMESTAMP_CORRELATION,
     TIMESTAMP_FIELD,
 )
-from telemetry.formats.fit_sensors import SENSORS, sensor_batch
+from telemetry.formats.fit_sensors import SENSORS, UNREAD, sensor_batch
 from telemetry.formats.fit_track import TrackChoice
 from telemetry.formats.reader import ByteSource, FileDevice, FileLap, Findings, Origin, Recognition, TimeBasis
 
@@ -112,6 +112,7 @@ class _Recording:
     """The same, of the file that is being read."""
     devices: Counter[FileDevice] = field(default_factory=Counter)
     product_name: str = ""
+    unread: Counter[str] = field(default_factory=Counter)
 
     def take(self, run: Run) -> Iterator[pa.RecordBatch]:
         if self.stream.files > self.file:
@@ -125,6 +126,8 @@ class _Recording:
             self.pending_rows += len(run.rows)
             if self.pending_rows >= BATCH_ROWS:
                 yield from self.flush()
+        elif number in UNREAD:
+            self.unread[UNREAD[number]] += len(run.rows)
         elif number == LAP:
             self._laps(run)
         elif number == TIMESTAMP_CORRELATION and not self.clock.is_known:
@@ -141,6 +144,9 @@ class _Recording:
         yield from self._end_file()
         yield from self.flush()
         yield from self._timed(self.track.rest())
+        if self.unread:
+            counts = ", ".join(f"{count} {name}" for name, count in sorted(self.unread.items()))
+            self.findings.inferred.append(f"messages of other measurements were not read: {counts}")
         if self.stream.unread:
             names = ", ".join(sorted(self.stream.unread))
             self.findings.inferred.append(f"fields of text, or of bytes that nothing describes, are not kept: {names}")

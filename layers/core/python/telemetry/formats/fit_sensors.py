@@ -1,6 +1,6 @@
 """Camera sensors in FIT files: messages of many samples each, spread into one row a sample. Pure.
 
-Source: Global FIT Profile, messages gyroscope_data, accelerometer_data, magnetometer_data.
+Source: Global FIT Profile, messages gyroscope_data, accelerometer_data, magnetometer_data, barometer_data.
 """
 
 import math
@@ -18,7 +18,17 @@ from telemetry.streams.units import STANDARD_GRAVITY_MPS2
 GYROSCOPE = 164
 ACCELEROMETER = 165
 MAGNETOMETER = 208
-SENSORS = frozenset({GYROSCOPE, ACCELEROMETER, MAGNETOMETER})
+BAROMETER = 209
+SENSORS = frozenset({GYROSCOPE, ACCELEROMETER, MAGNETOMETER, BAROMETER})
+UNREAD = {
+    55: "monitoring",
+    78: "hrv",
+    132: "hr",
+    174: "obdii_data",
+    177: "nmea_sentence",
+    178: "aviation_attitude",
+}
+"""Messages of measurements that are not read."""
 
 TIMESTAMP_MS_FIELD = 0
 SAMPLE_OFFSET_FIELD = 1
@@ -47,6 +57,7 @@ _AXES: dict[int, dict[int, _Axis]] = {
     ACCELEROMETER: _axes("accelerometer", "m/s²", "acceleration_{}_mps2", STANDARD_GRAVITY_MPS2)
     | {8 + i: _Axis(f"acceleration_{axis}_mps2", "m/s²", STANDARD_GRAVITY_MPS2 / 1000) for i, axis in enumerate("xyz")},
     MAGNETOMETER: _axes("magnetometer", "G", None, 1.0),
+    BAROMETER: {2: _Axis("barometer_pressure", "Pa")},
 }
 
 
