@@ -200,3 +200,38 @@ def test_laps_beyond_the_most_are_counted_and_not_recorded(api: ApiClient, monke
     api.harness.drain()
     summary = api.call("sessions_get", session_id).json["summary"]
     assert (summary["lapCount"], "lapsLeftOut" in summary) == (0, False)
+
+
+# Quality reports
+
+
+def test_reports_of_many_wide_files_fit_into_an_answer(api: ApiClient) -> None:
+    """Of 21 files each with a thousand channels whose names hold what JSON writes longest."""
+    session_id = _with_laps(api, MOST_LAPS)
+    (short,) = api.harness.sql("SELECT * FROM telemetry_datasets WHERE stream = 'gnss_pvt'")
+    wide = {
+        "rowsKept": 1,
+        "channels": {f'{number}"""\\ü' + "x" * 40: {"values": 10**6, "unit": "m/s"} for number in range(1024)},
+        "badCells": {f'{number}"""\\ü' + "x" * 40: {"count": 9, "firstRows": [10**6] * 5} for number in range(1024)},
+    }
+    api.harness.sql(
+        """INSERT INTO telemetry_datasets (session_id, run_id, artifact_id, stream, storage_path, schema_version,
+               row_count, byte_size, sha256, start_time_utc, end_time_utc, quality)
+           SELECT session_id, run_id, artifact_id, 'vehicle_' || number, storage_path || number, schema_version,
+               row_count, byte_size, sha256, start_time_utc, end_time_utc, CAST(:quality AS jsonb)
+           FROM telemetry_datasets, generate_series(1, 21) AS number WHERE id = :id""",
+        id=short["id"],
+        quality=json.dumps(wide),
+    )
+    for event in ("sessions_get", "sessions_datasets"):
+        answer = api.call(event, session_id)
+        assert answer.status == 200
+        assert len(json.dumps(vars(answer))) < 0.8 * _LAMBDA_BYTES, event
+        reports = [one["quality"] for one in answer.json["datasets"] if one["stream"].startswith("vehicle")]
+        whole = [report for report in reports if report == wide]
+        assert len(whole) > 5
+        assert [report for report in reports if report != wide] == [
+            {"rowsKept": 1, "leftOut": ["channels", "badCells"]}
+        ] * (21 - len(whole))
+        (first,) = (one["quality"] for one in answer.json["datasets"] if one["stream"] == "gnss_pvt")
+        assert first == short["quality"]

@@ -24,6 +24,9 @@ from telemetry.storage.protocol import ObjectMissing, SignedRequest
 
 _QUERIES = load("sessions")
 _READ_BYTES = 1 << 20
+MOST_REPORT_BYTES = 3_000_000
+"""Of a session's quality reports together, as Lambda counts them, so that they fit into an answer beside all laps."""
+_BY_CHANNEL = ("channels", "badCells")
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +233,7 @@ def get_session(services: Services, owner: Owner, session_id: UUID) -> SessionDe
         files=[
             SessionFile(upload_id=file.pop("id"), file_name=file.pop("original_file_name"), **file) for file in files
         ],
-        datasets=[Dataset(**_dataset_facts(found)) for found in datasets if ready],
+        datasets=[Dataset(**facts) for facts in _datasets_facts(datasets if ready else [])],
         laps=[Lap(**lap) for lap in laps if ready],
     )
 
@@ -246,12 +249,12 @@ def get_datasets(services: Services, owner: Owner, session_id: UUID) -> list[Dow
     seconds = services.settings.download_url_seconds
     return [
         DownloadableDataset(
-            **_dataset_facts(row),
+            **facts,
             download=services.canonical.sign_get(
                 row["storage_path"], file_name=f"{session_id}-{row['stream']}.parquet", seconds=seconds
             ),
         )
-        for row in datasets
+        for row, facts in zip(datasets, _datasets_facts(datasets), strict=True)
     ]
 
 
@@ -337,9 +340,19 @@ def _facts(row: Row) -> dict[str, Any]:
     }
 
 
-def _dataset_facts(row: Row) -> dict[str, Any]:
-    facts = {name: value for name, value in row.items() if name not in ("id", "artifact_id", "storage_path")}
-    return {"dataset_id": row["id"], "upload_id": row["artifact_id"], **facts}
+def _datasets_facts(rows: list[Row]) -> list[dict[str, Any]]:
+    """Once the reports are too long together, each further one leaves its lists by channel out, and says so."""
+    left, found = MOST_REPORT_BYTES, []
+    for row in rows:
+        facts = {name: value for name, value in row.items() if name not in ("id", "artifact_id", "storage_path")}
+        # A text in JSON, once as a part of the answer's body, once more as Lambda passes that on.
+        left -= len(json.dumps(json.dumps(facts["quality"])))
+        if left < 0:
+            names = [name for name in _BY_CHANNEL if name in facts["quality"]]
+            kept = {name: value for name, value in facts["quality"].items() if name not in names}
+            facts["quality"] = {**kept, "leftOut": names}
+        found.append({"dataset_id": row["id"], "upload_id": row["artifact_id"], **facts})
+    return found
 
 
 def _failure(error_code: str, detail: str | None = None) -> Failure:

@@ -71,7 +71,8 @@ class SessionFile(Model):
 
 
 class Dataset(Model):
-    """A canonical Parquet file with its quality report."""
+    """A canonical Parquet file with its quality report. `quality.leftOut` names lists by channel that are not in this
+    answer: the reports of a session with very many channels together are longer than one may be."""
 
     dataset_id: UUID
     upload_id: UUID
