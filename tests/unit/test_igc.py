@@ -65,6 +65,14 @@ def test_extensions_are_kept_and_refine() -> None:
 
 
 @pytest.mark.parametrize(
+    ("cell", "count"), [("   12", 12), ("  0.9", 1), ("99999", None), ("1e300", None), ("  nan", None)]
+)
+def test_a_count_of_satellites_that_is_none_does_no_harm(cell: str, count: int | None) -> None:
+    table, _ = read(f"{HEAD}I013640SIU\r\n" + fix("101112", tail=cell))
+    assert table["satellites"].to_pylist() == [count]
+
+
+@pytest.mark.parametrize(
     ("extensions", "tail", "values", "said"),
     [
         ("I033640GSP4145TAS4649OAT", "10468098760238", {"GSP": 104.68, "TAS": 98.76, "OAT": 23.8}, 3),

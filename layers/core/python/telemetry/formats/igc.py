@@ -38,6 +38,7 @@ _UNITS = {
 _SPEEDS = frozenset({"GSP", "TAS", "IAS"})
 # Three-letter codes (chapter A7) that have a canonical column.
 _CANONICAL = {"FXA": "horizontal_accuracy_m", "SIU": "satellites", "HDP": "hdop"}
+_MOST_COUNTED = 32_767
 
 
 class IgcReader:
@@ -245,6 +246,8 @@ class _Flight:
             name = _CANONICAL.get(extension.code, extension.code)
             known = CHANNELS.get(name)
             fields.append(known.field if known else channel_field(name, _UNITS.get(extension.code, "")))
+            if known and pa.types.is_integer(known.type):
+                values = pc.round(pc.if_else(pc.less(pc.abs(values), _MOST_COUNTED), values, None))
             columns[name] = values.cast(known.type) if known else values
         nullable = [field.with_nullable(True) for field in fields]
         return pa.record_batch(list(columns.values()), schema=pa.schema(nullable))
