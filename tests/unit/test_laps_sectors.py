@@ -91,16 +91,17 @@ def test_a_line_beside_the_track_is_taken_longer_only_where_it_may_and_more_laps
 def test_sector_lines_of_a_file_are_longer_where_its_start_line_has_to_be() -> None:
     path = oval(1200)
     track = Drive(10).along(path, 700, 1200 * 5 + 900, 30.0).recorded(white_m=0.3)
-    on_track = (line_across(150.0, 0.0, 90.0), line_across(*path.at(600), 300.0, 30.0))
-    aside = (line_across(150.0, -20.0, 90.0), on_track[1])
-    for lines, widened in ((on_track, False), (aside, True)):
-        gates = [gate_of(line) for line in lines]
+    x, y = path.at(600)
+    start, start_aside = line_across(150.0, 0.0, 90.0), line_across(150.0, -20.0, 90.0)
+    sector_aside = line_across(x + 10.0, y + 17.3, 300.0)
+    for first, sectors in ((start, 0), (start_aside, 2)):
+        gates = [gate_of(line) for line in (first, sector_aside)]
         found = find_laps({"gates": gates}, lambda: [track], track.num_rows)
         assert found.line is not None
-        assert (found.line.half_width_m > 20) == widened
+        assert (found.line.half_width_m > 20) == (first is start_aside)
         timed = [lap for lap in found.laps if lap.kind is LapKind.TIMED]
         assert len(timed) >= 4
-        assert {len(lap.sectors_ms) for lap in timed} == {2}
+        assert {len(lap.sectors_ms) for lap in timed} == {sectors}
 
 
 def test_a_slow_lap_keeps_its_sectors() -> None:
