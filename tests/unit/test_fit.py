@@ -96,6 +96,16 @@ def test_two_files_in_one_and_bytes_after_them() -> None:
     assert any("after the end" in note for note in findings.inferred)
 
 
+@pytest.mark.parametrize("batch_rows", [1, 3, 4, 1000])
+def test_each_further_file_starts_a_segment(batch_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit, "BATCH_ROWS", batch_rows)
+    layout = definition(20, RECORD_LAYOUT)
+    files = [[0, 1], [50, 51, 52], [], [90]]
+    table, _ = read(b"".join(fit_file(layout + b"".join(record(s, 1.0, 1.0) for s in times)) for times in files))
+    assert pc.fill_null(table["flags"], 0).to_pylist() == [0, 0, 16, 0, 0, 16]
+    assert "flags" not in read(fit_file(layout + record(0, 1.0, 1.0)))[0].schema.names
+
+
 def test_two_messages_of_one_time_are_one_record() -> None:
     halves = definition(20, RECORD_LAYOUT[:3]) + definition(20, ((253, 4, 0x86), (3, 1, 0x02)), local=1)
     body = halves

@@ -31,6 +31,7 @@ from telemetry.formats.fit_columns import (
     fill_natives,
     merge_split_records,
     prefer,
+    with_segment_starts,
 )
 from telemetry.formats.fit_developer import text
 from telemetry.formats.fit_messages import Definition, FitStream, Run
@@ -105,6 +106,11 @@ class _Recording:
     pending_rows: int = 0
     held: list[pa.RecordBatch] = field(default_factory=list)
     records: int = 0
+    """Those that went on."""
+    met: int = 0
+    """These and those that wait."""
+    file_starts: list[int] = field(default_factory=list)
+    """The numbers of the records, of those that wait, with which a further file begins."""
     faster_fixes: int = 0
     laps: list[tuple[int, int]] = field(default_factory=list)
     """In milliseconds of FIT time."""
@@ -118,10 +124,13 @@ class _Recording:
         if self.stream.files > self.file:
             yield from self._end_file()
             self.file, self.file_at, self.clock = self.stream.files, len(self.pending), PowerOnClock(self.findings)
+            if self.file_starts[-1:] != [self.met + 1]:
+                self.file_starts.append(self.met + 1)
         number = run.definition.number
         if number == GPS_METADATA and not self.clock.is_known:
             self.clock.take_fixes(run)
         if number in (RECORD, GPS_METADATA) or number in SENSORS:
+            self.met += len(run.rows) if number == RECORD else 0
             self.pending.append(run)
             self.pending_rows += len(run.rows)
             if self.pending_rows >= BATCH_ROWS:
@@ -203,7 +212,10 @@ class _Recording:
                 self.findings.inferred.append(said)
         columns["source_row"] = pa.arange(self.records + 1, self.records + rows + 1)
         self.records += rows
-        return merge_split_records(batch_of(columns, self.stream, WHOLE_SECONDS))
+        starts = [number for number in self.file_starts if number <= self.records]
+        self.file_starts = [number for number in self.file_starts if number > self.records]
+        batch = merge_split_records(batch_of(columns, self.stream, WHOLE_SECONDS))
+        return with_segment_starts(batch, starts) if starts else batch
 
     def _gps_metadata(self, runs: list[Run]) -> pa.RecordBatch | None:
         if not runs:

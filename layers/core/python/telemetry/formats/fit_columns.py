@@ -3,6 +3,8 @@
 Source: Global FIT Profile, messages record and gps_metadata.
 """
 
+from bisect import bisect_left
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,7 +19,7 @@ from telemetry.formats.fit_profile import (
     TIMESTAMP_FIELD,
     ProfileField,
 )
-from telemetry.streams.channels import CHANNELS, channel_field
+from telemetry.streams.channels import CHANNELS, Flag, channel_field
 
 MAX_UNREAD = 20
 NO_TIMESTAMP = 0xFFFFFFFF
@@ -174,6 +176,15 @@ def batch_of(columns: dict[str, pa.Array], stream: FitStream, timestamp: pa.Fiel
             fields.append(channel_field(name, unit))
             arrays.append(values)
     return pa.record_batch(arrays, schema=pa.schema(fields))
+
+
+def with_segment_starts(batch: pa.RecordBatch, starts: list[int]) -> pa.RecordBatch:
+    """The batch with flags: a segment starts at the first row from each of these numbers on."""
+    rows = batch.column("source_row").to_pylist()
+    flags = [0] * len(rows)
+    for at in {bisect_left(rows, start) for start in starts} - {len(rows)}:
+        flags[at] = int(Flag.SEGMENT_START)
+    return batch.append_column(CHANNELS["flags"].field, pa.array(flags, pa.uint32()))
 
 
 def merge_split_records(batch: pa.RecordBatch) -> pa.RecordBatch:
