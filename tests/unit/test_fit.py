@@ -433,6 +433,13 @@ def test_laps_and_device() -> None:
     assert (findings.device.manufacturer, findings.device.serial_number) == ("Wahoo Fitness", "77")
 
 
+@pytest.mark.parametrize(("kind", "said"), [(4, []), (6, ["a course"])])
+def test_a_course_is_called_one(kind: int, said: list[str]) -> None:
+    identity = definition(0, ((0, 1, 0), (1, 2, 0x84)), local=4) + b"\4" + struct.pack("<BH", kind, 1)
+    _, findings = read(fit_file(identity + definition(20, RECORD_LAYOUT) + record(0, 1.0, 1.0)) * 2)
+    assert [sentence.split(":")[0] for sentence in findings.inferred] == said
+
+
 def test_camera_samples_are_spread_over_their_offsets() -> None:
     layout = ((253, 4, 0x86), (0, 2, 0x84), (1, 4, 0x84), (5, 8, 0x88))
     body = definition(165, layout) + b"\0" + struct.pack("<IHHHff", START, 500, 0, 33, 1.0, -1.0)

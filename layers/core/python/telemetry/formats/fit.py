@@ -36,6 +36,7 @@ from telemetry.formats.fit_columns import (
 from telemetry.formats.fit_developer import text
 from telemetry.formats.fit_messages import Definition, FitStream, Run
 from telemetry.formats.fit_profile import (
+    COURSE,
     DEVICE_INFO,
     FILE_ID,
     FIT_EPOCH_S,
@@ -53,6 +54,7 @@ from telemetry.formats.fit_track import TrackChoice
 from telemetry.formats.reader import ByteSource, FileDevice, FileLap, Findings, Origin, Recognition, TimeBasis
 
 BATCH_ROWS = 1 << 15
+_COURSE_SAID = "a course: a program may have computed its times instead of recording them"
 
 
 class FitReader:
@@ -243,6 +245,8 @@ class _Recording:
     def _file_id(self, run: Run) -> None:
         for row in run.rows:
             values = _values(run.definition, row)
+            if values.get(0) == COURSE and _COURSE_SAID not in self.findings.inferred:
+                self.findings.inferred.append(_COURSE_SAID)
             self._device(values.get(1), values.get(2), values.get(3), text(values.get(8)))
 
     def _device_info(self, run: Run) -> None:

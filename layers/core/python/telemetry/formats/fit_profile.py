@@ -21,6 +21,9 @@ FIELD_DESCRIPTION = 206
 
 TIMESTAMP_FIELD = 253
 
+COURSE = 6
+"""A file's type in its file_id."""
+
 
 @dataclass(frozen=True, slots=True)
 class BaseType:
