@@ -88,7 +88,8 @@ def test_every_field_of_nav_pvt() -> None:
 
 
 def test_the_older_message_of_84_bytes_and_other_lengths() -> None:
-    table, findings = read(pvt(1, length=84) + pvt(2, length=80) + pvt(3))
+    """The older one keeps for itself the byte that says of a position that it is none."""
+    table, findings = read(pvt(1, length=84, flags3=1) + pvt(2, length=80) + pvt(3))
     assert [t.second for t in table["timestamp"].to_pylist()] == [1, 3]
     assert "1 damaged frames" in findings.inferred[0]
 

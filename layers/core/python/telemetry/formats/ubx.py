@@ -26,6 +26,7 @@ _PVT = struct.Struct("<4xH5BB4xi2BxB4i2I5i2IHB")
 _VALID_DATE, _VALID_TIME = 1, 2
 _FIX_OK, _DIFFERENTIAL = 1, 2
 _INVALID_POSITION = 1
+_WITH_FLAGS_3 = 92
 _FIX_NAMES = {1: "estimated", 2: "2d", 3: "3d", 4: "3d", 5: "time"}
 """A timing receiver that knows where it stands (5) gives that position, and says that its fix is good."""
 _UNREAD = {
@@ -71,7 +72,9 @@ def read_pvt(payload: bytes) -> Row | str:
     ) = _PVT.unpack_from(payload)  # fmt: skip
     if not (valid & _VALID_DATE and valid & _VALID_TIME):
         return "no_time"
-    if not flags & _FIX_OK or fix not in _FIX_NAMES or flags3 & _INVALID_POSITION:
+    # Protocol 14 keeps that byte for itself.
+    withdrawn = len(payload) >= _WITH_FLAGS_3 and flags3 & _INVALID_POSITION
+    if not flags & _FIX_OK or fix not in _FIX_NAMES or withdrawn:
         return "no_fix"
     try:
         # A leap second (60) and a negative `nano` are why the seconds are added.
