@@ -51,6 +51,7 @@ REVISIONS = [
     "0005_owners_rows",
     "0006_parts",
     "0007_fence_by_key",
+    "0008_unused_indexes",
 ]
 
 
