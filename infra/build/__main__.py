@@ -20,6 +20,8 @@ def main() -> int:
     parser.add_argument("--part", help="logical id of a function or layer in template.yaml, for example CoreLayer")
     parser.add_argument("--into", type=Path, help="where to put it")
     chosen = parser.parse_args()
+    if (chosen.part is None) != (chosen.into is None):
+        parser.error("--part and --into go together")
     if find_python() is None:
         _say(f"No Python {RUNTIME} found: built without bytecode, so cold starts are two to three times as long.")
     try:
@@ -49,7 +51,10 @@ def _build_all(target: Target) -> None:
 
 def _part(logical_id: str) -> str:
     """`CoreLayer` → `layers/core`, `ObjectCreatedFunction` → `functions/object_created`."""
-    name, kind = re.fullmatch(r"(\w+?)(Layer|Function)", logical_id or "").groups() or ("", "")  # type: ignore[union-attr]
+    named = re.fullmatch(r"(\w+?)(Layer|Function)", logical_id)
+    if named is None:
+        raise BuildError(f"{logical_id!r} is no part: name one as template.yaml does, like CoreLayer or WorkerFunction")
+    name, kind = named.groups()
     return f"{kind.lower()}s/{re.sub(r'(?<!^)(?=[A-Z])', '_', name).lower()}"
 
 

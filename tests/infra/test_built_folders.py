@@ -358,3 +358,12 @@ def test_stripping_leaves_what_a_process_maps(tmp_path: Path) -> None:
     (text := tmp_path / "text.so").write_text("INPUT(libm.so.6)")
     assert strip(text) == 0
     assert text.read_text() == "INPUT(libm.so.6)"
+
+
+@pytest.mark.parametrize(("part", "told"), [("core", "'core' is no part"), ("NoFunctionAtAll", "is no part")])
+def test_a_part_that_is_none_is_told_in_a_line(part: str, told: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "infra.build", "--part", part, "--into", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=parts.ROOT, check=False)
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
