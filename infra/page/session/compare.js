@@ -17,6 +17,7 @@ export function compareCard(view, signal) {
   const title = h('h2', { id: 'compare-title' });
   const result = h('p', { class: 'muted' });
   const now = h('p', { class: 'now' });
+  const unit = h('span', { class: 'muted' });
   const speeds = h('div', { class: 'plot', 'aria-hidden': 'true' });
   const deltas = h('div', { class: 'plot', 'aria-hidden': 'true' });
   const slider = h('input', {
@@ -37,7 +38,7 @@ export function compareCard(view, signal) {
     h(
       'figure',
       { class: 'chart', 'aria-label': 'Speed of both laps' },
-      h('figcaption', {}, h('span', { class: 'chart-name' }, 'Speed'), h('span', { class: 'muted' }, speedUnit())),
+      h('figcaption', {}, h('span', { class: 'chart-name' }, 'Speed'), unit),
       speeds,
     ),
     h(
@@ -129,7 +130,9 @@ export function compareCard(view, signal) {
     const finite = shown.flat().filter(Number.isFinite);
     const least = Math.min(...finite);
     const top = view.held.speedGiven ? Infinity : speedValue(speedTop(view.held, least / speedValue(1)));
-    plots[0].show(compared.distance, shown, least, Math.min(top, Math.max(...finite)));
+    const most = Math.max(...finite);
+    plots[0].show(compared.distance, shown, least, Math.min(top, most));
+    setText(unit, top < most ? `${speedUnit()}, cut at ${number(top)}` : speedUnit());
     const behind = Array.from(compared.delta, (value) => value / 1000);
     plots[1].show(compared.distance, [behind], Math.min(...behind), Math.max(...behind));
   }
