@@ -1,14 +1,17 @@
 """The job chain on real parts: what a session, its artifacts and its objects are after each way through."""
 
+import bisect
 import dataclasses
 import hashlib
 import io
+import itertools
 import json
 import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -365,16 +368,48 @@ def test_sessions_write_their_devices_in_one_order(harness: Harness, monkeypatch
     assert written == [left, right, left, right]
 
 
-def test_laps_that_the_file_brings_become_rows(harness: Harness) -> None:
-    # As Harry's LapTimer writes it: every lap has its LAPINDEX.
-    rows = [line.split(",") for line in CSV.decode().splitlines()[1:]]
-    third = len(rows) // 3
+def with_laps(*rows_each: int) -> bytes:
+    """The sample as Harry's LapTimer writes it, every lap with its LAPINDEX; the last lap takes what is left."""
+    ends = list(itertools.accumulate(rows_each))
     lines = ["LAPINDEX,TIME_LAP,DATE,TIME,LATITUDE,LONGITUDE,SPEED_KPH"]
-    for number, (moment, latitude, longitude, _, speed) in enumerate(rows):
+    for number, line in enumerate(CSV.decode().splitlines()[1:]):
+        moment, latitude, longitude, _, speed = line.split(",")
         date, time = moment.removesuffix("Z").split("T")
-        index = 1 + min(number // third, 2)
+        index = 1 + bisect.bisect_right(ends, number)
         lines.append(f"{index},0.0,{date},{time},{latitude},{longitude},{float(speed) * 3.6:.3f}")
-    made = harness.finalised("\n".join([*lines, ""]).encode())
+    return "\n".join([*lines, ""]).encode()
+
+
+@pytest.mark.parametrize(
+    ("rows_each", "kinds", "compared"),
+    [
+        ((410, 410, 410), ["TIMED", "TIMED", "TIMED", "IN"], {1, 2, 3}),
+        ((100, 200, 600), ["TIMED"] * 4, set()),
+    ],
+)
+def test_the_best_lap_and_the_deltas_are_of_laps_of_about_the_same_length(
+    harness: Harness, rows_each: tuple[int, ...], kinds: list[str], compared: set[int]
+) -> None:
+    made = harness.finalised(with_laps(*rows_each))
+    harness.drain()
+    laps = harness.sql("SELECT * FROM telemetry_laps WHERE run_id = :id ORDER BY lap_number", id=made.run_id)
+    assert [lap["kind"] for lap in laps] == kinds
+    summary = harness.session(made)["summary"]
+    assert summary["lapCount"] == 4
+    deltas = [dataset for dataset in harness.datasets(made) if dataset["stream"] == "lap_delta"]
+    if not compared:
+        assert (summary["bestLapMs"], summary["bestLapNumber"], deltas) == (None, None, [])
+        return
+    assert summary["bestLapNumber"] in compared
+    assert summary["bestLapMs"] > 30_000
+    with harness.services.canonical.open(deltas[0]["storage_path"]) as stream:
+        table = pq.read_table(pa.py_buffer(stream.read(1 << 24)))
+    assert set(table.column("lap_number").to_pylist()) == compared
+
+
+def test_laps_that_the_file_brings_become_rows(harness: Harness) -> None:
+    third = (len(CSV.splitlines()) - 1) // 3
+    made = harness.finalised(with_laps(third, third))
     harness.drain()
     session = harness.session(made)
     assert session["status"] == "READY"

@@ -64,13 +64,13 @@ def laps_of_file(
 def with_partial_ends(laps: Sequence[Lap]) -> tuple[Lap, ...]:
     """A file's laps by start time, those at its ends that are parts of a lap OUT and IN.
 
-    A device that cuts laps by itself calls what is left when it is stopped a lap too. Where laps are comparable, the
-    first and the last are partial if far shorter than those (below all of them and not one of them); the last also if
-    it is short of the shortest other by more than those differ among themselves. What devices say of why a lap ended
+    A device that cuts laps by itself calls what is left when it is stopped a lap too. Where most laps are comparable,
+    the first and the last are partial if far shorter than those (below all of them and not one of them); the last also
+    if it is short of the shortest other by more than those differ among themselves. What devices say of why a lap ended
     is no help: of real files some say `Manual` of every lap, some `distance` of a remnant, some nothing.
     """
     whole = comparable_laps(laps)
-    if len(whole) < 2:
+    if len(whole) < 2 or 2 * len(whole) <= sum(lap.kind is LapKind.TIMED for lap in laps):
         return tuple(laps)
     kinds = {0: LapKind.OUT, len(laps) - 1: LapKind.IN}
     return tuple(
