@@ -9,7 +9,7 @@ import pytest
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats import kml
 from telemetry.formats.kml import READER, _Times
-from telemetry.formats.reader import Findings, Origin
+from telemetry.formats.reader import Findings, Origin, TimeBasis
 from telemetry.streams.channels import CHANNELS
 
 START = datetime(2024, 5, 1, 10, tzinfo=UTC)
@@ -44,6 +44,14 @@ def test_times_and_places_may_interleave_or_not(interleaved: bool) -> None:
     assert batch.column("altitude_m").to_pylist() == [500, 501, 502]
     assert batch.column("flags").to_pylist() == [16, 0, 0]
     assert findings.rows_read == 3
+
+
+def test_times_without_a_zone_are_told() -> None:
+    [batch], findings = read(track((when(0) + when(1)).replace("+00:00", "") + when(2) + "".join(map(coord, range(3)))))
+    assert [(t - START).total_seconds() for t in batch.column("timestamp").to_pylist()] == [0, 1, 2]
+    assert findings.time_basis is TimeBasis.DEVICE_LOCAL
+    assert findings.inferred == ["2 times without a zone were read as UTC."]
+    assert read(track(when(0) + coord(0)))[1].time_basis is TimeBasis.GNSS_UTC
 
 
 def test_many_blocks_pair_up_in_bounded_memory() -> None:

@@ -157,6 +157,7 @@ class _Document:
     lone_places: int = 0
     """Readable places of tracks for which there was no time."""
     places: list[tuple[str, str]] = field(default_factory=list)
+    zoneless: int = 0
 
     def take(self, pieces: list[TrackPiece], places: list[tuple[str, str]]) -> Iterator[pa.RecordBatch]:
         for piece in pieces:
@@ -170,6 +171,9 @@ class _Document:
         yield from self._end_track()
         if self.places and not self.tracks:
             yield self._placed()
+        if self.zoneless:
+            self.findings.time_basis = TimeBasis.DEVICE_LOCAL
+            self.findings.inferred.append(f"{self.zoneless} times without a zone were read as UTC.")
 
     def _piece(self, piece: TrackPiece) -> Iterator[pa.RecordBatch]:
         if piece.begins:
@@ -273,7 +277,9 @@ class _Document:
     def _moments(self, texts: list[str]) -> pa.Int64Array:
         """Microseconds UTC, null where unreadable. `kml:when` may be a dateTime, a date, a gYearMonth or a gYear."""
         given = pa.array(texts, pa.string())
-        times = parse_iso8601(given).times
+        parsed = parse_iso8601(given)
+        times = parsed.times
+        self.zoneless += parsed.zoneless
         if times.null_count:
             days = pc.and_(pc.is_null(times), pc.match_substring_regex(given, _DAY))
             if pc.any(days).as_py():
