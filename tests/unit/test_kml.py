@@ -54,6 +54,20 @@ def test_times_without_a_zone_are_told() -> None:
     assert read(track(when(0) + coord(0)))[1].time_basis is TimeBasis.GNSS_UTC
 
 
+def test_values_of_dated_placemarks_are_counted() -> None:
+    """Not where a track is the recording, and those placemarks are not."""
+    values = '<ExtendedData><Data name="Speed"><value>10</value></Data><Data name="Gear"><value>3</value></Data>'
+    values += "</ExtendedData>"
+    point = "<Point><coordinates>8,47,3</coordinates></Point>"
+    dated = f"<Placemark><TimeStamp>{when(5)}</TimeStamp>{values}{point}</Placemark>"
+    document = f"{HEAD}<Document>{dated * 2}<Placemark>{values}{point}</Placemark></Document></kml>"
+    assert read(document.encode())[1].inferred == ["values of placemarks were not read: 2 Gear, 2 Speed"]
+    with_track = document.replace(
+        "</Document>", f"<Placemark><gx:Track>{when(0)}{coord(0)}</gx:Track></Placemark></Document>"
+    )
+    assert read(with_track.encode())[1].inferred == []
+
+
 def test_many_blocks_pair_up_in_bounded_memory() -> None:
     count = 40_000
     data = track("".join(when(s) for s in range(count)) + "".join(coord(s) for s in range(count)))

@@ -27,6 +27,7 @@ times, and they are taken to have none."""
 MAX_ARRAYS = 256
 MAX_POINTS_HELD = 200_000
 """By the schema a track's angles and arrays follow all of its places, which wait for them; so many at most."""
+MAX_NAMED = 20
 _CHANNELS = {
     "heartrate": "heart_rate_bpm",
     "heart_rate": "heart_rate_bpm",
@@ -88,6 +89,9 @@ class KmlReader:
                 damage = error
             yield from document.take(*collector.take())
         yield from document.rest()
+        if collector.unread and not document.tracks:
+            named = ", ".join(f"{count} {name}" for name, count in sorted(collector.unread.items())[:MAX_NAMED])
+            findings.inferred.append(f"values of placemarks were not read: {named}")
         if damage is not None:
             raise damage
         if not document.given and document.lone_places:

@@ -5,12 +5,15 @@ name: `gx:Track` of 2.2 became `Track` in 2.3.
 """
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 
 from telemetry.formats.xml_stream import Name, XmlStream
 
 MAX_POINTS_HELD = 10_000
 """Points of one placemark that wait for its time, which by the schema stands in front of them."""
+MAX_VALUES = 100
+MAX_NAME = 40
 _PLACE = re.compile(r"[-+]?\d[\d.]*\s*,\s*[-+]?\d")
 
 
@@ -41,6 +44,7 @@ class TrackCollector:
     pieces : of tracks, in document order.
     places : (when, coordinates) of each Point of a placemark with a TimeStamp.
     line_strings : how many undated lines with a place were met.
+    unread : how many values of each name stand with those places; they name no unit, and are not read.
     """
 
     def __init__(self) -> None:
@@ -48,10 +52,12 @@ class TrackCollector:
         self.pieces: list[TrackPiece] = []
         self.places: list[tuple[str, str]] = []
         self.line_strings = 0
+        self.unread: Counter[str] = Counter()
         self._in_track = False
         self._array = ""
         self._when: str | None = None
         self._points: list[str] = []
+        self._values: list[str] = []
         self._stamped = False
         self._in_point = False
         self._in_line = False
@@ -71,7 +77,10 @@ class TrackCollector:
         elif local == "SimpleArrayData" and self._in_track:
             self._array = attributes.get("name", "")
         elif local == "Placemark":
-            self._when, self._points = None, []
+            self._when, self._points, self._values = None, [], []
+        elif local in ("Data", "SimpleData") and not self._in_track:
+            if len(self._values) < MAX_VALUES:
+                self._values.append(attributes.get("name", "")[:MAX_NAME])
         elif local == "TimeStamp":
             # The view of a placemark (LookAt, Camera) may have one of its own.
             self._stamped = [name[1] for name in self.stream.stack[-2:-1]] == ["Placemark"]
@@ -108,6 +117,9 @@ class TrackCollector:
         elif local == "Placemark":
             if self._when is not None:
                 self.places += [(self._when, point) for point in self._points]
+                self.unread.update(
+                    name for name in self._values if name in self.unread or len(self.unread) < MAX_VALUES
+                )
             self._when, self._points = None, []
         self.stream.collecting = False
 
