@@ -13,7 +13,7 @@ import pytest
 
 from telemetry.laps.detection import detect
 from telemetry.laps.found import find_laps, given_laps, lines_of_file
-from telemetry.laps.lap import Lap, LapKind, LapSource
+from telemetry.laps.lap import Lap, LapKind, LapSource, best_lap
 from tests import real_recordings
 from tests.laps.real import (
     CERTAIN,
@@ -246,6 +246,47 @@ def test_the_line_of_a_vbo_gives_the_laps_that_its_fixes_show(directory: Path) -
     assert abs(total_a - total_b) * len(by_file) <= _spread_ms(by_file) / 1000
     step = step_s(motion, seconds(motion, by_file[0].start_time))
     assert step == pytest.approx(0.1, abs=0.02)
+
+
+def test_the_sectors_of_a_vbo_divide_all_laps_at_one_place(directory: Path) -> None:
+    # Its line 1 is passed up to three times at a hairpin, its line 2 in one lap of twenty.
+    if not (FILES / MODENA).exists():
+        pytest.skip(f"{MODENA} is not among the real recordings")
+    laps = _found(read(MODENA, directory))
+    timed = [lap for lap in laps if lap.kind is LapKind.TIMED]
+    assert {len(lap.sectors_ms) for lap in timed} == {2}
+    driven = [lap.sectors_ms for lap in timed if None not in lap.sectors_ms]
+    assert len(driven) >= 0.85 * len(timed)
+    for index in range(2):
+        times = [sectors[index] or 0.0 for sectors in driven]
+        say(f"{MODENA}, sector {index + 1}: {min(times) / 1000:.3f} to {max(times) / 1000:.3f} s in {len(times)} laps")
+        assert max(times) - min(times) <= _spread_ms(timed)
+
+
+def test_no_remnant_is_the_best_lap_of_a_file(directory: Path) -> None:
+    say("\nThe best lap of each file that brings laps, s")
+    named = 0
+    for name in NAMES:
+        laps = _found(read(name, directory))
+        timed = [lap for lap in laps if lap.kind is LapKind.TIMED]
+        if not timed or timed[0].source is not LapSource.FILE:
+            continue
+        best = best_lap(laps)
+        seconds_each = statistics.median(lap.duration_ms for lap in timed) / 1000
+        told = "none" if best is None else f"{best.duration_ms / 1000:.3f} (lap {best.lap_number})"
+        say(f"  {_short(name):<50}{len(laps):>4} laps, in the middle {seconds_each:>9.3f}, best {told}")
+        if best is None or len(timed) == 1:
+            continue
+        named += 1
+        alike = [lap for lap in timed if lap.distance_m and 1 / 1.15 <= lap.distance_m / (best.distance_m or 1) <= 1.15]
+        assert 2 * len(alike) >= len(timed)
+        assert best.duration_ms == min(lap.duration_ms for lap in alike)
+    assert named >= 3
+
+
+def _found(real: Real) -> tuple[Lap, ...]:
+    batches = real.batches
+    return find_laps(real.metadata, lambda: batches, sum(batch.num_rows for batch in batches)).laps
 
 
 def _spread_ms(laps: list[Lap]) -> float:
