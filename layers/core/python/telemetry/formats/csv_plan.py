@@ -149,8 +149,7 @@ def _with_speed_unit(
         return columns, "", sentences
     given = layout.units[speed.index]
     named = next((u for u in _SPEED_UNITS if conversion(u, "m/s") == speed.conversion), given)
-    fixed = program is not GENERIC and "RaceBox" not in program.title
-    if given or fixed:
+    if given or not program.speed_unit_varies:
         return columns, named, sentences
     told = _unit_told_by_positions(layout, speed, times, position)
     if told is None:

@@ -1,4 +1,4 @@
-"""Times of day made absolute: midnights are counted from record to record and from block to block. Pure."""
+"""Times of day: read from `hhmmss`, and made absolute by counting midnights from block to block. Pure."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -15,6 +15,19 @@ DAY_BEFORE_UPLOAD = "The first time of day is later than the upload's: the day b
 def epoch_us(day: date) -> int:
     """Midnight UTC of `day`, in microseconds since 1970."""
     return (day - date(1970, 1, 1)).days * DAY_US
+
+
+def time_of_day(stamps: pa.DoubleArray) -> pa.Int64Array:
+    """`hhmmss.sss` to microseconds of the day; a leap second is the first second of the next day."""
+    stamps = pc.round(pc.multiply(stamps, 1e6))
+    sound = pc.and_(pc.greater_equal(stamps, 0.0), pc.less(stamps, 240000e6))
+    whole = pc.if_else(sound, stamps, None).cast(pa.int64())
+    hours = pc.divide(whole, 10_000_000_000)
+    minutes = pc.subtract(pc.divide(whole, 100_000_000), pc.multiply(hours, 100))
+    seconds_us = pc.subtract(whole, pc.multiply(pc.divide(whole, 100_000_000), 100_000_000))
+    sound = pc.and_(pc.less(minutes, 60), pc.less(seconds_us, 61_000_000))
+    total = pc.add(pc.multiply(pc.add(pc.multiply(hours, 60), minutes), 60_000_000), seconds_us)
+    return pc.if_else(sound, total, None)
 
 
 @dataclass(slots=True)

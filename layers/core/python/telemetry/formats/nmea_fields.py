@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from telemetry.formats.cells import parse_float
+from telemetry.formats.day_clock import time_of_day
 from telemetry.formats.nmea_sentences import GGA, GLL, GNS, GSA, GST, RMC, TRK, VTG, ZDA
 from telemetry.streams.channels import FIX_TYPE
 from telemetry.streams.units import KNOT_MPS
@@ -53,19 +54,6 @@ def number(cells: pa.StringArray) -> pa.DoubleArray:
     """Numbers; null where blank or unreadable."""
     filled = pc.if_else(pc.equal(cells, ""), pa.scalar(None, pa.string()), cells)
     return parse_float(filled)[0]
-
-
-def time_of_day(stamps: pa.DoubleArray) -> pa.Int64Array:
-    """`hhmmss.sss` to microseconds of the day; a leap second is the first second of the next day."""
-    stamps = pc.round(pc.multiply(stamps, 1e6))
-    sound = pc.and_(pc.greater_equal(stamps, 0.0), pc.less(stamps, 240000e6))
-    whole = pc.if_else(sound, stamps, None).cast(pa.int64())
-    hours = pc.divide(whole, 10_000_000_000)
-    minutes = pc.subtract(pc.divide(whole, 100_000_000), pc.multiply(hours, 100))
-    seconds_us = pc.subtract(whole, pc.multiply(pc.divide(whole, 100_000_000), 100_000_000))
-    sound = pc.and_(pc.less(minutes, 60), pc.less(seconds_us, 61_000_000))
-    total = pc.add(pc.multiply(pc.add(pc.multiply(hours, 60), minutes), 60_000_000), seconds_us)
-    return pc.if_else(sound, total, None)
 
 
 def degrees(values: pa.DoubleArray, hemispheres: pa.StringArray, positive: str, negative: str) -> pa.DoubleArray:

@@ -17,7 +17,7 @@ from telemetry.formats.cells import parse_float
 from telemetry.formats.csv_columns import Column, map_columns
 from telemetry.formats.csv_dialect import Layout
 from telemetry.formats.dates import find_date
-from telemetry.formats.day_clock import DayClock, epoch_us
+from telemetry.formats.day_clock import DayClock, epoch_us, time_of_day
 from telemetry.formats.line_blocks import Block, LineBlocks, decode_head, detect_encoding, read_head
 from telemetry.formats.reader import (
     ByteSource,
@@ -322,14 +322,7 @@ class _Rows:
 
     def _times(self, stamps: pa.DoubleArray) -> pa.TimestampArray:
         """`hhmmss.ss` to microseconds UTC on the day of the recording; null where it is no time of day."""
-        sound = pc.and_(pc.greater_equal(stamps, 0.0), pc.less(stamps, 240_000.0))
-        micros = pc.round(pc.multiply(pc.if_else(sound, stamps, None), 1e6)).cast(pa.int64())
-        hours = pc.divide(micros, 10_000_000_000)
-        minutes = pc.subtract(pc.divide(micros, 100_000_000), pc.multiply(hours, 100))
-        rest = pc.subtract(micros, pc.multiply(pc.divide(micros, 100_000_000), 100_000_000))
-        sound = pc.and_(pc.less(minutes, 60), pc.less(rest, 61_000_000))
-        of_day = pc.add(pc.multiply(pc.add(pc.multiply(hours, 60), minutes), 60_000_000), rest)
-        times = self.clock.absolute(pc.if_else(sound, of_day, None)).cast(TIMESTAMP)
+        times = self.clock.absolute(time_of_day(stamps)).cast(TIMESTAMP)
         self.findings.inferred += self.clock.remarks()
         return times
 

@@ -29,7 +29,7 @@ PROGRAMS: tuple[Program, ...] = (
     *phones.PROGRAMS,
 )
 
-GENERIC = Program(title="CSV", matches=lambda layout: True)
+GENERIC = Program(title="CSV", matches=lambda layout: True, speed_unit_varies=True)
 
 
 def find_program(layout: Layout) -> Program:

@@ -28,6 +28,7 @@ class Program:
     title : for people, for example ``RaceChrono CSV v3``.
     matches : True for a file that this program wrote.
     units : unit by channel, where the file names none.
+    speed_unit_varies : True where `units` only has the most likely unit of speed: a setting of the program chose it.
     aliases : column keys by channel, which win over the general ones.
     time_keys : keys of the columns that tell time best.
     date_order : of dates that several orders fit.
@@ -47,6 +48,7 @@ class Program:
     title: str
     matches: Callable[[Layout], bool]
     units: Mapping[str, str] = field(default_factory=dict)
+    speed_unit_varies: bool = False
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     time_keys: tuple[str, ...] = ()
     date_order: DateOrder | None = None

@@ -34,6 +34,7 @@ PROGRAMS = (
             **{f"acceleration_{axis}_mps2": "g" for axis in "xyz"},
             **{f"rotation_rate_{axis}_radps": "deg/s" for axis in "xyz"},
         },
+        speed_unit_varies=True,
         aliases={f"acceleration_{axis}_mps2": (f"gforce {axis}", f"g force {axis}", f"gforce{axis}") for axis in "xyz"},
         time_keys=("time",),
         utc=True,
