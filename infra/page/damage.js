@@ -5,7 +5,9 @@
 import { span } from './format.js';
 
 /** As the readers, the unpacker and expat say that bytes end too early. */
-const CUT = /cut off|ends (in the middle|before)|unclosed|no element found/;
+const CUT = /cut off|ends in the middle|unclosed|no element found|partial character/;
+/** What is wrong with an archive around a recording that is itself whole. */
+const AROUND = /directory|ignored/;
 const PLACE = /\b(byte \d+|line \d+(, column \d+)?)/;
 
 /** @typedef {import('./types.js').Dataset} Dataset */
@@ -17,14 +19,18 @@ const PLACE = /\b(byte \d+|line \d+(, column \d+)?)/;
  */
 export function damageOf({ damage, archiveDamage }) {
   // A recording in an archive that is cut off is itself cut off: the archive is the cause.
-  const archive = Boolean(archiveDamage) && !isRest(archiveDamage);
+  const archive = Boolean(archiveDamage) && !AROUND.test(archiveDamage);
   const detail = String(archive ? archiveDamage : typeof damage === 'object' ? (damage?.detail ?? '') : damage);
   if (!archive && !damage) return null;
   return { cut: CUT.test(detail), archive, place: PLACE.exec(detail)?.[1] ?? '' };
 }
 
-/** Bytes behind a whole archive: nothing of the recording is missing. @param {string} words */
-export const isRest = (words) => words.includes('ignored');
+/**
+ * What is wrong with the archive, though nothing of the recording is missing; empty when nothing is.
+ * @param {import('./types.js').Quality} quality
+ */
+export const aroundFact = ({ archiveDamage }) =>
+  archiveDamage && AROUND.test(archiveDamage) ? `The archive is not as it should be: ${archiveDamage}` : '';
 
 /** @param {Damage} damage */
 const state = ({ cut }) => (cut ? 'cut off' : 'damaged');

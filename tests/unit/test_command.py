@@ -344,6 +344,7 @@ CUT = {"damage": {"code": "XML_MALFORMED", "detail": "line 322, column 82: no el
             {"damage": {"code": "CSV_MALFORMED", "detail": "line 9: not a table from here on"}},
             "the file is damaged at line 9; what came before was read",
         ),
+        ({"damage": None, "archiveDamage": "it ends before its directory"}, None),
         ({"damage": None, "archiveDamage": "bytes after the end of the gzip data were ignored"}, None),
         ({}, None),
     ],

@@ -13,10 +13,10 @@ from uuid import UUID
 from telemetry.api import models
 
 # As the readers, the unpacker and expat say that bytes end too early.
-_CUT = re.compile(r"cut off|ends (in the middle|before)|unclosed|no element found")
+_CUT = re.compile(r"cut off|ends in the middle|unclosed|no element found|partial character")
 _PLACE = re.compile(r"\b(byte \d+|line \d+(, column \d+)?)")
-_REST_IGNORED = "ignored"
-"""Bytes behind a whole archive: nothing of the recording is missing."""
+# What is wrong with an archive around a recording that is itself whole.
+_AROUND = re.compile(r"directory|ignored")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def damage_of(quality: dict[str, Any]) -> Damage | None:
     """What a quality report says of it; None for a whole recording."""
     damage, archive_damage = quality.get("damage"), str(quality.get("archiveDamage") or "")
     # A recording in an archive that is cut off is itself cut off: the archive is the cause.
-    archive = bool(archive_damage) and _REST_IGNORED not in archive_damage
+    archive = bool(archive_damage) and not _AROUND.search(archive_damage)
     if not archive and not damage:
         return None
     detail = archive_damage if archive else str(damage["detail"] if isinstance(damage, dict) else damage)

@@ -167,7 +167,7 @@ def quality_facts(dataset: models.Dataset) -> Facts:
     damage = damage_of(quality)
     if damage is not None:
         yield "damage", damage_fact(damage)
-    elif quality.get("archiveDamage"):
+    if quality.get("archiveDamage") and (damage is None or not damage.archive):
         yield "archive", printable(quality["archiveDamage"])
     channels = quality.get("channels") or {}
     if channels:

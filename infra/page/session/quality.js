@@ -1,7 +1,7 @@
 // @ts-check
 /** The quality reports of a session's files as sentences. Pure, but for the elements of the card. */
 
-import { damageFact, damageOf, isRest } from '../damage.js';
+import { aroundFact, damageFact, damageOf } from '../damage.js';
 import { h, icon } from '../dom.js';
 import { clock, counted, number, size, span } from '../format.js';
 import { formatWords, plain, streamWords } from '../words.js';
@@ -76,7 +76,8 @@ export function facts({ rowCount, quality }) {
   for (const sentence of quality.inferred ?? []) found.push(['notice', sentenceOf(sentence)]);
   const damage = damageOf(quality);
   if (damage) found.push(['wrong', damageFact(damage)]);
-  if (quality.archiveDamage && isRest(quality.archiveDamage)) found.push(['notice', sentenceOf(quality.archiveDamage)]);
+  const around = aroundFact(quality);
+  if (around) found.push(['notice', around]);
   return found;
 }
 
