@@ -89,6 +89,12 @@ def test_the_width_of_an_extension_tells_its_decimals(
     assert len([sentence for sentence in findings.inferred if "characters" in sentence]) == said
 
 
+@pytest.mark.parametrize(("declared", "named"), [("J020810WDI1115WVE\r\n", " (WDI, WVE)"), ("", "")])
+def test_records_of_measurements_that_are_not_read_are_counted(declared: str, named: str) -> None:
+    _, findings = read(HEAD + declared + fix("101112") + "K10111332201239\r\n" * 3)
+    assert findings.inferred == [f"3 K records{named} were not read"]
+
+
 def test_a_file_without_date_takes_it_from_its_name_and_says_so() -> None:
     table, findings = read("AXXX001\r\n" + fix("101112"), Origin(file_name="2021-04-17-XXX-001.igc"))
     assert table["timestamp"][0].as_py() == datetime(2021, 4, 17, 10, 11, 12, tzinfo=UTC)

@@ -1,6 +1,6 @@
 """IGC flight recordings: B records to batches, one block of lines at a time. Pure.
 
-Source: FAI "Technical Specification for IGC-approved GNSS Flight Recorders", appendix A: records A, B, H and I.
+Source: FAI "Technical Specification for IGC-approved GNSS Flight Recorders", appendix A: records A, B, H, I and J.
 """
 
 import re
@@ -22,6 +22,7 @@ from telemetry.streams.channels import CHANNELS, FIX_TYPE, TIMESTAMP, channel_fi
 FIXED_LENGTH = 35
 BLOCK_SHARE = 1 / 3
 """No format's lines are shorter: a block of the usual size is 80,000 fixes, and 20 MB of columns on their way."""
+MAX_NAMED = 20
 _B_RECORD = r"^B([01]\d|2[0-3])[0-5]\d[0-5]\d\d{7}[NS]\d{8}[EW][AV](-\d{4}|\d{5})(-\d{4}|\d{5})"
 _DATE = re.compile(r"^HF?O?P?DTE(?:DATE)?:? ?(\d{2})(\d{2})(\d{2})", re.IGNORECASE)
 _EXTENSION = re.compile(r"(\d{2})(\d{2})([A-Z0-9]{3})")
@@ -75,6 +76,10 @@ class IgcReader:
             batch = flight.take(block.without_nul())
             if batch is not None:
                 yield batch
+        if flight.extension_records:
+            named = flight.recorder.get("J")
+            measured = f" ({named})" if named else ""
+            findings.inferred.append(f"{flight.extension_records} K records{measured} were not read")
         if flight.clock is None and findings.rows_read:
             raise TelemetryError(Code.NO_TIME_DATA, "fixes have a time of day, and nothing tells the date")
 
@@ -115,6 +120,8 @@ class _Flight:
     """Whether a date was looked for outside of the file."""
     extensions: tuple[_Extension, ...] = ()
     recorder: dict[str, str] = field(default_factory=dict)
+    extension_records: int = 0
+    """K records, of measurements apart from fixes."""
 
     def take(self, block: Block) -> pa.RecordBatch | None:
         lines = pc.split_pattern(pa.array([block.data.replace(b"\r\n", b"\n").decode()]), "\n").values
@@ -123,6 +130,7 @@ class _Flight:
         self.lines = first + block.data.count(b"\n") - 1
         numbers = pa.arange(first, first + len(lines))
         self._describe(lines)
+        self.extension_records += block.data.count(b"\nK") + block.data.startswith(b"K")
         begins = pc.starts_with(lines, "B")
         whole = pc.match_substring_regex(lines, _B_RECORD)
         malformed = numbers.filter(pc.and_not(begins, whole))
@@ -135,13 +143,16 @@ class _Flight:
         return self._batch(records, rows, self._days(lines, numbers, records, rows))
 
     def _describe(self, lines: pa.StringArray) -> None:
-        """Reads A, H and I records."""
-        heads = lines.filter(pc.match_substring_regex(lines, r"^(A[A-Z0-9]{3}|I\d\d|HF(FTY|RHW)|HO?F?P?DTE)"))
+        """Reads A, H, I and J records."""
+        heads = lines.filter(pc.match_substring_regex(lines, r"^(A[A-Z0-9]{3}|[IJ]\d\d|HF(FTY|RHW)|HO?F?P?DTE)"))
         for line in heads.to_pylist():
             if line.startswith("I"):
                 found = (_Extension(int(a) - 1, int(b), code) for a, b, code in _EXTENSION.findall(line[3:]))
                 self.extensions = tuple(e for e in found if FIXED_LENGTH <= e.start < e.stop <= e.start + 10)
                 self._say_parts()
+                continue
+            if line.startswith("J"):
+                self.recorder["J"] = ", ".join(code for _, _, code in _EXTENSION.findall(line[3:])[:MAX_NAMED])
                 continue
             key = line[:5].upper() if line.startswith("H") else line[:1]
             self.recorder.setdefault(key, line.partition(":")[2].strip() if key != "A" else line[1:].strip())
