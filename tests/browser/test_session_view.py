@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow.parquet
@@ -312,6 +313,19 @@ def test_quality_as_plain_facts(opened: Window) -> None:
     card = opened.page.get_by_role("region", name="Quality")
     for fact in ("All 5,400 rows could be used", "Recorded steadily 10 times a second", "No gaps"):
         expect(card).to_contain_text(fact)
+
+
+def test_an_unsteady_rate_is_noted_in_units_that_fit(open_window: OpenWindow, client: Client, tmp_path: Path) -> None:
+    start = datetime(2026, 5, 16, 9, 30, tzinfo=UTC)
+    times = [start + timedelta(seconds=100 * k + (40 if k % 2 else -30)) for k in range(40)]
+    file = tmp_path / "now and then.csv"
+    rows = [f"{time.isoformat()},{52 + k / 1000},-1.015" for k, time in enumerate(times)]
+    file.write_text("\n".join(["timestamp,latitude,longitude", *rows]))
+    session = client.wait(client.send(file).session_id)
+    page = open_window().open(f"#/sessions/{session.session_id}")
+    said = page.get_by_role("region", name="Quality").get_by_role("listitem").filter(has_text="Recorded")
+    words = r"Note: Recorded unsteadily, about every (\d+ s|\d min \d+ s), give or take (\d+ s|1 min \d+ s)"
+    expect(said).to_have_text(re.compile(words))
 
 
 def test_downloads_open_elsewhere(opened: Window, session: models.SessionDetail, tmp_path: Path) -> None:

@@ -120,3 +120,9 @@ def _check_receipt(client: Client, ending: bytes, *, finalise: bool) -> None:
         assert time.monotonic() < limit
         time.sleep(0.05)
     assert state.session_id is None
+
+
+def test_a_directory_is_no_recording(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["demo", str(demo.FIXTURES)])
+    assert demo.main() == 1
+    assert "telemetry is a directory, not a recording" in capsys.readouterr().err
