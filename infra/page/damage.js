@@ -10,7 +10,6 @@ const CUT = /cut off|ends in the middle|unclosed|no element found|partial charac
 const AROUND = /directory|ignored/;
 const PLACE = /\b(byte \d+|line \d+(, column \d+)?)/;
 
-/** @typedef {import('./types.js').Dataset} Dataset */
 /** @typedef {{cut: boolean, archive: boolean, place: string}} Damage `place` in the file, as far as it is known */
 
 /**
