@@ -109,7 +109,8 @@ class LapInBrief(Model):
 
 class Lap(Model):
     """A lap; times are interpolated at the line. `durationUncertaintyMs` is expanded: more than nine of ten true
-    durations lie within it. `sectorsMs` is empty without sector lines, null where a line was missed."""
+    durations lie within it. `sectorsMs` is empty without sector lines that at least half of the laps pass, null where a
+    line was missed."""
 
     lap_number: int
     kind: LapKind
