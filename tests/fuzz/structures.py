@@ -188,17 +188,23 @@ def fit(rng: Random) -> bytes:
         local = rng.randrange(4)
         if local not in sizes or rng.random() < 0.15:
             fields = [
-                (rng.choice((253, 0, 1, 2, 3, 5, 6, 73, 78, 254, rng.randrange(256))), size, kind)
-                for size, kind in (
+                (rng.choice((253, 0, 1, 2, 3, 5, 6, 73, 78, 254, rng.randrange(256))), size, base)
+                for size, base in (
                     rng.choice(((4, 0x86), (4, 0x85), (2, 0x84), (1, 0x02), (1, 0x00), (8, 0x8E), (3, 0x07), (5, 0x86)))
                     for _ in range(rng.randint(0, 8))
                 )
             ]
-            number = rng.choice((20, 20, 20, 0, 18, 19, 21, 23, 49, 160, 164, 165, 206, 208, rng.randrange(65_536)))
+            number = rng.choice((20, 20, 20, 0, 18, 19, 23, 49, 160, 162, 165, 206, 206, 209, rng.randrange(65_536)))
             order = rng.choice("<>")
-            body += struct.pack(f"{order}BBBHB", 0x40 | local, 0, order == ">", number, len(fields))
+            developer = [
+                (rng.randrange(3), rng.randint(0, 5), rng.randrange(2)) for _ in range(rng.choice((0, 0, 1, 3)))
+            ]
+            kind = 0x60 if developer else 0x40
+            body += struct.pack(f"{order}BBBHB", kind | local, 0, order == ">", number, len(fields))
             body += b"".join(bytes(field) for field in fields)
-            sizes[local] = sum(size for _, size, _ in fields)
+            if developer:
+                body += bytes([len(developer)]) + b"".join(bytes(field) for field in developer)
+            sizes[local] = sum(size for _, size, _ in (*fields, *developer))
             continue
         header = local if rng.random() < 0.9 else 0x80 | local << 5 | rng.randrange(32)
         size = sizes.get((header >> 5 & 3) if header & 0x80 else local, 0)
