@@ -7,4 +7,4 @@ VEHICLE = "vehicle"
 STREAMS = (GNSS_PVT, IMU, BIOMETRICS, VEHICLE)
 """The streams that a recording is parted into."""
 LAP_DELTA = "lap_delta"
-"""Each timed lap against the best, computed from `gnss_pvt`."""
+"""Each comparable lap against the best, computed from `gnss_pvt`."""

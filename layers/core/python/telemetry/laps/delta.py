@@ -26,8 +26,8 @@ LAP_DELTA_SCHEMA = pa.schema(
     ]
 )
 """Version 1 of the stream `lap_delta`: rows by lap, then by distance. `distance_m` counts along the best lap, which
-every lap is scaled to, so that line and line lie at 0 and at its length; `delta_ms` is positive where a lap is behind
-the best one and ends as the difference of their durations."""
+every comparable lap is scaled to, so that line and line lie at 0 and at its length; `delta_ms` is positive where a lap
+is behind the best one and ends as the difference of their durations."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def reference(motion: Motion, lap: Lap) -> Reference | None:
 
 
 def lap_deltas(motion: Motion, laps: Sequence[Lap], best: Reference) -> pa.RecordBatch:
-    """The timed laps against the best, rows of `LAP_DELTA_SCHEMA`."""
+    """The timed ones of these laps against the best, rows of `LAP_DELTA_SCHEMA`."""
     timed = [lap for lap in laps if lap.kind is LapKind.TIMED and _length(motion, lap) > 0]
     times, points = _courses(motion, timed, _POINTS if len(timed) <= _MANY_LAPS else _FEWER_POINTS)
     rows = pa.array(range(len(timed) * (points + 1)), pa.int64())

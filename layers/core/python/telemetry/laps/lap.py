@@ -50,8 +50,8 @@ class Lap:
         lie within it. None where the track says nothing about it.
     distance_m : along the track; None where no fix lies in the lap.
     max_speed_mps : None where the recording has no speed.
-    sectors_ms : of a timed lap, where sector lines are given: from line to line, in the order of driving; None where
-        a line was missed.
+    sectors_ms : of a timed lap, where sector lines are given that most laps pass: from line to line, in the order of
+        driving; None where a line was missed.
     """
 
     lap_number: int
