@@ -413,6 +413,19 @@ def test_the_utc_of_a_cameras_fixes_tells_what_no_correlation_does(correlated: b
     assert any(("camera's fixes name" in sentence) != correlated for sentence in findings.inferred)
 
 
+def test_a_long_file_is_not_held_until_a_correlation_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit, "BATCH_ROWS", 10)
+    monkeypatch.setattr(fit, "MOST_HELD_ROWS", 30)
+    layout = ((253, 4, 0x86), (0, 2, 0x84), (1, 4, 0x85), (2, 4, 0x85), (6, 4, 0x86))
+    body = definition(160, layout, local=1) + definition(20, RECORD_LAYOUT[:3])
+    for second in range(60, 160):
+        body += b"\0" + struct.pack("<Iii", second, 5, 5)
+        body += b"\1" + struct.pack("<IHiiI", second, 0, 5, 5, START + second - 50)
+    # Behind a correlation that contradicts the fixes.
+    table, _ = read(fit_file(body + correlation(START + 1000, 50)))
+    assert seconds(track_of(table)) == list(range(10, 110))
+
+
 def test_laps_and_device() -> None:
     lap = definition(19, ((253, 4, 0x86), (2, 4, 0x86), (7, 4, 0x86)), local=3)
     lap += (

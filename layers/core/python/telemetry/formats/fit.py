@@ -50,7 +50,7 @@ from telemetry.formats.fit_profile import (
     TIMESTAMP_FIELD,
 )
 from telemetry.formats.fit_sensors import SENSORS, UNREAD, sensor_batch
-from telemetry.formats.fit_track import TrackChoice
+from telemetry.formats.fit_track import MOST_HELD_ROWS, TrackChoice
 from telemetry.formats.reader import ByteSource, FileDevice, FileLap, Findings, Origin, Recognition, TimeBasis
 
 BATCH_ROWS = 1 << 15
@@ -190,6 +190,10 @@ class _Recording:
         for batch in batches:
             if is_relative(batch) and not self.clock.is_known:
                 self.held.append(batch)
+                if sum(held.num_rows for held in self.held) >= MOST_HELD_ROWS:
+                    self.clock.fall_back()
+                    if self.clock.is_known:
+                        yield from self._release()
             else:
                 yield in_utc(self.clock.settled(batch))
 

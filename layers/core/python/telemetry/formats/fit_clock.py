@@ -63,7 +63,7 @@ class PowerOnClock:
                 self._by_fixes_ms = power_on_ms
 
     def fall_back(self) -> None:
-        """At the end of a file without a correlation: what the fixes tell."""
+        """Takes what the fixes have told, where no correlation came: at the end of the file, or when too much waits."""
         if not self.is_known and self._by_fixes_ms is not None:
             self.whole_s, self.exact_ms = round(self._by_fixes_ms / 1000), self._by_fixes_ms
             self.told_by = "the UTC that a camera's fixes name"
