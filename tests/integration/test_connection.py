@@ -383,7 +383,7 @@ def test_a_rotated_secret_is_read_again(database_settings: DatabaseSettings, mon
             read.append(request["SecretId"])
             return {"SecretString": f'{{"username": "{database_settings.user}", "password": "{next(passwords)}"}}'}
 
-    monkeypatch.setattr("boto3.client", lambda service: Secrets())
+    monkeypatch.setattr("boto3.client", lambda service, config: Secrets())
     real = pg8000.native.Connection
 
     def refuse_the_old(**arguments: object) -> object:
@@ -398,3 +398,16 @@ def test_a_rotated_secret_is_read_again(database_settings: DatabaseSettings, mon
     assert read == ["arn:secret", "arn:secret"]
     database.close()
     module._secret.cache_clear()
+
+
+def test_a_secret_that_cannot_be_read_leaves_the_database_unavailable(
+    database_settings: DatabaseSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("ACCESS_KEY_ID", "a"), ("SECRET_ACCESS_KEY", "b"), ("DEFAULT_REGION", "eu-central-1")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://127.0.0.1:9")
+    module._secret.cache_clear()
+    database = Database(replace(database_settings, auth="secret", secret_id="arn:secret"))
+    with pytest.raises(TelemetryError, match="secret cannot be read: EndpointConnectionError") as caught:
+        database.run(PID)
+    assert caught.value.code is Code.DATABASE_UNAVAILABLE

@@ -398,10 +398,23 @@ def _iam_token(settings: DatabaseSettings) -> str:
 
 @functools.cache
 def _secret(secret_id: str, user: str) -> tuple[str, str]:
-    """User and password from Secrets Manager: RDS's own JSON form, or a bare password for `user`."""
-    import boto3
+    """User and password from Secrets Manager: RDS's own JSON form, or a bare password for `user`.
 
-    text = boto3.client("secretsmanager").get_secret_value(SecretId=secret_id)["SecretString"]
+    Raises
+    ------
+    TelemetryError : DATABASE_UNAVAILABLE when it does not give the secret.
+    """
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    impatient = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "max_attempts": 2})
+    try:
+        answer = boto3.client("secretsmanager", config=impatient).get_secret_value(SecretId=secret_id)
+    except (BotoCoreError, ClientError) as error:
+        said = f"the database's secret cannot be read: {type(error).__name__}"
+        raise TelemetryError(Code.DATABASE_UNAVAILABLE, said) from error
+    text = answer["SecretString"]
     if not text.lstrip().startswith("{"):
         return user, text
     secret = json.loads(text)
