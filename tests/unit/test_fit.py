@@ -359,6 +359,7 @@ def test_each_of_two_files_counts_from_its_own_power_on() -> None:
         None,
     ]
     assert [lap.start_time.timestamp() - START - 631_065_600 for lap in findings.laps] == [0, 1010]
+    assert any(sentence.startswith("1 laps count from a power-on") for sentence in findings.inferred)
 
 
 def test_a_cameras_fixes_wait_for_the_correlation_of_their_own_file() -> None:

@@ -118,6 +118,7 @@ class _Recording:
     """In milliseconds of FIT time."""
     file_laps: list[tuple[int, int]] = field(default_factory=list)
     """The same, of the file that is being read."""
+    untimed_laps: int = 0
     devices: Counter[FileDevice] = field(default_factory=Counter)
     product_name: str = ""
     unread: Counter[str] = field(default_factory=Counter)
@@ -155,6 +156,10 @@ class _Recording:
         yield from self._end_file()
         yield from self.flush()
         yield from self._timed(self.track.rest())
+        if self.untimed_laps:
+            self.findings.inferred.append(
+                f"{self.untimed_laps} laps count from a power-on whose time the file does not tell: they were left out"
+            )
         if self.unread:
             counts = ", ".join(f"{count} {name}" for name, count in sorted(self.unread.items()))
             self.findings.inferred.append(f"messages of other measurements were not read: {counts}")
@@ -173,7 +178,9 @@ class _Recording:
             self.track.settle(self.clock.settled)
         for start, end in self.file_laps:
             settled = self.clock.settled_ms(start)
-            if settled is not None:
+            if settled is None:
+                self.untimed_laps += 1
+            else:
                 self.laps.append((settled, settled + end - start))
         self.file_laps.clear()
 
