@@ -16,10 +16,10 @@ from telemetry.database.connection import Database, Row, Transaction
 from telemetry.database.queries import Query
 from telemetry.domain.owner import Owner
 from telemetry.errors import Code, TelemetryError
-from telemetry.pipeline import failpoints
+from telemetry.pipeline import artifact_validate, failpoints, parse_raw
 from telemetry.pipeline.drain import drain
 from telemetry.pipeline.outcome import Outcome
-from telemetry.pipeline.step import Heartbeat, OutOfTime
+from telemetry.pipeline.step import Heartbeat, OutOfTime, Work, load_work
 from telemetry.services import Services
 from tests.plugins.harness import LIFE_MS, OWNER, SAMPLES, TENANT, Finalised, Harness
 
@@ -475,6 +475,60 @@ def test_heartbeat_renews_the_lease_after_a_third_of_it(harness: Harness, monkey
     now[0] = 60.0
     with pytest.raises(queue.LeaseLost):
         heartbeat()
+
+
+class CountedHeartbeat(Heartbeat):
+    """Counts how often its step gets on."""
+
+    beats = 0
+
+    def __call__(self, *done: object) -> None:
+        self.beats += 1
+        super().__call__(*done)
+
+
+def claimed(harness: Harness) -> tuple[Work, CountedHeartbeat]:
+    """The next job's work, and a heartbeat for it."""
+    job = queue.claim(harness.database, "test")
+    assert job is not None
+    heartbeat = CountedHeartbeat(harness.database, job, lease_s=90, remaining_ms=lambda: LIFE_MS)
+    return load_work(harness.database, job), heartbeat
+
+
+def test_parsing_beats_at_all_progress_of_the_reader(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long file would be taken for a dead worker's, and never be stopped when its time is over."""
+    made = harness.finalised(CSV)
+    harness.sql("UPDATE telemetry_jobs SET job_type = 'parse_raw' WHERE run_id = :run", run=made.run_id)
+    work, heartbeat = claimed(harness)
+    reading: list[int] = []
+
+    def slow(*_: Any, on_progress: Callable[..., None], **__: Any) -> recording.Canonical:
+        before = heartbeat.beats
+        for row in range(10):
+            on_progress(row)
+        reading.append(heartbeat.beats - before)
+        raise TelemetryError(Code.CSV_MALFORMED, "enough read")
+
+    monkeypatch.setattr(recording, "canonicalise", slow)
+    with pytest.raises(TelemetryError, match="enough read"):
+        parse_raw.perform(harness.services, work, heartbeat)
+    assert reading == [10]
+
+
+def test_hashing_beats_at_every_block(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    harness.finalised(b"x" * (3 << 20))
+    work, heartbeat = claimed(harness)
+    hashed, beats = artifact_validate._hash, []
+
+    def counted(*arguments: Any) -> str:
+        before = heartbeat.beats
+        found = hashed(*arguments)
+        beats.append(heartbeat.beats - before)
+        return found
+
+    monkeypatch.setattr(artifact_validate, "_hash", counted)
+    artifact_validate.perform(harness.services, work, heartbeat)
+    assert beats[0] >= 3
 
 
 def test_upload_paths_of_attempts_never_meet(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
