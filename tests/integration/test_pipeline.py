@@ -405,6 +405,10 @@ def test_the_best_lap_and_the_deltas_are_of_laps_of_about_the_same_length(
     with harness.services.canonical.open(deltas[0]["storage_path"]) as stream:
         table = pq.read_table(pa.py_buffer(stream.read(1 << 24)))
     assert set(table.column("lap_number").to_pylist()) == compared
+    said = json.loads(table.schema.metadata[b"telemetry"])
+    assert said["bestLapNumber"] == summary["bestLapNumber"]
+    facts = ("stream", "runId", "pipelineVersion", "sourceFormat", "timeBasis")
+    assert [said[name] for name in facts] == ["lap_delta", str(made.run_id), PIPELINE_VERSION, "csv", "device_local"]
 
 
 def test_laps_that_the_file_brings_become_rows(harness: Harness) -> None:

@@ -70,6 +70,15 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """The raw file that rows come from: its format and dialect, and what its times rest on (`TimeBasis`)."""
+
+    format: str
+    dialect: str
+    time_basis: str
+
+
+@dataclass(frozen=True, slots=True)
 class CanonicalFile:
     """One stream's Parquet file. Times are aware; `quality` is ready for JSON."""
 
@@ -334,22 +343,27 @@ def _tallies(*groups: Mapping[str, Tally]) -> dict[str, Any]:
     }
 
 
-def _metadata(stream: str, findings: Findings, identity: Identity, track: TrackQuality) -> dict[str, str]:
-    """What a file says of itself. Laps, gates and device stand in `gnss_pvt`, so that laps can be found again
-    without the raw file."""
-    west_south_east_north = track.geographic_box()
-    common: dict[str, Any] = {
+def facts_of_file(stream: str, identity: Identity, source: SourceFacts) -> dict[str, Any]:
+    """What every canonical file says of itself in its metadata; ready for JSON."""
+    return {
         "stream": stream,
         "schemaVersion": SCHEMA_VERSION,
         "pipelineVersion": PIPELINE_VERSION,
         "sessionId": identity.session_id,
         "runId": identity.run_id,
         "artifactId": identity.artifact_id,
-        "sourceFormat": findings.format,
-        "dialect": findings.dialect,
-        "timeBasis": str(findings.time_basis),
-        "bbox": west_south_east_north,
+        "sourceFormat": source.format,
+        "dialect": source.dialect,
+        "timeBasis": source.time_basis,
     }
+
+
+def _metadata(stream: str, findings: Findings, identity: Identity, track: TrackQuality) -> dict[str, str]:
+    """What a file says of itself. Laps, gates and device stand in `gnss_pvt`, so that laps can be found again
+    without the raw file."""
+    west_south_east_north = track.geographic_box()
+    origin = SourceFacts(findings.format, findings.dialect, str(findings.time_basis))
+    common = {**facts_of_file(stream, identity, origin), "bbox": west_south_east_north}
     if stream != GNSS_PVT:
         return {METADATA_KEY: json.dumps(common, ensure_ascii=False, sort_keys=True)}
     device = findings.device

@@ -161,24 +161,22 @@ def _write_lap_deltas(
             continue
         rows = delta.lap_deltas(track.motion, against_best, against)
         if rows.num_rows:
-            written.append(_write_lap_delta(services, work, track.dataset["artifact_id"], rows, best.lap_number))
+            written.append(_write_lap_delta(services, work, track.dataset, rows, best.lap_number))
             heartbeat()
     return written
 
 
 def _write_lap_delta(
-    services: Services, work: Work, artifact_id: UUID, rows: pa.RecordBatch, best_lap_number: int
+    services: Services, work: Work, dataset: Row, rows: pa.RecordBatch, best_lap_number: int
 ) -> dict[str, Any]:
+    """`dataset` is the `gnss_pvt` that the laps were driven in."""
+    artifact_id: UUID = dataset["artifact_id"]
     with working_directory() as directory:
         file = directory / f"{LAP_DELTA}.parquet"
-        told = {
-            "stream": LAP_DELTA,
-            "schemaVersion": SCHEMA_VERSION,
-            "sessionId": str(work.session_id),
-            "runId": str(work.job.run_id),
-            "artifactId": str(artifact_id),
-            "bestLapNumber": best_lap_number,
-        }
+        identity = recording.Identity(str(work.session_id), str(work.job.run_id), str(artifact_id))
+        quality = dataset["quality"] or {}
+        source = recording.SourceFacts(*(quality.get(key, "") for key in ("format", "dialect", "timeBasis")))
+        told = {**recording.facts_of_file(LAP_DELTA, identity, source), "bestLapNumber": best_lap_number}
         table = pa.Table.from_batches([rows]).replace_schema_metadata({recording.METADATA_KEY: storable_json(told)})
         pq.write_table(table, file, compression=COMPRESSION, compression_level=COMPRESSION_LEVEL)
         content = file.read_bytes()
