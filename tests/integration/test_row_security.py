@@ -26,6 +26,7 @@ TABLES = ("sessions", "artifacts", "devices", "processing_runs", "jobs", "datase
 NOT_OF_THE_API = {"upload_of_object", "record_receipt"} | {
     *("gate_of_session", "lock_gate_of_session"),
     *("claim", "claimed", "state", "complete_and_claim", "heartbeat", "retry_later", "fail", "rescue", "depth"),
+    "retry_is_near",
 }
 API_QUERIES = {
     query.name: query
@@ -121,6 +122,9 @@ def test_each_table_shows_the_owners_rows_and_no_other(api: ApiClient, occupied:
         transaction.run(role_alone)
         assert transaction.run(count) == [{"n": 0}], "no owner, no rows"
     assert api.harness.database.run(count)[0]["n"] == everything, "nothing of it outlasts the transaction"
+    named = Query("named", "The owner.", "SELECT current_setting('telemetry.owner_user_id', true) AS owner")
+    api.harness.database.of_owner("owner-2").run(count)
+    assert api.harness.database.run(named) == [{"owner": ""}]
 
 
 def test_every_call_of_the_api_acts_for_its_owner(
