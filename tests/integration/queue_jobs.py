@@ -61,6 +61,11 @@ def age(database: Database, job: Job, seconds: float) -> None:
     )
 
 
+def put_off(database: Database, job_id: UUID) -> None:
+    """As after a failed attempt, until `make_due`."""
+    database.run(query("UPDATE telemetry_jobs SET next_retry_at = now() + interval '1 hour' WHERE id = :id"), id=job_id)
+
+
 def make_due(database: Database) -> None:
     database.run(query("UPDATE telemetry_jobs SET next_retry_at = now() - interval '1 s' WHERE next_retry_at > now()"))
 

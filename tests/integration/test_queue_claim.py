@@ -13,7 +13,17 @@ from telemetry.database.queries import Query, load
 from telemetry.domain.states import JobType
 from telemetry.queue import Job
 from telemetry.settings import DatabaseSettings
-from tests.integration.queue_jobs import ERROR, claimed, complete_and_claim, make_due, new_job, new_run, query, row_of
+from tests.integration.queue_jobs import (
+    ERROR,
+    claimed,
+    complete_and_claim,
+    make_due,
+    new_job,
+    new_run,
+    put_off,
+    query,
+    row_of,
+)
 from tests.plugins.postgres import connect
 
 
@@ -91,11 +101,6 @@ def test_a_run_has_at_most_one_live_job_of_a_type(database: Database) -> None:
     with database.transaction() as transaction:
         queue.complete_and_claim(transaction, job)
         queue.enqueue(transaction, run_id, job.job_type, {})
-
-
-def put_off(database: Database, job_id: UUID) -> None:
-    """As after a failed attempt, until `make_due`."""
-    database.run(query("UPDATE telemetry_jobs SET next_retry_at = now() + interval '1 hour' WHERE id = :id"), id=job_id)
 
 
 def test_completions_go_on_from_the_last_job_and_begin_at_the_oldest_now_and_then(database: Database) -> None:
@@ -190,6 +195,15 @@ def completion_of(job: Job, claim: queue.Claim) -> dict[str, Any]:
     }
 
 
+def test_a_retry_is_near_only_once_it_is_due(database: Database) -> None:
+    new_job(database)
+    with database.transaction() as transaction:
+        queue.retry_later(transaction, claimed(database), ERROR)
+    assert not queue.retry_is_near(database)
+    make_due(database)
+    assert queue.retry_is_near(database)
+
+
 def test_depth_tells_due_waiting_and_running_apart(database: Database) -> None:
     assert queue.depth(database) == queue.Depth(due=0, waiting=0, running=0, oldest_due_s=0.0)
     for _ in range(4):
@@ -202,6 +216,17 @@ def test_depth_tells_due_waiting_and_running_apart(database: Database) -> None:
     depth = queue.depth(database)
     assert (depth.due, depth.waiting, depth.running) == (2, 1, 1)
     assert 90 <= depth.oldest_due_s < 120
+
+
+def test_depth_counts_a_retry_from_when_it_came_due(database: Database) -> None:
+    job_id = new_job(database)
+    put_off(database, job_id)
+    database.run(query("UPDATE telemetry_jobs SET created_at = now() - interval '1 day'"))
+    assert queue.depth(database) == queue.Depth(due=0, waiting=1, running=0, oldest_due_s=0.0)
+    make_due(database)
+    depth = queue.depth(database)
+    assert (depth.due, depth.waiting, depth.running) == (1, 0, 0)
+    assert 1 <= depth.oldest_due_s < 60
 
 
 FINISHED_ROWS = 40_000

@@ -13,16 +13,23 @@ from telemetry.database.connection import Database
 from telemetry.domain.states import JobType
 from telemetry.queue import Job, LeaseLost
 from telemetry.settings import DatabaseSettings
-from tests.integration.queue_jobs import claim_of, claimed, complete_and_claim, new_job, query, row_of
+from tests.integration.queue_jobs import (
+    claim_of,
+    claimed,
+    complete_and_claim,
+    make_due,
+    new_job,
+    put_off,
+    query,
+    row_of,
+)
 
 
 def test_a_completion_enqueues_the_successor_and_claims_the_oldest_due_job(database: Database) -> None:
     new_job(database, artifactIds=["a"])
     job = claimed(database)
     waiting, younger, older = (new_job(database) for _ in range(3))
-    database.run(
-        query("UPDATE telemetry_jobs SET next_retry_at = now() + interval '1 hour' WHERE id = :id"), id=waiting
-    )
+    put_off(database, waiting)
     database.run(
         query("UPDATE telemetry_jobs SET created_at = created_at - interval '1 hour' WHERE id = :id"), id=older
     )
@@ -94,6 +101,23 @@ def test_a_completion_rolled_back_hands_out_nothing(database: Database) -> None:
         raise KeyError
     assert database.run(everything) == before
     assert claimed(database).id == waiting
+
+
+def test_a_completion_passes_over_a_job_that_waits_for_its_retry(database: Database) -> None:
+    claims = queue.Claims("worker")
+    new_job(database)
+    waiting = new_job(database)
+    job = claims.take(database)
+    assert job is not None
+    assert job.id != waiting
+    put_off(database, waiting)
+    assert complete_and_claim(database, job, wanted=claims.next()) is None
+    row = row_of(database, waiting)
+    assert (row["status"], row["attempt_count"]) == ("QUEUED", 0)
+    make_due(database)
+    due = claims.take(database)
+    assert due is not None
+    assert due.id == waiting
 
 
 def test_a_job_claimed_by_an_open_completion_is_stepped_over(database: Database, other_database: Database) -> None:
