@@ -24,6 +24,7 @@ def test_only_jobs_past_their_lease_are_rescued(database: Database) -> None:
     assert rescued_job.payload == {"artifactIds": ["a"]}
     row = row_of(database, lost)
     assert (row["status"], row["last_error_code"], row["locked_by"]) == ("QUEUED", "WORKER_LOST", None)
+    assert row["last_error_message"] == "no sign of life for 60 s"
     assert row["next_retry_at"] == rescued_job.next_retry_at
     now = database.run(query("SELECT now() AS now"))[0]["now"]
     assert timedelta() < row["next_retry_at"] - now <= backoff(1, 1.0)
@@ -53,6 +54,14 @@ def test_a_rescue_is_bounded_and_takes_the_longest_silent_first(database: Databa
         age(database, jobs[-1], silent_s)
     assert {job.id for job in queue.rescue(database, 60, limit=2)} == {jobs[1].id, jobs[2].id}
     assert [job.id for job in queue.rescue(database, 60, limit=2)] == [jobs[0].id]
+
+
+def test_jobs_rescued_together_do_not_come_back_together(database: Database) -> None:
+    for _ in range(5):
+        new_job(database)
+        age(database, claimed(database), 100)
+    rescued = queue.rescue(database, 60)
+    assert len(rescued) == len({job.next_retry_at for job in rescued}) == 5
 
 
 def test_two_rescuers_share_the_work_without_waiting(database: Database, other_database: Database) -> None:
