@@ -252,6 +252,20 @@ RUN = (
     "SELECT id, '1' FROM telemetry_sessions RETURNING id"
 )
 JOB = "INSERT INTO telemetry_jobs (run_id, job_type) SELECT id, 'parse_raw' FROM telemetry_processing_runs RETURNING id"
+DATASET = (
+    "INSERT INTO telemetry_datasets (session_id, run_id, artifact_id, stream, storage_path, schema_version, "
+    "row_count, byte_size, sha256, start_time_utc, end_time_utc) "
+    "SELECT r.session_id, r.id, a.id, 'gnss_pvt', 'p', 1, 1, 1, repeat('a', 64), now(), now() "
+    "FROM telemetry_processing_runs r, telemetry_artifacts a"
+)
+LAP = (
+    "INSERT INTO telemetry_laps (session_id, run_id, lap_number, kind, start_time_utc, end_time_utc, duration_ms, "
+    "source) SELECT session_id, id, 1, 'TIMED', now(), now(), 1.5, 'FILE' FROM telemetry_processing_runs"
+)
+DEVICE = (
+    "INSERT INTO telemetry_devices (owner_user_id, model, first_seen_at, last_seen_at) "
+    "VALUES ('anna', 'Mini', now(), now())"
+)
 
 
 def of_status(status: str) -> dict[str, str]:
@@ -376,29 +390,21 @@ def test_the_same_bytes_are_once_in_a_session_but_any_number_of_times_before(sql
 
 
 def test_updated_at_follows_every_change(sql: pg8000.native.Connection) -> None:
-    for setup in (SESSION, ARTIFACT, RUN, JOB):
+    for setup in (SESSION, ARTIFACT, RUN, JOB, DATASET, LAP, DEVICE):
         sql.run(setup)
     guarded = [row[0] for row in sql.run("SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname LIKE '%_touch'")]
     assert set(guarded) == TABLES
-    for table in ("telemetry_sessions", "telemetry_artifacts", "telemetry_processing_runs", "telemetry_jobs"):
+    for table in sorted(TABLES):
         sql.run(f"UPDATE {table} SET created_at = created_at")
-        assert sql.run(f"SELECT updated_at > created_at FROM {table}") == [[True]]
+        assert sql.run(f"SELECT updated_at > created_at FROM {table}") == [[True]], table
 
 
 def test_deleting_a_session_leaves_nothing_of_it(sql: pg8000.native.Connection) -> None:
     for setup in (SESSION, ARTIFACT, RUN, JOB):
         sql.run(setup)
     sql.run("UPDATE telemetry_artifacts SET session_id = (SELECT id FROM telemetry_sessions)")
-    sql.run(
-        "INSERT INTO telemetry_datasets (session_id, run_id, artifact_id, stream, storage_path, schema_version, "
-        "row_count, byte_size, sha256, start_time_utc, end_time_utc) "
-        "SELECT r.session_id, r.id, a.id, 'gnss_pvt', 'p', 1, 1, 1, repeat('a', 64), now(), now() "
-        "FROM telemetry_processing_runs r, telemetry_artifacts a"
-    )
-    sql.run(
-        "INSERT INTO telemetry_laps (session_id, run_id, lap_number, kind, start_time_utc, end_time_utc, duration_ms, "
-        "source) SELECT session_id, id, 1, 'TIMED', now(), now(), 1.5, 'FILE' FROM telemetry_processing_runs"
-    )
+    sql.run(DATASET)
+    sql.run(LAP)
     sql.run("DELETE FROM telemetry_sessions")
     for table in TABLES:
         assert sql.run(f"SELECT count(*) FROM {table}") == [[0]]
