@@ -109,6 +109,30 @@ def test_no_query_of_the_api_reaches_another_owners_rows(api: ApiClient, occupie
     assert snapshot(api) == before
 
 
+def test_the_role_of_the_api_has_these_rights_and_no_others(database_settings: DatabaseSettings) -> None:
+    with connect(database_settings) as connection:
+        granted: dict[str, set[str]] = {}
+        for table, right in connection.run(
+            "SELECT table_name::text, privilege_type::text FROM information_schema.role_table_grants "
+            "WHERE grantee IN ('telemetry_api', 'PUBLIC') AND table_schema = 'public'"
+        ):
+            granted.setdefault(table, set()).add(right)
+        columns = connection.run(
+            "SELECT attrelid::regclass::text, attname::text FROM pg_attribute WHERE attacl IS NOT NULL "
+            "AND attrelid::regclass::text LIKE 'telemetry%'"
+        )
+    assert granted == {
+        "telemetry_sessions": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+        "telemetry_artifacts": {"SELECT", "INSERT", "UPDATE"},
+        "telemetry_processing_runs": {"SELECT", "INSERT", "UPDATE"},
+        "telemetry_jobs": {"SELECT", "INSERT", "UPDATE"},
+        "telemetry_datasets": {"SELECT", "DELETE"},
+        "telemetry_laps": {"SELECT"},
+        "telemetry_devices": {"SELECT"},
+    }
+    assert columns == [], "no right on a column alone"
+
+
 @pytest.mark.parametrize("table", TABLES)
 def test_each_table_shows_the_owners_rows_and_no_other(api: ApiClient, occupied: dict[str, Any], table: str) -> None:
     count = Query("count", "Counts.", f"SELECT count(*) AS n FROM telemetry_{table}")
