@@ -22,6 +22,7 @@ from telemetry.streams.channels import GNSS_PVT_SCHEMA, Flag
 from telemetry.streams.distance import step_lengths_m
 from telemetry.streams.map_track import COLUMNS as MAP_COLUMNS
 from telemetry.streams.map_track import MapPoint, map_track
+from telemetry.streams.parquet import open_file, read_columns
 from telemetry.streams.quality import GAP_PERIODS, LONGEST_COUNTED_STEP_S
 
 PARQUET_MAGIC = b"PAR1"
@@ -155,7 +156,7 @@ def trace_of(file: Path) -> Trace:
     except pa.ArrowInvalid as error:
         raise TelemetryError(Code.NO_VALID_ROWS, "not a whole Parquet file") from error
     rows = rows.cast(pa.schema([GNSS_PVT_SCHEMA.field(name) for name in _COLUMNS]))
-    rows = rows.filter(pc.invert(_has(rows.column("flags"), Flag.POSITION_SPIKE))).combine_chunks()
+    rows = rows.filter(pc.invert(Flag.POSITION_SPIKE.of(rows.column("flags")))).combine_chunks()
     if rows.num_rows < 2:
         raise TelemetryError(Code.NO_VALID_ROWS, "fewer than two fixes")
     latitude, longitude, altitude, speed, flags = (_one(rows, name) for name in _COLUMNS[1:])
@@ -176,16 +177,12 @@ def _one(rows: pa.Table, name: str) -> pa.Array:
     return rows.column(name).combine_chunks()
 
 
-def _has(flags: pa.ChunkedArray, flag: Flag) -> pa.ChunkedArray:
-    return pc.not_equal(pc.bit_wise_and(flags, pa.scalar(flag, pa.uint32())), 0)
-
-
 def _breaks(time_us: pa.Array, flags: pa.Array) -> pa.Array:
     """Of each step, whether nobody knows the way: a new segment, or a gap."""
     into = pc.subtract(time_us.slice(1), time_us.slice(0, len(time_us) - 1))
     period = pc.quantile(into, 0.5)[0].as_py()
     longest = max(LONGEST_COUNTED_STEP_S * _SECOND_US, GAP_PERIODS * period)
-    return pc.or_(pc.greater(into, longest), _has(flags.slice(1), Flag.SEGMENT_START))
+    return pc.or_(pc.greater(into, longest), Flag.SEGMENT_START.of(flags.slice(1)))
 
 
 def _speed_of_positions(time_us: pa.Array, distance_m: pa.Array, piece: pa.Array) -> pa.Array:
@@ -204,12 +201,12 @@ def _speed_of_positions(time_us: pa.Array, distance_m: pa.Array, piece: pa.Array
 
 
 def _laps_of(file: Path) -> tuple[Lap, ...]:
-    with pq.ParquetFile(file) as parquet:
+    with open_file(file) as parquet:
         if set(LAP_COLUMNS) - set(parquet.schema_arrow.names):
             return ()
         found = find_laps(
             metadata_of(parquet.metadata.metadata, recording.METADATA_KEY),
-            lambda: parquet.iter_batches(columns=list(LAP_COLUMNS), use_threads=False),
+            lambda: read_columns(parquet, LAP_COLUMNS),
             parquet.metadata.num_rows,
         )
     return found.laps

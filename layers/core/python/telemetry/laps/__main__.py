@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from telemetry import command_line, recording
 from telemetry.api import models
@@ -23,9 +22,9 @@ from telemetry.laps.crossings import Line
 from telemetry.laps.found import LinesGiven, find_laps, gate_of, metadata_of
 from telemetry.laps.lap import Lap, best_lap, theoretical_best_ms
 from telemetry.laps.motion import COLUMNS
+from telemetry.streams.parquet import open_file, read_columns
 
 _PARQUET_MAGIC = b"PAR1"
-_READ_BYTES = 65_536
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,12 +57,12 @@ def examine(path: Path, line: Line | None = None) -> dict[str, Any]:
 
 def _found(path: Path, line: Line | None) -> dict[str, Any]:
     try:
-        with pq.ParquetFile(path, pre_buffer=False, buffer_size=_READ_BYTES) as parquet:
+        with open_file(path) as parquet:
             if missing := set(COLUMNS) - set(parquet.schema_arrow.names):
                 raise TelemetryError(Code.NO_POSITION_DATA, f"no column {', '.join(sorted(missing))}")
             found = find_laps(
                 metadata_of(parquet.metadata.metadata, recording.METADATA_KEY),
-                lambda: parquet.iter_batches(columns=list(COLUMNS), use_threads=False),
+                lambda: read_columns(parquet, COLUMNS),
                 parquet.metadata.num_rows,
                 LinesGiven(line) if line else None,
             )

@@ -177,7 +177,7 @@ def _without_spikes(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The rows that are no spikes, their times as numbers."""
     flags = batch.column("flags")
     if pc.max(flags).as_py():
-        spike = pc.not_equal(pc.bit_wise_and(flags, pa.scalar(Flag.POSITION_SPIKE, pa.uint32())), 0)
+        spike = Flag.POSITION_SPIKE.of(flags)
         batch = batch.filter(pc.invert(spike))
     times = batch.column("timestamp").cast(pa.int64())
     return batch.set_column(0, "timestamp", times).drop_columns(["flags"])

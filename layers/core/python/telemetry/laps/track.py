@@ -113,10 +113,7 @@ def _along(batch: pa.RecordBatch, total: float) -> pa.Array:
     steps = step_lengths_m(batch.column("latitude_deg"), batch.column("longitude_deg"))
     flags = batch.column("flags")
     if pc.max(flags).as_py():
-        spike, start = (
-            pc.not_equal(pc.bit_wise_and(flags, pa.scalar(flag, pa.uint32())), 0)
-            for flag in (Flag.POSITION_SPIKE, Flag.SEGMENT_START)
-        )
+        spike, start = Flag.POSITION_SPIKE.of(flags), Flag.SEGMENT_START.of(flags)
         skipped = pc.or_(pc.or_(spike, start).slice(1), spike.slice(0, len(steps)))
         steps = pc.if_else(skipped, 0.0, steps)
     return pc.cumulative_sum(pa.concat_arrays([pa.array([total]), steps]))

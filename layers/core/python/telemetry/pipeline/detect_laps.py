@@ -34,7 +34,7 @@ from telemetry.pipeline.working_directory import working_directory
 from telemetry.services import Services
 from telemetry.storage.protocol import ObjectMissing
 from telemetry.streams.channels import SCHEMA_VERSION
-from telemetry.streams.parquet import COMPRESSION, COMPRESSION_LEVEL
+from telemetry.streams.parquet import COMPRESSION, COMPRESSION_LEVEL, open_file, read_columns
 
 _PIPELINE = load("pipeline")
 _DATASETS = load("datasets")
@@ -42,7 +42,6 @@ _LAPS = load("laps")
 _GATE = load("gate")
 
 _READ_BYTES = 1 << 20
-_BUFFER_BYTES = 65_536
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -110,10 +109,10 @@ def _track(services: Services, dataset: Row, owner_lines: LinesGiven | None, hea
     with working_directory() as directory:
         file = directory / "gnss_pvt.parquet"
         _download(services, dataset, file, heartbeat)
-        with pq.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER_BYTES) as parquet:
+        with open_file(file) as parquet:
             found = find_laps(
                 metadata_of(parquet.metadata.metadata, recording.METADATA_KEY),
-                lambda: _batches(parquet, heartbeat),
+                lambda: read_columns(parquet, COLUMNS, heartbeat),
                 parquet.metadata.num_rows,
                 owner_lines,
             )
@@ -242,12 +241,6 @@ def _download(services: Services, dataset: Row, file: Path, heartbeat: Heartbeat
         raise TelemetryError(Code.INTERNAL_ERROR, "a canonical file of this run is missing") from error
     if digest.hexdigest() != dataset["sha256"]:
         raise TelemetryError(Code.STORAGE_UNAVAILABLE, "a canonical file arrived changed")
-
-
-def _batches(parquet: pq.ParquetFile, heartbeat: Heartbeat) -> Iterator[pa.RecordBatch]:
-    for batch in parquet.iter_batches(columns=list(COLUMNS), use_threads=False):
-        yield batch
-        heartbeat()
 
 
 def _row(lap: Lap) -> dict[str, Any]:

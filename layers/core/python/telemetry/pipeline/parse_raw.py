@@ -5,14 +5,10 @@ which of them count. Those of the others are orphans, which the janitor sweeps.
 """
 
 import hashlib
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from telemetry import PIPELINE_VERSION, recording
 from telemetry.database.connection import Transaction
@@ -27,12 +23,12 @@ from telemetry.pipeline.working_directory import working_directory
 from telemetry.services import Services
 from telemetry.storage.paths import track_path
 from telemetry.streams import map_track
+from telemetry.streams.parquet import open_file, read_columns
 
 _PIPELINE = load("pipeline")
 _DATASETS = load("datasets")
 _TRACK_CONTENT_TYPE = "application/geo+json"
 _LONGEST_NAME = 200
-_READ_BYTES = 65_536
 
 
 def perform(services: Services, work: Work, heartbeat: Heartbeat) -> Completion:
@@ -127,18 +123,13 @@ def _upload_track(
     services: Services, file: recording.CanonicalFile, path: str, most_points: int, heartbeat: Heartbeat
 ) -> None:
     """Writes the track for a map: what the API hands out, which reads no Parquet."""
-    with pq.ParquetFile(file.path, pre_buffer=False, buffer_size=_READ_BYTES) as parquet:
-        points = map_track.map_track(_batches(parquet, heartbeat), file.row_count, most_points)
+    with open_file(file.path) as parquet:
+        batches = read_columns(parquet, map_track.COLUMNS, heartbeat)
+        points = map_track.map_track(batches, file.row_count, most_points)
     track = map_track.geojson(points)
     written = file.path.with_suffix(".track.geojson")
     written.write_bytes(track)
     canonical_file.put(services, path, written, hashlib.sha256(track).hexdigest(), _TRACK_CONTENT_TYPE)
-
-
-def _batches(parquet: pq.ParquetFile, heartbeat: Heartbeat) -> Iterator[pa.RecordBatch]:
-    for batch in parquet.iter_batches(columns=list(map_track.COLUMNS), use_threads=False):
-        yield batch
-        heartbeat()
 
 
 def _record_device(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import IntFlag
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from telemetry.domain.streams import BIOMETRICS, GNSS_PVT, IMU
 
@@ -27,6 +28,14 @@ class Flag(IntFlag):
     POSITION_SPIKE = 4
     INTERPOLATED_TIME = 8
     SEGMENT_START = 16
+
+    def of(self, flags: pa.Array) -> pa.Array:
+        """Of each row, whether its `flags` have this one."""
+        return pc.not_equal(pc.bit_wise_and(flags, pa.scalar(self, pa.uint32())), 0)
+
+    def where(self, rows: pa.Array) -> pa.UInt32Array:
+        """Flags that have this one where `rows` is true, and none elsewhere."""
+        return pc.multiply(rows.cast(pa.uint32()), pa.scalar(self, pa.uint32()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,18 +108,14 @@ def _buckets(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Record
 def _usable(batch: pa.RecordBatch, segments: int) -> tuple[pa.RecordBatch, int]:
     """The rows that are no spikes, with the number of their segment, and how many segments have begun so far."""
     flags = batch.column("flags")
-    starts = _has(flags, Flag.SEGMENT_START).cast(pa.int64())
+    starts = Flag.SEGMENT_START.of(flags).cast(pa.int64())
     numbers = pc.add(pc.cumulative_sum(starts), segments)
     rows = pa.record_batch(
         [batch.column("timestamp").cast(pa.int64()), *(batch.column(name) for name in _NAMES[1:4]), numbers],
         names=list(_NAMES),
     )
     after = numbers[-1].as_py() if len(numbers) else segments
-    return rows.filter(pc.invert(_has(flags, Flag.POSITION_SPIKE))), after
-
-
-def _has(flags: pa.Array, flag: Flag) -> pa.Array:
-    return pc.not_equal(pc.bit_wise_and(flags, pa.scalar(flag, pa.uint32())), 0)
+    return rows.filter(pc.invert(Flag.POSITION_SPIKE.of(flags))), after
 
 
 def _largest_triangle(before: MapPoint, bucket: pa.RecordBatch, following: pa.RecordBatch) -> int:

@@ -290,7 +290,7 @@ class Normaliser:
             if self._segment == self._kept_segment:
                 return None
             return pa.repeat(pa.scalar(self._segment), batch.num_rows)
-        starts = pc.not_equal(pc.bit_wise_and(flags, pa.scalar(Flag.SEGMENT_START, pa.uint32())), 0)
+        starts = Flag.SEGMENT_START.of(flags)
         numbers = pc.add(pc.cumulative_sum(starts.cast(pa.int64())), self._segment)
         self._segment = numbers[-1].as_py()
         return numbers
@@ -299,7 +299,7 @@ class Normaliser:
         """Where a segment's first rows were rejected, its first row that was kept starts it."""
         before = pa.concat_arrays([pa.array([self._kept_segment]), segments.slice(0, len(segments) - 1)])
         self._kept_segment = segments[-1].as_py()
-        bits = pc.multiply(pc.not_equal(segments, before).cast(pa.uint32()), pa.scalar(Flag.SEGMENT_START, pa.uint32()))
+        bits = Flag.SEGMENT_START.where(pc.not_equal(segments, before))
         index = gnss.schema.get_field_index("flags")
         if index < 0:
             return gnss.append_column("flags", bits)
@@ -322,7 +322,7 @@ class Normaliser:
             greatest = pc.max_element_wise(pc.cumulative_max(micros), self._latest)
             late = pc.less(micros, greatest)
             judgement.out_of_order += pc.sum(late).as_py()
-            bits = pc.multiply(late.cast(pa.uint32()), pa.scalar(Flag.OUT_OF_ORDER, pa.uint32()))
+            bits = Flag.OUT_OF_ORDER.where(late)
             flags = pc.bit_wise_or(flags, bits)
             self._latest = greatest[-1].as_py()
         else:

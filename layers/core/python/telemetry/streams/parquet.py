@@ -7,7 +7,7 @@ zstd level does nothing for coordinates, whose last digits are noise; level 3 ta
 by their bytes: those of 20,000 rows, Arrow's default, make files a tenth larger and take longer.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -107,7 +107,21 @@ def _weighed_size(column: pa.Table, encoding: str) -> float:
     return float(sink.getvalue().size * _FLOAT_ENCODINGS[encoding])
 
 
+def open_file(path: Path) -> pq.ParquetFile:
+    """A file to be read a few rows at a time: nothing is read ahead, so that memory is bounded."""
+    return pq.ParquetFile(path, pre_buffer=False, buffer_size=65_536)
+
+
+def read_columns(
+    file: pq.ParquetFile, columns: Sequence[str], after_each: Callable[[], object] = lambda: None
+) -> Iterator[pa.RecordBatch]:
+    """The rows of some columns, a few at a time; calls `after_each` once a batch was worked on."""
+    for batch in file.iter_batches(columns=list(columns), use_threads=False):
+        yield batch
+        after_each()
+
+
 def read_row_groups(path: Path, indexes: list[int], batch_rows: int) -> Iterator[pa.RecordBatch]:
     """The rows of some row groups, a few at a time."""
-    with pq.ParquetFile(path, pre_buffer=False, buffer_size=65_536) as file:
+    with open_file(path) as file:
         yield from file.iter_batches(batch_size=batch_rows, row_groups=indexes, use_threads=False)

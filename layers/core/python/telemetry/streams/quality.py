@@ -264,9 +264,9 @@ class TrackQuality:
             doubled = pc.less_equal(into, 0)
             if not lead:
                 doubled = pa.concat_arrays([pa.array([False]), doubled])
-            bits.append(pc.multiply(doubled.cast(pa.uint32()), pa.scalar(Flag.DUPLICATE_TIME, pa.uint32())))
+            bits.append(Flag.DUPLICATE_TIME.where(doubled))
         if spike is not None:
-            bits.append(pc.multiply(spike.cast(pa.uint32()), pa.scalar(Flag.POSITION_SPIKE, pa.uint32())))
+            bits.append(Flag.POSITION_SPIKE.where(spike))
             self.spikes += pc.sum(spike).as_py()
         own = Flag.DUPLICATE_TIME | Flag.POSITION_SPIKE
         if pc.max(flags).as_py():
@@ -306,7 +306,7 @@ class TrackQuality:
         self, flags: pa.Array, into: pa.Array, span: _Span | None, metres: pa.Array, spike: pa.Array | None
     ) -> None:
         if self._carried_spike or pc.max(flags).as_py():
-            starts = pc.not_equal(pc.bit_wise_and(flags, pa.scalar(Flag.SEGMENT_START, pa.uint32())), 0)
+            starts = Flag.SEGMENT_START.of(flags)
             self.segments += pc.sum(starts).as_py()
             spikes = spike if spike is not None else pa.repeat(pa.scalar(False), len(flags))
             after_spike = pa.concat_arrays([pa.array([self._carried_spike]), spikes.slice(0, len(flags) - 1)])

@@ -150,9 +150,7 @@ def _with_times(batch: pa.RecordBatch, micros: pa.Array, moved: pa.Array) -> pa.
     given = batch.column(index)
     # Rows without a time stay without one.
     times = pc.if_else(pc.is_valid(given), micros, None).view(TIMESTAMP)
-    bits = pc.multiply(
-        pc.and_(moved, pc.is_valid(given)).cast(pa.uint32()), pa.scalar(Flag.INTERPOLATED_TIME, pa.uint32())
-    )
+    bits = Flag.INTERPOLATED_TIME.where(pc.and_(moved, pc.is_valid(given)))
     batch = batch.set_column(index, "timestamp", times)
     flags = batch.schema.get_field_index("flags")
     if flags < 0:
