@@ -22,6 +22,8 @@ from telemetry.laps.lap import COVERAGE
 from telemetry.pipeline import parse_raw
 from telemetry.pipeline.drain import drain
 from telemetry.pipeline.outcome import Outcome
+from telemetry.storage.paths import track_path
+from telemetry.streams.map_track import MOST_POINTS
 from tests.plugins.harness import LIFE_MS, SAMPLES, Harness, with_settings
 
 CHAIN = ["artifact_validate", "artifact_classify", "parse_raw", "detect_laps", "discard_raw"]
@@ -231,6 +233,61 @@ def test_two_files_make_one_session(harness: Harness) -> None:
     assert session["end_time_utc"] - session["start_time_utc"] > timedelta(days=300)
 
 
+def faster(begin_s: float, factor: float) -> bytes:
+    """The sample begun later and driven in less time."""
+    header, *lines = CSV.decode().splitlines()
+    start = datetime.fromisoformat(lines[0].partition(",")[0])
+    kept = [header]
+    for line in lines:
+        moment, latitude, longitude, altitude, speed = line.split(",")
+        at = start + timedelta(seconds=begin_s) + factor * (datetime.fromisoformat(moment) - start)
+        kept.append(f"{at:%Y-%m-%dT%H:%M:%S.%f}Z,{latitude},{longitude},{altitude},{float(speed) / factor:.3f}")
+    return "\n".join([*kept, ""]).encode()
+
+
+def test_laps_of_files_that_overlap_are_one_sequence_against_the_best_of_all(harness: Harness) -> None:
+    """The second file ends first, and has the best lap."""
+    files = (CSV, faster(5, 0.9))
+    made = harness.finalise(*(harness.upload(content, f"{i}.csv") for i, content in enumerate(files)))
+    harness.drain()
+    session, datasets = harness.session(made), harness.datasets(made)
+    assert session["status"] == "READY"
+    tracks = [one for one in datasets if one["stream"] == "gnss_pvt"]
+    early, late = sorted(tracks, key=lambda one: one["start_time_utc"])
+    assert early["start_time_utc"] < late["start_time_utc"] < late["end_time_utc"] < early["end_time_utc"]
+    assert session["start_time_utc"] == early["start_time_utc"]
+    assert session["end_time_utc"] == early["end_time_utc"]
+
+    laps = harness.sql("SELECT * FROM telemetry_laps WHERE run_id = :id ORDER BY lap_number", id=made.run_id)
+    assert [lap["lap_number"] for lap in laps] == list(range(1, len(laps) + 1))
+    assert [lap["start_time_utc"] for lap in laps] == sorted(lap["start_time_utc"] for lap in laps)
+    durations = {lap["lap_number"]: lap["duration_ms"] for lap in laps if lap["kind"] == "TIMED"}
+    assert len(durations) == 4
+    best = min(durations, key=durations.__getitem__)
+    assert session["summary"]["bestLapNumber"] == best
+
+    ends: dict[int, float] = {}
+    of_best: set[Any] = set()
+    for dataset in datasets:
+        if dataset["stream"] != "lap_delta":
+            continue
+        with harness.services.canonical.open(dataset["storage_path"]) as stream:
+            rows = pq.read_table(pa.py_buffer(stream.read(1 << 24))).to_pylist()
+        ends.update({row["lap_number"]: row["delta_ms"] for row in rows})
+        of_itself = [row["delta_ms"] for row in rows if row["lap_number"] == best]
+        of_best |= {dataset["artifact_id"] for _ in of_itself}
+        assert of_itself == pytest.approx([0.0] * len(of_itself), abs=2e-3), "the best lap against itself"
+    assert of_best == {late["artifact_id"]}
+    assert ends == pytest.approx({number: ms - durations[best] for number, ms in durations.items()}, abs=2e-3)
+
+    points = 0
+    for dataset in (early, late):
+        with harness.services.canonical.open(track_path(dataset["storage_path"])) as stream:
+            features = json.loads(stream.read(1 << 24))["features"]
+        points += sum(len(feature["geometry"]["coordinates"]) for feature in features)
+    assert 500 < points <= MOST_POINTS < early["row_count"] + late["row_count"]
+
+
 def test_one_bad_file_of_two_is_named_and_alone_rejected(harness: Harness) -> None:
     bad = (SAMPLES / "csv_no_time.csv").read_bytes()
     made = harness.finalise(harness.upload(CSV, "good.csv"), harness.upload(bad, "bad.csv"))
@@ -338,6 +395,28 @@ def test_devices_are_one_row_per_real_device(harness: Harness, monkeypatch: pyte
     assert rows[0]["last_seen_at"] == sessions[0]["end_time_utc"]
     assert "car" in rows[0]["name"]
     assert "\x00" not in rows[0]["name"]
+
+
+def test_a_device_is_seen_from_its_first_recording_to_the_end_of_its_last_stream(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    canonicalise, names = recording.canonicalise, iter(["First", "Second"])
+    longer = timedelta(minutes=1)
+
+    def with_device(*arguments: Any, **named: Any) -> recording.Canonical:
+        made = canonicalise(*arguments, **named)
+        (track,) = made.files
+        later = dataclasses.replace(track, stream="imu", end_time=track.end_time + longer)
+        device = FileDevice(model="Mini", serial_number="0001", name=next(names))
+        return dataclasses.replace(made, device=device, files=(track, later))
+
+    monkeypatch.setattr(recording, "canonicalise", with_device)
+    first, second = (harness.finalised(CSV.replace(b"2026-", year)) for year in (b"2024-", b"2025-"))
+    harness.drain()
+    (device,) = harness.sql("SELECT * FROM telemetry_devices")
+    assert device["name"] == "First"
+    assert device["first_seen_at"] == harness.session(first)["start_time_utc"]
+    assert device["last_seen_at"] == harness.session(second)["end_time_utc"] + longer
 
 
 def test_sessions_write_their_devices_in_one_order(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -449,18 +528,20 @@ def test_numbers_that_json_lacks_become_null(harness: Harness, monkeypatch: pyte
     assert harness.datasets(made)[0]["quality"]["jitterMs"] is None
 
 
-def test_another_owners_artifact_in_the_payload_is_never_touched(harness: Harness) -> None:
+@pytest.mark.parametrize("with_mine", [False, True])
+def test_another_owners_artifact_in_the_payload_is_never_touched(harness: Harness, *, with_mine: bool) -> None:
     theirs = harness.upload(CSV, owner="somebody-else")
     mine = harness.finalised(CSV)
     harness.sql(
         """UPDATE telemetry_jobs SET payload = jsonb_build_object('artifactIds', to_jsonb(CAST(:ids AS text[])))
            WHERE run_id = :run""",
-        ids=[str(theirs)],
+        ids=[str(theirs), *(str(one) for one in mine.artifact_ids[: 1 if with_mine else 0])],
         run=mine.run_id,
     )
     drained = harness.drain()
     assert drained.outcomes == {Outcome.RETRIED: 1}
     assert harness.artifact(theirs)["status"] == "UPLOADED"
+    assert harness.artifacts(mine)[0]["status"] == "UPLOADED", "not some of the files that the job names"
 
 
 def drain_one(harness: Harness) -> None:
