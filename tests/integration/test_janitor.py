@@ -15,6 +15,7 @@ from telemetry.domain.owner import Owner
 from telemetry.domain.streams import LAP_DELTA
 from telemetry.errors import Code, TelemetryError
 from telemetry.janitor import Task, clean
+from telemetry.pipeline import detect_laps
 from telemetry.pipeline.drain import drain
 from telemetry.services import Services
 from telemetry.storage.local_path import serve_get
@@ -212,14 +213,23 @@ def test_raw_bytes_revived_after_discard_are_deleted_again_at_once(harness: Harn
     assert harness.raw_paths() == set()
 
 
-def test_objects_of_running_attempts_and_their_recorded_files_stay(harness: Harness) -> None:
+def test_recorded_files_of_a_running_and_of_a_ready_session_stay(harness: Harness) -> None:
     made = harness.finalised(CSV)
-    ticks = iter([LIFE_MS, LIFE_MS, LIFE_MS, LIFE_MS])
-    drain(harness.services, lambda: next(ticks, LIFE_MS))
-    harness.sql("DELETE FROM telemetry_laps")
+    with pytest.MonkeyPatch.context() as broken:
+        broken.setattr(detect_laps, "find_laps", _down)
+        harness.drain()
+    assert harness.run(made)["status"] == "RUNNING"
     kept = harness.canonical_paths()
+    assert kept == harness.kept_paths(made) != set()
     assert clean(harness.services, life, [Task.SWEEP_DATASETS], safe_age=NO_AGE) == {Task.SWEEP_DATASETS: 0}
-    assert harness.canonical_paths() == kept != set()
+    assert harness.canonical_paths() == kept
+
+    harness.hurry()
+    harness.drain()
+    assert harness.session(made)["status"] == "READY"
+    kept = harness.kept_paths(made)
+    assert clean(harness.services, life, [Task.SWEEP_DATASETS], safe_age=NO_AGE) == {Task.SWEEP_DATASETS: 0}
+    assert harness.canonical_paths() == kept
     harness.sql("DELETE FROM telemetry_sessions WHERE id = :id", id=made.session_id)
     assert clean(harness.services, life, [Task.SWEEP_DATASETS], safe_age=NO_AGE)[Task.SWEEP_DATASETS] == len(kept)
     assert harness.canonical_paths() == set()
