@@ -11,17 +11,16 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from functions.object_created import app as object_created
-from functions.sessions import app as sessions
 from functions.uploads import app as uploads
 from telemetry import janitor, parts, queue
 from telemetry import uploads as use_cases
 from telemetry.domain.owner import Owner
 from telemetry.errors import Code, TelemetryError
 from telemetry.janitor import Task, clean
+from telemetry.services import Services
 from telemetry.storage.local_path import StorageRefusal
 from telemetry.uploads import Announcement, create_upload
-from tests.plugins.api import Answer, ApiClient
+from tests.plugins.api import Answer, ApiClient, client_of
 from tests.plugins.harness import LIFE_MS, SAMPLES, Harness, with_settings
 
 MIB = 1 << 20
@@ -35,11 +34,7 @@ Put = Callable[[dict[str, Any], bytes], int]
 def api(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ApiClient:
     harness: Harness = request.getfixturevalue({"local": "harness", "s3": "s3_harness"}[request.param])
     monkeypatch.setattr(parts, "PART_BYTES", 5 * MIB)
-    for function in (uploads, sessions, object_created):
-        monkeypatch.setattr(function, "services", harness.services)
-    for function in (uploads, sessions):
-        monkeypatch.setattr(function.api, "_services", harness.services)
-    return ApiClient(harness)
+    return client_of(harness, monkeypatch)
 
 
 @pytest.fixture
@@ -168,6 +163,25 @@ def test_only_what_an_operator_could_mend_is_a_warning(
     assert told == ([] if level is None else [level])
 
 
+@pytest.mark.parametrize("code", [Code.STORAGE_UNAVAILABLE, Code.DATABASE_UNAVAILABLE])
+def test_an_outage_ends_the_janitors_round_and_is_told(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, code: Code
+) -> None:
+    waiting = [{"id": uuid4(), "owner_user_id": "o", "tenant_id": "o"} for _ in range(2)]
+    asked: list[UUID] = []
+
+    def refuse(_services: object, _owner: object, upload_id: UUID) -> None:
+        asked.append(upload_id)
+        raise TelemetryError(code)
+
+    monkeypatch.setattr(janitor, "_on_receipt", lambda *_: iter(waiting))
+    monkeypatch.setattr(use_cases, "finalise", refuse)
+    with pytest.raises(TelemetryError) as raised:
+        janitor.finalise_on_receipt(harness.services, lambda: True)
+    assert raised.value.code is code
+    assert asked == [waiting[0]["id"]]
+
+
 def test_the_store_refuses_other_bytes_for_a_part(api: ApiClient, put: Put) -> None:
     upload_id = api.announce(CONTENT).json["uploadId"]
     (first,) = sign(api, upload_id, CONTENT, 1).json["parts"]
@@ -272,6 +286,75 @@ def test_parts_begin_once(api: ApiClient) -> None:
         assert stranger.call("uploads_list_parts", one).status == 404
 
 
+def while_parts_begin(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch, other: Callable[[Services], object]
+) -> list[str]:
+    """Has somebody else act once the store has begun an upload in parts; the list takes that one's id."""
+    raw, begin = api.harness.services.raw, api.harness.services.raw.begin_parts
+    begun: list[str] = []
+
+    def begin_and_then(path: str, *, content_type: str) -> str:
+        monkeypatch.setattr(raw, "begin_parts", begin)
+        begun.append(begin(path, content_type=content_type))
+        others = Services(api.harness.services.settings)
+        other(others)
+        others.database.close()
+        return begun[0]
+
+    monkeypatch.setattr(raw, "begin_parts", begin_and_then)
+    return begun
+
+
+def put_to(api: ApiClient, put: Put, path: str, multipart_id: str) -> int:
+    """The store's answer to a part of an upload in parts."""
+    digest = hashlib.sha256(b"1").hexdigest()
+    signed = api.harness.services.raw.sign_part(path, multipart_id, 1, byte_size=1, sha256=digest, seconds=60)
+    return put({"url": signed.url, "headers": signed.headers}, b"1")
+
+
+def test_of_two_that_begin_parts_at_once_the_later_goes_on_with_the_firsts(
+    api: ApiClient, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload_id = api.announce(CONTENT).json["uploadId"]
+    firsts: list[str] = []
+
+    def first(others: Services) -> None:
+        parts.sign_parts(others, Owner("owner-1", "owner-1"), UUID(upload_id), [])
+        firsts.append(multipart_id(api, upload_id))
+
+    begun = while_parts_begin(api, monkeypatch, first)
+    signed = sign(api, upload_id, CONTENT, 1).json["parts"][0]["upload"]
+    assert [multipart_id(api, upload_id)] == firsts != begun
+    assert put(signed, cut(CONTENT)[0]) == 200
+    assert left(api, upload_id) == 1
+    path = api.harness.artifact(UUID(upload_id))["storage_path"]
+    assert put_to(api, put, path, begun[0]) == 404, "the later one's own is not left open in the store"
+
+
+def test_parts_that_begin_while_the_upload_is_given_up_are_dropped(
+    api: ApiClient, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload_id = api.announce(CONTENT).json["uploadId"]
+    path = api.harness.artifact(UUID(upload_id))["storage_path"]
+    begun = while_parts_begin(
+        api,
+        monkeypatch,
+        lambda others: use_cases.abandon_upload(others, Owner("owner-1", "owner-1"), UUID(upload_id)),
+    )
+    gone = sign(api, upload_id, CONTENT, 1)
+    assert (gone.status, gone.json["code"]) == (410, "UPLOAD_EXPIRED")
+    assert api.harness.artifact(UUID(upload_id))["multipart_id"] is None
+    assert put_to(api, put, path, begun[0]) == 404
+
+
+def test_no_parts_of_a_file_that_has_arrived(api: ApiClient, put: Put) -> None:
+    created = api.announce(b"1").json
+    assert put(created["upload"], b"1") == 200
+    api.object_created(api.harness.artifact(UUID(created["uploadId"]))["storage_path"])
+    for answer in (sign(api, created["uploadId"], b"1", 1), api.call("uploads_list_parts", created["uploadId"])):
+        assert (answer.status, answer.json["code"]) == (409, "UPLOAD_ALREADY_RECEIVED")
+
+
 def test_announcements_that_race_do_not_pass_the_limit(api: ApiClient) -> None:
     most, racers = 3, 6
     start = threading.Barrier(racers)
@@ -297,7 +380,7 @@ def test_announcements_that_race_do_not_pass_the_limit(api: ApiClient) -> None:
     assert Counter(answers) == {None: most, Code.TOO_MANY_UPLOADS: racers - most}
 
 
-def test_an_owner_has_only_so_many_uploads_open(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_owner_has_only_so_many_uploads_open(api: ApiClient, put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
     services = with_settings(api.harness, upload_open_max=2)
     monkeypatch.setattr(uploads, "services", services)
     first = api.announce(b"1").json["uploadId"]
@@ -307,5 +390,11 @@ def test_an_owner_has_only_so_many_uploads_open(api: ApiClient, monkeypatch: pyt
     assert int(refused.headers["Retry-After"]) > 0
     assert api.as_owner("owner-2").announce(b"3").status == 201
     api.call("uploads_abandon", first)
-    assert api.announce(b"3").status == 201
+    third = api.announce(b"3")
+    assert third.status == 201
+    assert api.announce(b"4").status == 429
+    # One that has a session is not open any more, however far its processing is.
+    assert put(third.json["upload"], b"3") == 200
+    assert api.call("uploads_finalise", third.json["uploadId"], body={}).status == 202
+    assert api.announce(b"4").status == 201
     services.database.close()

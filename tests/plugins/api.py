@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -159,10 +159,34 @@ def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 
 
 @pytest.fixture
-def api(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiClient]:
+def api(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> ApiClient:
     """The API over a fresh database and a directory."""
+    return client_of(harness, monkeypatch)
+
+
+@pytest.fixture
+def s3_api(s3_harness: Harness, monkeypatch: pytest.MonkeyPatch) -> ApiClient:
+    """The API over a fresh database and S3."""
+    return client_of(s3_harness, monkeypatch)
+
+
+def client_of(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> ApiClient:
+    """The functions with a harness's services, and a client of them."""
     for function in (uploads, sessions, object_created):
         monkeypatch.setattr(function, "services", harness.services)
     for function in (uploads, sessions):
         monkeypatch.setattr(function.api, "_services", harness.services)
-    yield ApiClient(harness)
+    return ApiClient(harness)
+
+
+@pytest.fixture
+def nudges(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The nudges sent: for each, the types of the jobs that another connection sees waiting at that moment."""
+    sent: list[list[str]] = []
+
+    def send() -> None:
+        waiting = api.harness.sql("SELECT job_type FROM telemetry_jobs WHERE status = 'QUEUED' ORDER BY created_at")
+        sent.append([row["job_type"] for row in waiting])
+
+    monkeypatch.setattr(api.harness.services.nudges, "send", send)
+    return sent
