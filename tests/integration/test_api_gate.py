@@ -62,6 +62,15 @@ def test_laps_are_found_without_a_line_and_again_at_the_owners(api: ApiClient) -
     assert detail["summary"]["lapCount"] == 4
     assert detail["summary"]["bestLapMs"] == min(lap["durationMs"] for lap in after[1:3])
     assert detail["summary"]["theoreticalBestMs"] is None
+    jobs = api.harness.sql("SELECT job_type FROM telemetry_jobs ORDER BY created_at")
+    assert [job["job_type"] for job in jobs[4:]] == ["discard_raw", "detect_laps"], "nothing follows another search"
+
+
+def test_a_line_nudges_the_workers_once_the_search_is_there(api: ApiClient, nudges: list[list[str]]) -> None:
+    session_id = ready(api)
+    nudges.clear()
+    assert api.call("sessions_gate", session_id, body=LINE).status == 202
+    assert nudges == [["detect_laps"]]
 
 
 def test_sectors_add_up_and_give_the_theoretical_best(api: ApiClient) -> None:
@@ -145,6 +154,13 @@ def test_lines_that_are_none_are_refused(api: ApiClient, changed: dict[str, Any]
     assert "gate" not in api.call("sessions_get", session_id).json
 
 
+@pytest.mark.parametrize(("latitude", "status"), [(0.0, 422), (60.0, 202), (-60.0, 202)])
+def test_a_degree_of_longitude_is_shorter_far_from_the_equator(api: ApiClient, latitude: float, status: int) -> None:
+    # 0.0135 degrees: 1503 m on the equator, 751 m at 60 degrees.
+    line = {"latitude1Deg": latitude, "longitude1Deg": 7.0, "latitude2Deg": latitude, "longitude2Deg": 7.0135}
+    assert api.call("sessions_gate", ready(api), body=line).status == status
+
+
 def test_another_owners_session_and_one_at_work_are_refused(api: ApiClient) -> None:
     session_id = api.session_of(CSV)
     answer = api.call("sessions_gate", session_id, body=LINE)
@@ -173,6 +189,24 @@ def test_a_line_given_while_laps_are_found_is_not_lost(api: ApiClient, monkeypat
     monkeypatch.setattr(detect_laps, "find_laps", while_another_comes)
     api.harness.drain()
     assert seen == 2
+    assert [lap["kind"] for lap in laps(api, session_id)] == ["out", "timed", "timed", "in"]
+
+
+def test_a_search_that_ends_waits_for_a_line_being_given(api: ApiClient) -> None:
+    session_id = ready(api)
+    api.call("sessions_gate", session_id, body=FAR_AWAY)
+    worker = threading.Thread(target=api.harness.drain, daemon=True)
+    with connect(api.harness.services.settings.database) as sql:
+        sql.run("BEGIN")
+        sql.run("UPDATE telemetry_sessions SET gate = CAST(:gate AS jsonb)", gate=json.dumps(LINE | {"sectors": []}))
+        worker.start()
+        deadline = time.monotonic() + 60
+        while not sql.run("SELECT 1 FROM pg_locks WHERE NOT granted"):
+            assert time.monotonic() < deadline, "nobody waits for the session"
+            time.sleep(0.01)
+        sql.run("COMMIT")
+    worker.join(60)
+    assert not worker.is_alive()
     assert [lap["kind"] for lap in laps(api, session_id)] == ["out", "timed", "timed", "in"]
 
 
