@@ -21,6 +21,7 @@ from telemetry.services import Services
 from telemetry.storage.local_path import serve_get
 from tests.plugins.api import ApiClient
 from tests.plugins.harness import LIFE_MS, SAMPLES
+from tests.plugins.postgres import connect
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 NO_TIME = (SAMPLES / "csv_no_time.csv").read_bytes()
@@ -99,7 +100,9 @@ def test_polling_what_has_not_changed_is_cheap(api: ApiClient) -> None:
     etag = first.headers["ETag"]
     again = api.call("sessions_get", session_id, headers={"if-none-match": f'"other", W/{etag}'})
     assert (again.status, again.text, again.headers["ETag"]) == (304, "", etag)
-    assert "no-store" not in first.headers["Cache-Control"]
+    anything = api.call("sessions_get", session_id, headers={"if-none-match": "*"})
+    assert (anything.status, anything.text, anything.headers["ETag"]) == (304, "", etag)
+    assert first.headers["Cache-Control"] == "private, no-cache"
     api.harness.drain()
     changed = api.call("sessions_get", session_id, headers={"if-none-match": etag})
     assert changed.status == 200
@@ -152,6 +155,7 @@ def test_the_track_is_a_line_with_a_time_and_a_speed_each_point(api: ApiClient) 
         assert south - 1e-7 <= latitude <= north + 1e-7
     again = api.call("sessions_track", session_id, headers={"if-none-match": answer.headers["ETag"]})
     assert (again.status, again.text) == (304, "")
+    assert answer.headers["Cache-Control"] == "private, no-cache"
 
 
 def test_the_track_is_empty_until_ready_and_where_none_was_made(api: ApiClient) -> None:
@@ -388,6 +392,15 @@ def test_retry_takes_a_failed_session_up_again(api: ApiClient) -> None:
     assert [run["status"] for run in runs] == ["FAILED", "FAILED"]
 
 
+def test_a_retry_nudges_the_workers_once_its_job_is_there(api: ApiClient, nudges: list[list[str]]) -> None:
+    session_id = ready_session(api, NO_TIME)
+    nudges.clear()
+    assert api.call("sessions_retry", session_id).status == 202
+    assert nudges == [["artifact_validate"]]
+    assert api.call("sessions_retry", session_id).status == 409
+    assert len(nudges) == 1
+
+
 def test_retry_needs_the_raw_file(api: ApiClient) -> None:
     session_id = ready_session(api, NO_TIME)
     api.harness.sql("UPDATE telemetry_artifacts SET discarded_at = now()")
@@ -395,6 +408,44 @@ def test_retry_needs_the_raw_file(api: ApiClient) -> None:
     assert (refused.status, refused.json["code"]) == (409, "RAW_DISCARDED")
     assert api.call("sessions_get", session_id).json["status"] == "failed"
     assert len(api.harness.sql("SELECT 1 AS one FROM telemetry_processing_runs")) == 1
+
+
+def test_retry_needs_every_raw_file(api: ApiClient) -> None:
+    harness = api.harness
+    kept, gone = harness.upload(NO_TIME, "kept.csv"), harness.upload(NO_TIME + b"\n", "gone.csv")
+    made = harness.finalise(kept, gone)
+    harness.drain()
+    harness.sql("UPDATE telemetry_artifacts SET discarded_at = now() WHERE id = :id", id=gone)
+    refused = api.call("sessions_retry", str(made.session_id))
+    assert (refused.status, refused.json["code"]) == (409, "RAW_DISCARDED")
+
+
+def test_retry_waits_for_a_discard_under_way(api: ApiClient) -> None:
+    session_id = ready_session(api, NO_TIME)
+    others, refused = Services(api.harness.services.settings), list[Exception]()
+
+    def retry() -> None:
+        try:
+            session_changes.retry_session(others, Owner("owner-1", "owner-1"), UUID(session_id))
+        except Exception as error:
+            refused.append(error)
+
+    retrying = threading.Thread(target=retry, daemon=True)
+    with connect(api.harness.services.settings.database) as sql:
+        sql.run("BEGIN")
+        sql.run("UPDATE telemetry_artifacts SET discarded_at = now()")
+        retrying.start()
+        deadline = time.monotonic() + 60
+        while not sql.run("SELECT 1 FROM pg_locks WHERE NOT granted"):
+            assert time.monotonic() < deadline, "nobody waits for the file"
+            time.sleep(0.01)
+        sql.run("COMMIT")
+    retrying.join(60)
+    assert not retrying.is_alive()
+    others.database.close()
+    (error,) = refused
+    assert isinstance(error, TelemetryError), error
+    assert error.code is Code.RAW_DISCARDED
 
 
 # Delete
