@@ -183,8 +183,11 @@ def test_an_upload_with_a_session_cannot_be_given_up(api: ApiClient) -> None:
 
 
 def test_bytes_that_made_a_session_before_are_named(api: ApiClient) -> None:
-    session_id = api.session_of(CONTENT)
-    assert api.announce(CONTENT).json["duplicateOf"] == session_id
+    first = api.session_of(CONTENT)
+    assert api.announce(CONTENT).json["duplicateOf"] == first
+    second = api.session_of(CONTENT)
+    assert api.announce(CONTENT).json["duplicateOf"] == second, "the newest"
+    assert api.announce(CONTENT).json["duplicateOf"] == second, "an upload without a session between hides none"
     assert "duplicateOf" not in api.announce(b"other").json
     assert "duplicateOf" not in api.as_owner("owner-2").announce(CONTENT).json
 
@@ -249,6 +252,14 @@ def test_ids_that_nobody_has(api: ApiClient) -> None:
         for unknown in (str(uuid4()), "not-an-id", "{" + str(uuid4()) + "}"):
             answer = api.call(name, unknown)
             assert (answer.status, answer.json["code"]) == (404, "NOT_FOUND"), name
+
+
+def test_one_spelling_of_an_id_is_ours(api: ApiClient) -> None:
+    upload_id = api.announce(CONTENT).json["uploadId"]
+    assert api.call("uploads_get", upload_id.upper()).status == 200
+    for other in (upload_id.replace("-", ""), "{" + upload_id + "}", f"urn:uuid:{upload_id}"):
+        answer = api.call("uploads_get", other)
+        assert (answer.status, answer.json["code"]) == (404, "NOT_FOUND"), other
 
 
 # Receipts
