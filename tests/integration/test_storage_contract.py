@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import http.server
+import os
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -355,6 +356,16 @@ def test_ranges(store: FileStore, tmp_path: Path) -> None:
     assert read_all(store, "uploads/t/empty.bin") == b""
 
 
+def test_a_file_cut_short_while_it_is_read_is_no_short_file(local: Backend, tmp_path: Path) -> None:
+    data = BYTES * 100  # beyond what is read ahead
+    put(local.store, "uploads/t/a.bin", data, tmp_path)
+    with local.store.open("uploads/t/a.bin") as stream:
+        assert stream.read(1000) == data[:1000]
+        (file,) = (tmp_path / "storage" / "raw").rglob("a.bin")
+        os.truncate(file, len(data) // 2)
+        assert code_of(lambda: [*iter(lambda: stream.read(1000), b"")]) is Code.STORAGE_UNAVAILABLE
+
+
 # Writing
 
 
@@ -400,6 +411,23 @@ def test_delete_removes_every_version(localstack: LocalStack, buckets: Buckets, 
     assert len(left["Versions"]) == 2
     assert "DeleteMarkers" not in left
     store.delete("uploads/a.bin.neighbour")
+    client.put_bucket_versioning(Bucket=buckets.raw, VersioningConfiguration={"Status": "Suspended"})
+
+
+def test_a_version_that_stays_is_told(
+    localstack: LocalStack, buckets: Buckets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = localstack.client("s3")
+    client.put_bucket_versioning(Bucket=buckets.raw, VersioningConfiguration={"Status": "Enabled"})
+    store = object_storage(localstack, buckets.raw)
+    client.put_object(Bucket=buckets.raw, Key="uploads/a.bin", Body=b"one")
+    # S3 answers 200 and names what it did not delete (Amazon S3 API Reference, "DeleteObjects").
+    errors = [{"Key": "uploads/a.bin", "Code": "AccessDenied", "Message": "Access Denied"}]
+    with monkeypatch.context() as denied:
+        denied.setattr(store._client, "delete_objects", lambda **_: {"Errors": errors})
+        assert code_of(lambda: store.delete("uploads/a.bin")) is Code.STORAGE_UNAVAILABLE
+    store.delete("uploads/a.bin")
+    assert "Versions" not in client.list_object_versions(Bucket=buckets.raw)
     client.put_bucket_versioning(Bucket=buckets.raw, VersioningConfiguration={"Status": "Suspended"})
 
 
