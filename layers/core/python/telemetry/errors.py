@@ -205,6 +205,10 @@ CATALOGUE: dict[Code, Entry] = {
 }
 
 
+OUTAGES = frozenset({Code.STORAGE_UNAVAILABLE, Code.DATABASE_UNAVAILABLE})
+"""Another system does not answer: the very same work succeeds once it does."""
+
+
 class TelemetryError(Exception):
     """Any failure that a person or a client is told about, as a code of the catalogue.
 

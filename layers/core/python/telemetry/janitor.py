@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from enum import StrEnum
 from itertools import islice
-from pathlib import PurePosixPath
 from typing import TypeVar
 from uuid import UUID, uuid4
 
@@ -23,10 +22,10 @@ from telemetry.database.connection import Row
 from telemetry.database.queries import load
 from telemetry.domain.owner import Owner
 from telemetry.domain.states import JobStatus
-from telemetry.errors import Code, TelemetryError
+from telemetry.errors import OUTAGES, Code, TelemetryError
 from telemetry.pipeline.failure import fail_run, unexpected
 from telemetry.services import Services
-from telemetry.storage.paths import dataset_of, run_of_lap_delta
+from telemetry.storage.paths import artifact_of, dataset_of, run_of_lap_delta
 from telemetry.storage.protocol import FileStore, StoredObject
 
 logger = logging.getLogger(__name__)
@@ -152,7 +151,7 @@ def finalise_on_receipt(
         try:
             uploads.finalise(services, Owner(row["owner_user_id"], row["tenant_id"]), row["id"])
         except TelemetryError as error:
-            if error.code in (Code.STORAGE_UNAVAILABLE, Code.DATABASE_UNAVAILABLE):
+            if error.code in OUTAGES:
                 raise
             if error.code is not Code.UPLOAD_NOT_RECEIVED:
                 told = {"upload_id": str(row["id"]), "code": str(error.code)}
@@ -210,7 +209,7 @@ def sweep_uploads(
     """
 
     def unwanted(listed: list[StoredObject]) -> Iterator[StoredObject]:
-        ids = {found.path: _artifact_id(found.path) for found in listed}
+        ids = {found.path: artifact_of(found.path) for found in listed}
         rows = services.database.run(
             _QUERIES["known_uploads"], artifact_ids=[str(one) for one in ids.values() if one is not None]
         )
@@ -304,11 +303,3 @@ def _batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
     rest = iter(items)
     while batch := list(islice(rest, size)):
         yield batch
-
-
-def _artifact_id(path: str) -> UUID | None:
-    """The artifact that an upload's path names; None where it names none."""
-    try:
-        return UUID(PurePosixPath(path).stem)
-    except ValueError:
-        return None

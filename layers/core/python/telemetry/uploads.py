@@ -16,8 +16,9 @@ from telemetry.database.queries import load
 from telemetry.domain.names import clean_file_name, clean_name, session_name
 from telemetry.domain.owner import Owner
 from telemetry.domain.states import ArtifactStatus, JobType
-from telemetry.errors import Code, TelemetryError
+from telemetry.errors import OUTAGES, Code, TelemetryError
 from telemetry.services import Services
+from telemetry.storage.paths import artifact_of
 from telemetry.storage.protocol import SignedRequest, StoredObject
 
 logger = logging.getLogger(__name__)
@@ -25,8 +26,6 @@ logger = logging.getLogger(__name__)
 _UPLOADS = load("uploads")
 _SESSIONS = load("sessions")
 _SAME_BYTES = "telemetry_artifacts_same_bytes_once_per_session"
-# What an event of the store is tried again for; anything else stays as it is, however often the event comes.
-_PASSING = (Code.STORAGE_UNAVAILABLE, Code.DATABASE_UNAVAILABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +252,7 @@ def record_receipt(services: Services, path: str) -> Finalised | None:
     ------
     TelemetryError : STORAGE_UNAVAILABLE, DATABASE_UNAVAILABLE: the event may be delivered again.
     """
-    upload_id = _upload_id(path)
+    upload_id = artifact_of(path)
     rows = services.database.run(_UPLOADS["upload_of_object"], id=upload_id, storage_path=path) if upload_id else []
     if not rows:
         logger.warning("event for an object of no upload")
@@ -276,7 +275,7 @@ def record_receipt(services: Services, path: str) -> Finalised | None:
     try:
         return finalise(services, Owner(row["owner_user_id"], row["tenant_id"]), row["id"])
     except TelemetryError as error:
-        if error.code in _PASSING:
+        if error.code in OUTAGES:
             raise
         logger.warning("not finalised on receipt", extra={"upload_id": str(upload_id), "code": str(error.code)})
         return None
@@ -362,10 +361,3 @@ def _received(services: Services, row: Row) -> StoredObject:
     if stored.sha256 is not None and stored.sha256 != row["sha256"]:
         raise TelemetryError(Code.CHECKSUM_MISMATCH)
     return stored
-
-
-def _upload_id(path: str) -> UUID | None:
-    try:
-        return UUID(path.rpartition("/")[2].removesuffix(".bin"))
-    except ValueError:
-        return None

@@ -144,7 +144,7 @@ class _Flight:
 
     def _describe(self, lines: pa.StringArray) -> None:
         """Reads A, H, I and J records."""
-        heads = lines.filter(pc.match_substring_regex(lines, r"^(A[A-Z0-9]{3}|[IJ]\d\d|HF(FTY|RHW)|HO?F?P?DTE)"))
+        heads = lines.filter(pc.match_substring_regex(lines, r"^(A[A-Z0-9]{3}|[IJ]\d\d|HFFTY)"))
         for line in heads.to_pylist():
             if line.startswith("I"):
                 found = (_Extension(int(a) - 1, int(b), code) for a, b, code in _EXTENSION.findall(line[3:]))
@@ -196,7 +196,6 @@ class _Flight:
         self, lines: pa.StringArray, numbers: pa.Int64Array, records: pa.StringArray, rows: pa.Int64Array
     ) -> pa.Int64Array:
         """The UTC time in microseconds of each record: its day, then its time of day, midnights counted."""
-        seconds = pa.nulls(len(records), pa.int64())
         parts = [pc.utf8_slice_codeunits(records, at, at + 2).cast(pa.int64()) for at in (1, 3, 5)]
         seconds = pc.add(pc.multiply(pc.add(pc.multiply(parts[0], 60), parts[1]), 60), parts[2])
         of_day = pc.multiply(seconds, 1_000_000)

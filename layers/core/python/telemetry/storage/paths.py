@@ -10,6 +10,7 @@ from telemetry.domain.streams import LAP_DELTA
 
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_@.-]|^\.")
 _LONGEST_SEGMENT = 120
+_RAW = ".bin"
 _PARQUET = ".parquet"
 _TRACK = ".track.geojson"
 
@@ -29,7 +30,15 @@ def path_segment(text: str) -> str:
 
 def upload_path(tenant_id: str, artifact_id: str) -> str:
     """`uploads/{tenant_id}/{artifact_id}.bin`."""
-    return f"uploads/{path_segment(tenant_id)}/{path_segment(artifact_id)}.bin"
+    return f"uploads/{path_segment(tenant_id)}/{path_segment(artifact_id)}{_RAW}"
+
+
+def artifact_of(path: str) -> UUID | None:
+    """The artifact that an upload's path names; None where it names none."""
+    try:
+        return UUID(path.rpartition("/")[2].removesuffix(_RAW))
+    except ValueError:
+        return None
 
 
 def session_prefix(tenant_id: str, session_id: str) -> str:
