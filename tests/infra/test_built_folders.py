@@ -42,7 +42,7 @@ for codec in ("none", "snappy", "gzip", "brotli", "lz4", "zstd"):
     assert pq.read_table(io.BytesIO(file.getvalue())).equals(table), codec
     codecs.append(codec)
 from telemetry.formats.__main__ import main
-from telemetry.formats.recognition import READERS
+from telemetry.formats.recognition import readers
 seen = {}
 for path in sys.argv[1:]:
     sys.argv = ["formats", "--json", path]
@@ -63,7 +63,7 @@ assert "X-Amz-Signature=" in _iam_token(Settings.from_environment(given).databas
 for service in ("s3", "sqs", "secretsmanager"):
     boto3.client(service, region_name="eu-central-1")
 loaded = {name: module.__file__ for name, module in list(sys.modules.items()) if getattr(module, "__file__", None)}
-print(json.dumps({"codecs": codecs, "readers": len(READERS), "seen": seen, "loaded": loaded}))
+print(json.dumps({"codecs": codecs, "readers": len(readers()), "seen": seen, "loaded": loaded}))
 """
 
 

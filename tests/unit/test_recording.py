@@ -364,7 +364,6 @@ def test_every_reader_has_a_name_of_its_own() -> None:
     names = [found.name for found in recognition.readers()]
     assert len(set(names)) == len(names) > 0
     assert all(recognition.reader_named(name) is not None for name in names)
-    assert recognition.readers() == recognition.READERS
 
 
 @pytest.mark.parametrize("encoding", ["", "utf-8-sig", "utf-16"])

@@ -147,7 +147,7 @@ class Findings:
 
 
 class Reader(Protocol):
-    """One format. Adding a format is one module with one such object, and its place in `recognition.READERS`."""
+    """One format. Adding a format is one module with one such object, and its place in `recognition.READER_MODULES`."""
 
     @property
     def name(self) -> str:

@@ -6,7 +6,6 @@ Readers are imported when first asked. Adding a format is one module with a `REA
 import importlib
 import zlib
 from functools import cache
-from typing import TYPE_CHECKING, Any
 
 from telemetry.errors import Code, TelemetryError
 from telemetry.formats.reader import Origin, Reader, Recognition
@@ -29,9 +28,6 @@ READER_MODULES = {
 head, in UTF-16 too: where they are missing, the reader need not be imported, which costs 10 ms. Of equal claims the
 first wins, so the most particular formats stand first."""
 
-if TYPE_CHECKING:
-    READERS: tuple[Reader, ...]
-
 
 def readers() -> tuple[Reader, ...]:
     """Every reader, in the order of `READER_MODULES`."""
@@ -47,12 +43,6 @@ def _reader(name: str) -> Reader:
 def possible_readers(head: bytes) -> tuple[Reader, ...]:
     """The readers whose format `head` may be in, in the order of `READER_MODULES`."""
     return tuple(_reader(name) for name, needed in READER_MODULES.items() if needed in head)
-
-
-def __getattr__(name: str) -> Any:
-    if name == "READERS":
-        return readers()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def reader_named(name: str) -> Reader | None:
