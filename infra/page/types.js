@@ -6,7 +6,7 @@
  * @typedef {{method: string, url: string, headers: Record<string, string>, expiresAt: string}} SignedRequest
  * @typedef {{code: string, message: string}} Failure
  * @typedef {{job: string, status: string, attempt: number, maxAttempts: number, nextRetryAt: string | null}} Progress
- * @typedef {{distanceM?: number | null, durationMs?: number, points?: number, lapCount?: number,
+ * @typedef {{distanceM?: number | null, durationMs?: number, points?: number, lapCount?: number, lapsLeftOut?: number,
  *   bestLapMs?: number | null, bestLapNumber?: number | null, theoreticalBestMs?: number | null,
  *   boundingBox?: number[] | null}} Summary
  * @typedef {{sessionId: string, name: string, status: SessionStatus, startTimeUtc: string, endTimeUtc: string,

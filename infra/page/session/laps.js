@@ -191,6 +191,7 @@ export function lapsCard(laps, view, summary, { signal, shown, compared }) {
 /** @param {Lap[]} laps @param {Lap | null} best @param {import('../types.js').Summary} summary */
 function brief(laps, best, summary) {
   const parts = [counted(laps.length, 'lap', 'laps')];
+  if (summary.lapsLeftOut) parts.push(`${number(summary.lapsLeftOut)} more were not recorded`);
   if (best) parts.push(`best ${lapTime(best.durationMs)} in lap ${best.lapNumber}`);
   // Where sectors were missed their sum may be longer than the best lap: then it says nothing.
   if (best && summary.theoreticalBestMs && summary.theoreticalBestMs < best.durationMs)
