@@ -3,7 +3,7 @@
 import math
 import random
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import pyarrow as pa
@@ -222,6 +222,59 @@ def test_antimeridian() -> None:
         assert not any(flags)
 
 
+@pytest.mark.parametrize("cut", [1, 2, 1 << 20])
+def test_what_only_the_first_rows_show_is_not_forgotten(cut: int) -> None:
+    positions = [(-17.0, 179.999), (-17.0, -179.999), (-17.0, -179.998), (-17.0, -179.997), (-17.0, -179.996)]
+    altitudes = pa.array([5.0, None, None, None, None], GNSS_PVT_SCHEMA.field("altitude_m").type)
+    speeds = pa.array([40.0, 50.0, 30.0, 20.0, 10.0], pa.float32())
+    quality, _ = observed(rows(range(5), positions, altitude_m=altitudes, speed_mps=speeds), cut)
+    report = quality.report()
+    assert (report["crossesAntimeridian"], report["hasAltitude"], report["maxSpeedMps"]) == (True, True, 50.0)
+
+
+def test_a_track_that_crossed_the_antimeridian_may_go_the_long_way_round_later() -> None:
+    positions = [(-17.0, longitude) for longitude in (179.0, -179.0, -90.0, 0.0, 90.0, 170.0)]
+    for cut in (2, 6):
+        quality, _ = observed(rows([k * 3600.0 for k in range(6)], positions), cut)
+        assert quality.report()["crossesAntimeridian"]
+
+
+def test_gaps_are_no_jitter() -> None:
+    times = [i / 10 for i in range(100)] + [60 + i / 10 for i in range(100)]
+    quality, _ = observed(rows(times, [(52.0, -1.0)] * 200))
+    assert quality.report()["jitterMs"] == 0.0
+    assert quality.report()["gaps"]["count"] == 1
+
+
+def test_the_rate_is_that_of_intervals_near_the_median() -> None:
+    """Within ten per cent of it: jitter counts, a late fix does not."""
+    steps = [0.1] * 60 + [0.105] * 20 + [0.14] * 20
+    quality, _ = observed(rows([0.0, *accumulate(steps)], [(52.0, -1.0)] * 101))
+    assert quality.report()["nominalRateHz"] == pytest.approx(80 / (60 * 0.1 + 20 * 0.105), rel=1e-4)
+
+
+@pytest.mark.parametrize("cut", [1, 150, 1 << 20])
+def test_of_gaps_as_long_the_first_hundred_are_listed(cut: int) -> None:
+    steps = [1.0, 1.0, 1.0, 20.0] * (LISTED_GAPS + 20)
+    times = [0.0, *accumulate(steps)]
+    quality, _ = observed(rows(times, [(52.0, -1.0)] * len(times)), cut)
+    gaps = quality.report()["gaps"]
+    assert gaps["count"] == LISTED_GAPS + 20
+    expected = [iso_time(START + (3 + 23 * k) * 1_000_000) for k in range(LISTED_GAPS)]
+    assert [gap["start"] for gap in gaps["listed"]] == expected
+
+
+def test_gaps_are_counted_exactly_while_all_are_listed() -> None:
+    """So many different intervals that they share buckets, and many just below three periods."""
+    steps = [1_000_000 + k for k in range(-2500, 2501)] + [2_998_500] * 110 + [10_000_000] * 5
+    random.Random(3).shuffle(steps)
+    times = [micros / 1e6 for micros in accumulate([0, *steps])]
+    quality, _ = observed(rows(times, [(52.0, -1.0)] * len(times)))
+    gaps = quality.report()["gaps"]
+    assert [gap["lengthS"] for gap in gaps["listed"]] == [10.0] * 5
+    assert gaps["count"] == 5
+
+
 def test_share_of_fixes_by_kind() -> None:
     kinds = pa.array(["3d", "3d", "2d", None]).dictionary_encode().cast(GNSS_PVT_SCHEMA.field("fix_type").type)
     quality, _ = observed(rows(range(4), [(52.0, -1.0)] * 4, fix_type=kinds))
@@ -253,6 +306,14 @@ def test_other_streams_report_rate_and_values() -> None:
         quality.observe(batch.slice(at, 30), None)
     assert quality.report()["nominalRateHz"] == 100.0
     assert quality.report()["channels"] == {"altitude_m": {"values": 0, "unit": "m"}}
+
+
+def test_a_gap_of_another_stream_between_two_batches_is_one() -> None:
+    quality = ChannelQuality()
+    batch = rows([*(i / 100 for i in range(30)), *(5 + i / 100 for i in range(30))], [(0, 0)] * 60)
+    for at in (0, 30):
+        quality.observe(batch.slice(at, 30), None)
+    assert quality.report()["gaps"] == {"count": 1, "listed": [{"start": "2024-05-01T10:00:00.29Z", "lengthS": 4.71}]}
 
 
 def test_times_are_written_with_the_digits_they_need() -> None:
