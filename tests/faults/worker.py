@@ -203,7 +203,10 @@ def _begin(order: Order) -> None:
             os.dup2(log, stream)
         sys.stdout = sys.stderr = os.fdopen(2, "w", buffering=1)
         code = work(order)
-        print(json.dumps({"message": "exit", "code": code, "peak_mb": _peak_mb()}), file=sys.stderr)
+        print(
+            json.dumps({"message": "exit", "code": code, "peak_mb": _peak_mb(), "cpu_s": time.process_time()}),
+            file=sys.stderr,
+        )
     except BaseException:
         logging.exception("worker process")
     finally:

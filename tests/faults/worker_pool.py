@@ -27,12 +27,12 @@ NO_AGE = timedelta(seconds=-5)
 PATIENCE_S = 20.0
 
 
-def wait_until(true: Callable[[], object], what: str, seconds: float = PATIENCE_S) -> None:
-    """Returns once it is true; fails when that takes too long."""
+def wait_until(true: Callable[[], object], what: str | Callable[[], str], seconds: float = PATIENCE_S) -> None:
+    """Returns once it is true; fails when that takes too long, and says `what` it waited for, as it is then."""
     limit = time.monotonic() + seconds
     while not true():
         if time.monotonic() > limit:
-            raise AssertionError(f"not within {seconds:g} s: {what}")
+            raise AssertionError(f"not within {seconds:g} s: {what if isinstance(what, str) else what()}")
         time.sleep(0.01)
 
 
@@ -96,12 +96,12 @@ class Worker:
 
     def wait_stopped(self) -> None:
         """Returns once it has stopped at its failpoint."""
-        wait_until(lambda: self.state == "T" or not self.alive, f"worker stops; its log: {self.text()}")
+        wait_until(lambda: self.state == "T" or not self.alive, lambda: f"worker stops; its log: {self.text()}")
         assert self.alive, f"ended before its failpoint; its log: {self.text()}"
 
     def wait_done(self) -> None:
         """Returns once it has ended by itself."""
-        wait_until(lambda: not self.alive, f"worker ends; its log: {self.text()}")
+        wait_until(lambda: not self.alive, lambda: f"worker ends; its log: {self.text()}")
 
     def freeze(self) -> None:
         """As a machine that is suspended."""
@@ -130,6 +130,10 @@ class Worker:
     def peak_mb(self) -> float:
         """The most memory that it held, from its log's last line; it must have ended by itself."""
         return float(self.lines()[-1]["peak_mb"])
+
+    def cpu_s(self) -> float:
+        """The processor time that it took, from its log's last line; it must have ended by itself."""
+        return float(self.lines()[-1]["cpu_s"])
 
     def outcomes(self) -> Counter[str]:
         """How its jobs ended."""
@@ -173,6 +177,13 @@ class WorkerPool:
         worker = self.start(failpoint, **order)
         worker.wait_stopped()
         return worker
+
+    def hold_retries(self) -> None:
+        """From now on a retry comes due by the harness's `hurry` alone, never within the time that a test takes."""
+        self.harness.sql(
+            """CREATE OR REPLACE FUNCTION telemetry_backoff(attempt integer, random_fraction double precision)
+               RETURNS interval LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN interval '1 hour'"""
+        )
 
     def lapse(self) -> None:
         """Lets every lease that is held now pass, by the only clock that counts."""
