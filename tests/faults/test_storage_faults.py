@@ -92,11 +92,13 @@ def test_timeout(s3_pool: WorkerPool, proxy: StorageProxy) -> None:
         config=Config(s3={"addressing_style": "path"}, read_timeout=0.2, retries={"total_max_attempts": 1}),
     )
     services.raw.__dict__["_client"] = impatient
+    s3_pool.hold_retries()
     proxy.delay_s = 0.6
     proxy.fail("delay", "HEAD")
     assert drain(services, lambda: LIFE_MS).outcomes == {"retried": 1}
     services.database.close()
     assert s3_pool.harness.jobs(made)[0]["last_error_code"] == "STORAGE_UNAVAILABLE"
+    s3_pool.harness.hurry()
     at_rest(s3_pool, SOURCES)
     assert s3_pool.harness.session(made)["status"] == "READY"
 
