@@ -6,7 +6,6 @@ import io
 import os
 import struct
 import tempfile
-import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -25,7 +24,9 @@ from tests.plugins.harness import SAMPLES
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 GPX = (SAMPLES / "sample_track.gpx").read_bytes()
 LONG_LINE_BYTES = 5_000_000_000 if os.environ.get("FAULTS_LONG") else 200_000_000
-TIME_S = 30.0
+# A worker holds 60 to 82 MB here and takes a third of a second; the bombs unpack to 120 MB.
+MOST_MB = 130.0
+MOST_CPU_S = 4.0
 
 
 def zip_of(**entries: bytes) -> bytes:
@@ -74,34 +75,38 @@ def huge_attribute() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("make", "name", "codes"),
+    ("make", "name", "code"),
     [
-        (zip_bomb, "lap.zip", {"ARCHIVE_TOO_LARGE", "CSV_MALFORMED", "NO_VALID_ROWS", "CSV_NO_POSITION_COLUMNS"}),
-        (gzip_bomb, "lap.csv.gz", {"ARCHIVE_TOO_LARGE", "CSV_MALFORMED", "NO_VALID_ROWS", "CSV_NO_POSITION_COLUMNS"}),
-        (lambda: zip_of(a_zip=zip_of(lap_csv=CSV)), "a.zip", {"ARCHIVE_UNSUPPORTED", "FORMAT_UNRECOGNISED"}),
-        (lying_header, "lap.zip", {"ARCHIVE_TOO_LARGE", "ARCHIVE_UNSUPPORTED", "FILE_CORRUPT", "CSV_MALFORMED", None}),
-        (billion_laughs, "laughs.gpx", {"XML_FORBIDDEN"}),
-        (external_entity, "entity.gpx", {"XML_FORBIDDEN"}),
-        (huge_attribute, "attribute.gpx", {"XML_MALFORMED"}),
+        (zip_bomb, "lap.zip", "ARCHIVE_TOO_LARGE"),
+        (gzip_bomb, "lap.csv.gz", "ARCHIVE_TOO_LARGE"),
+        (lambda: zip_of(a_zip=zip_of(lap_csv=CSV)), "a.zip", "FORMAT_UNRECOGNISED"),
+        (billion_laughs, "laughs.gpx", "XML_FORBIDDEN"),
+        (external_entity, "entity.gpx", "XML_FORBIDDEN"),
+        (huge_attribute, "attribute.gpx", "XML_MALFORMED"),
     ],
-    ids=["zip bomb", "gzip bomb", "nested zip", "lying header", "billion laughs", "external entity", "8 MB attribute"],
+    ids=["zip bomb", "gzip bomb", "nested zip", "billion laughs", "external entity", "8 MB attribute"],
 )
-def test_hostile_files(pool: WorkerPool, make: Callable[[], bytes], name: str, codes: set[str | None]) -> None:
+def test_hostile_files(pool: WorkerPool, make: Callable[[], bytes], name: str, code: str) -> None:
     made = pool.harness.finalised(make(), name)
-    begun = time.monotonic()
     worker = pool.start()
     worker.wait_done()
-    assert time.monotonic() - begun < TIME_S
     assert "unexpected error" not in worker.text()
-    assert worker.peak_mb() < 400
-    assert pool.harness.run(made)["error_code"] in codes
+    assert worker.peak_mb() < MOST_MB
+    assert worker.cpu_s() < MOST_CPU_S
+    assert pool.harness.run(made)["error_code"] == code
     assert {job["attempt_count"] for job in pool.harness.jobs(made)} == {1}, "a permanent error is not tried again"
     assert violations(pool.harness) == []
     assert "root:" not in str(pool.harness.jobs(made))
 
 
-def test_gzip_with_trailing_garbage(pool: WorkerPool) -> None:
-    made = pool.harness.finalised(gzip.compress(CSV) + b"garbage" * 100, "lap.csv.gz")
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [(lying_header(), "lap.zip"), (gzip.compress(CSV) + b"garbage" * 100, "lap.csv.gz")],
+    ids=["lying header", "gzip with trailing garbage"],
+)
+def test_archives_that_say_something_else_than_they_hold(pool: WorkerPool, content: bytes, name: str) -> None:
+    """Read is what is there."""
+    made = pool.harness.finalised(content, name)
     at_rest(pool)
     assert pool.harness.session(made)["status"] == "READY"
     dataset = next(one for one in pool.harness.datasets(made) if one["stream"] == "gnss_pvt")
