@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from tests.benchmarks.measure import Contender, side_by_side, table, verdict
-from tests.unit.test_fit import RECORD_LAYOUT, definition, fit_file, record
+from tests.unit.fit_files import RECORD_LAYOUT, definition, fit_file, record
 
 _WHOLE_PATH = """
 import sys, pathlib

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from fixtures.generator import Recipe, write
-from tests.unit.test_fit import RECORD_LAYOUT, definition, fit_file, record
+from tests.unit.fit_files import RECORD_LAYOUT, definition, fit_file, record
 from tests.unit.test_ubx_reader import NAV_SAT, pvt
 
 ROOT = Path(__file__).resolve().parents[2]
