@@ -293,3 +293,22 @@ def test_the_verbs_lead_everywhere(pool: WorkerPool) -> None:
     machine.everything_holds()
     everything = {"SUCCEEDED", "READY", "DISCARDED", "FAILED", "REJECTED", "CANCELLED", "laps found again"}
     assert everything <= set(machine.reached)
+
+
+def test_no_verb_lets_a_stale_worker_through(pool: WorkerPool) -> None:
+    """Led by hand too: chance seldom keeps a job that long in the short form."""
+    machine = over(pool)()
+    machine.finalise()
+    stale: Any = machine.claim()
+    machine.lapse_and_rescue()
+    machine.hurry()
+    held: Any = machine.claim()
+    assert (held.id, held.attempt_count) == (stale.id, stale.attempt_count + 1)
+    machine.heartbeat(stale)
+    machine.complete(stale)
+    for code in (Code.STORAGE_UNAVAILABLE, Code.CSV_MALFORMED):
+        machine.fail(stale, code)
+    machine.everything_holds()
+    machine.complete(held)
+    machine.everything_holds()
+    assert machine.reached["SUCCEEDED"] > 0
