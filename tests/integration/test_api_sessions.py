@@ -24,6 +24,7 @@ from tests.plugins.harness import LIFE_MS, SAMPLES
 from tests.plugins.postgres import connect
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
+WAITING = "SELECT 1 AS one FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 NO_TIME = (SAMPLES / "csv_no_time.csv").read_bytes()
 
 
@@ -436,7 +437,7 @@ def test_retry_waits_for_a_discard_under_way(api: ApiClient) -> None:
         sql.run("UPDATE telemetry_artifacts SET discarded_at = now()")
         retrying.start()
         deadline = time.monotonic() + 60
-        while not sql.run("SELECT 1 FROM pg_locks WHERE NOT granted"):
+        while not api.harness.sql(WAITING):
             assert time.monotonic() < deadline, "nobody waits for the file"
             time.sleep(0.01)
         sql.run("COMMIT")
