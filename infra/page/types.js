@@ -10,7 +10,7 @@
  *   bestLapMs?: number | null, bestLapNumber?: number | null, theoreticalBestMs?: number | null,
  *   boundingBox?: number[] | null}} Summary
  * @typedef {{sessionId: string, name: string, status: SessionStatus, startTimeUtc: string, endTimeUtc: string,
- *   deviceId: string | null, summary: Summary, createdAt: string, updatedAt: string}} Session
+ *   deviceId: string | null, summary: Summary, createdAt: string, updatedAt: string, failure?: Failure}} Session
  * @typedef {{uploadId: string, fileName: string, byteSize: number, sha256: string, status: string,
  *   format: string | null, compression: string | null, receivedAt: string | null, discardedAt: string | null}} SessionFile
  * @typedef {{count: number, firstRows?: number[]}} Tally
@@ -20,7 +20,7 @@
  *   download?: SignedRequest}} Dataset
  * @typedef {{latitude1Deg: number, longitude1Deg: number, latitude2Deg: number, longitude2Deg: number}} Line
  * @typedef {Line & {sectors?: Line[]}} Gate
- * @typedef {Session & {runId: string | null, gate?: Gate, gateFailure?: Failure, failure?: Failure,
+ * @typedef {Session & {runId: string | null, gate?: Gate, gateFailure?: Failure,
  *   progress?: Progress, files: SessionFile[], datasets: Dataset[], laps: {lapNumber: number, kind: string, durationMs: number}[]}} SessionDetail
  * @typedef {{lapNumber: number, kind: 'out' | 'timed' | 'in', startTimeUtc: string, endTimeUtc: string,
  *   durationMs: number, durationUncertaintyMs: number | null, distanceM: number | null, maxSpeedMps: number | null,

@@ -93,6 +93,10 @@ def test_a_failed_session_says_why_and_what_to_do(api: ApiClient) -> None:
     assert session["failure"]["message"] == user_message(Code.CSV_NO_TIME_COLUMN, row["error_detail"])
     assert session["files"][0]["status"] == "rejected"
     assert session["files"][0]["discardedAt"] is None
+    ready_session(api, CSV)
+    ready, failed = api.call("sessions_list", query={}).json["sessions"]
+    assert "failure" not in ready
+    assert failed["failure"] == session["failure"]
 
 
 def test_polling_what_has_not_changed_is_cheap(api: ApiClient) -> None:

@@ -195,6 +195,7 @@ function row(session) {
       { scope: 'row' },
       h('a', { href: sessionLink(session.sessionId) }, session.name),
       h('span', { class: 'brief muted' }, brief),
+      session.failure && h('span', { class: 'reason muted', title: session.failure.message }, session.failure.message),
     ),
     h('td', {}, h('span', { class: `badge ${session.status}` }, STATUS[session.status])),
     h('td', { class: 'wide' }, h('time', { datetime: time, title: utc(time) }, moment(time))),

@@ -52,8 +52,16 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a session failed: the code, and what the person may read."""
+
+    code: Code
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
-    """A session as a list shows it. `summary` is empty until it is ready."""
+    """A session as a list shows it: `summary` is empty until it is ready, `failure` there when it failed."""
 
     session_id: UUID
     name: str
@@ -64,6 +72,7 @@ class Session:
     summary: dict[str, Any]
     created_at: datetime
     updated_at: datetime
+    failure: Failure | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +81,6 @@ class Page:
 
     sessions: list[Session]
     end: Position | None
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a session failed: the code, and what the person may read."""
-
-    code: Code
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,14 +174,13 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class SessionDetail(Session):
-    """All there is to see of a session: `failure` when it failed, `progress` while something is at work on it, `gate`
+    """All there is to see of a session: `progress` while something is at work on it, `gate`
     where the owner gave one, `gate_failure` when the laps could not be found again at it and are the ones from
     before."""
 
     run_id: UUID | None
     gate: dict[str, Any] | None
     gate_failure: Failure | None
-    failure: Failure | None
     progress: Progress | None
     files: list[SessionFile]
     datasets: list[Dataset]
@@ -228,7 +228,6 @@ def get_session(services: Services, owner: Owner, session_id: UUID) -> SessionDe
         run_id=row["run_id"],
         gate=row["gate"],
         gate_failure=_gate_failure(row) if ready else None,
-        failure=_failure(row["error_code"], row["error_detail"]) if status is SessionStatus.FAILED else None,
         progress=_progress(row) if status is SessionStatus.PROCESSING or _detecting_again(row) else None,
         files=[
             SessionFile(upload_id=file.pop("id"), file_name=file.pop("original_file_name"), **file) for file in files
@@ -333,10 +332,13 @@ def _shown(services: Services, owner: Owner, query: str, session_id: UUID, **lim
 
 def _facts(row: Row) -> dict[str, Any]:
     names = ("name", "start_time_utc", "end_time_utc", "device_id", "summary", "created_at", "updated_at")
+    status = SessionStatus(row["status"])
+    failed = status is SessionStatus.FAILED
     return {
         "session_id": row["id"],
-        "status": SessionStatus(row["status"]),
+        "status": status,
         **{name: row[name] for name in names},
+        "failure": _failure(row["error_code"], row["error_detail"]) if failed else None,
     }
 
 

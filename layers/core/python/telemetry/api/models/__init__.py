@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from telemetry.api.models.details import Device as Device
     from telemetry.api.models.details import DeviceList as DeviceList
     from telemetry.api.models.details import DownloadableDataset as DownloadableDataset
-    from telemetry.api.models.details import Failure as Failure
     from telemetry.api.models.details import Gate as Gate
     from telemetry.api.models.details import Lap as Lap
     from telemetry.api.models.details import LapInBrief as LapInBrief
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from telemetry.api.models.parts import SignedPart as SignedPart
     from telemetry.api.models.parts import SignedParts as SignedParts
     from telemetry.api.models.parts import WantedPart as WantedPart
+    from telemetry.api.models.sessions import Failure as Failure
     from telemetry.api.models.sessions import RenameRequest as RenameRequest
     from telemetry.api.models.sessions import Session as Session
     from telemetry.api.models.sessions import SessionPage as SessionPage
@@ -55,7 +55,6 @@ _PLACES = {
         "Device",
         "DeviceList",
         "DownloadableDataset",
-        "Failure",
         "Gate",
         "Lap",
         "LapInBrief",
@@ -81,6 +80,7 @@ _PLACES = {
         "WantedPart",
     ),
     "sessions": (
+        "Failure",
         "RenameRequest",
         "Session",
         "SessionPage",

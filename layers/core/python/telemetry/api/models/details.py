@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from telemetry.api.models.fields import JobName, JobState, LapKind, LapSource, Model, SignedRequest, UploadState, absent
-from telemetry.api.models.sessions import Session
+from telemetry.api.models.sessions import Failure, Session
 from telemetry.domain.laps import MOST_LAPS, MOST_SECTOR_LINES
 
 _SHORTEST_LINE_M, _LONGEST_LINE_M = 1, 1000
@@ -37,13 +37,6 @@ class Gate(Line):
     """The start/finish line, and the lines that divide a lap into sectors, in any order."""
 
     sectors: Annotated[list[Line], Field(max_length=MOST_SECTOR_LINES)] = []  # noqa: RUF012 pydantic copies it
-
-
-class Failure(Model):
-    """Why a session failed, and what to do."""
-
-    code: str
-    message: str
 
 
 class Progress(Model):
@@ -132,13 +125,12 @@ class LapList(Model):
 
 
 class SessionDetail(Session):
-    """A session with `failure` when it failed, `progress` while something is at work on it, `gate` where the owner gave
+    """A session with `progress` while something is at work on it, `gate` where the owner gave
     one, and `gateFailure` when the laps could not be found again at that line: they are still the ones from before."""
 
     run_id: UUID | None
     gate: Annotated[Gate | None, Field(exclude_if=absent)] = None
     gate_failure: Annotated[Failure | None, Field(exclude_if=absent)] = None
-    failure: Annotated[Failure | None, Field(exclude_if=absent)] = None
     progress: Annotated[Progress | None, Field(exclude_if=absent)] = None
     files: list[SessionFile]
     datasets: list[Dataset]

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from telemetry.api.models.fields import Model, Moment, SessionName, SessionState
+from telemetry.api.models.fields import Model, Moment, SessionName, SessionState, absent
 
 MOST_SESSIONS = 100
 
@@ -28,8 +28,15 @@ class RenameRequest(Model):
     name: SessionName
 
 
+class Failure(Model):
+    """Why a session failed, and what to do."""
+
+    code: str
+    message: str
+
+
 class Session(Model):
-    """A session. `startTimeUtc` and `endTimeUtc` equal `createdAt` until it is ready."""
+    """A session, with `failure` when it failed. `startTimeUtc` and `endTimeUtc` equal `createdAt` until it is ready."""
 
     session_id: UUID
     name: str
@@ -40,6 +47,7 @@ class Session(Model):
     summary: dict[str, Any]
     created_at: datetime
     updated_at: datetime
+    failure: Annotated[Failure | None, Field(exclude_if=absent)] = None
 
 
 class SessionPage(Model):

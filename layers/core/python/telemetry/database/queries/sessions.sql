@@ -17,9 +17,18 @@ ORDER BY created_at DESC
 LIMIT 1;
 
 -- name: list_sessions
--- One page of an owner's sessions, newest first, after a position; each filter counts only when given.
-SELECT id, name, status, start_time_utc, end_time_utc, device_id, summary, created_at, updated_at
-FROM telemetry_sessions
+-- One page of an owner's sessions, newest first, after a position, and how the newest run of each that failed ended; each
+-- filter counts only when given.
+SELECT id, name, status, start_time_utc, end_time_utc, device_id, summary, created_at, updated_at,
+       run.error_code, run.error_detail
+FROM telemetry_sessions AS session
+LEFT JOIN LATERAL (
+    SELECT error_code, error_detail
+    FROM telemetry_processing_runs
+    WHERE session_id = session.id AND session.status = 'FAILED'
+    ORDER BY created_at DESC
+    LIMIT 1
+) AS run ON true
 WHERE owner_user_id = :owner_user_id
   AND (created_at, id) < (CAST(:after_created_at AS timestamptz), CAST(:after_id AS uuid))
   AND (CAST(:status AS text) IS NULL OR status = :status)
