@@ -24,7 +24,7 @@ from tests.plugins.harness import SAMPLES
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 GPX = (SAMPLES / "sample_track.gpx").read_bytes()
 LONG_LINE_BYTES = 5_000_000_000 if os.environ.get("FAULTS_LONG") else 200_000_000
-# A worker holds 60 to 82 MB here and takes a third of a second; the bombs unpack to 120 MB.
+# A worker holds 60 to 71 MB here and takes less than a third of a second; the bombs unpack to 120 MB.
 MOST_MB = 130.0
 MOST_CPU_S = 4.0
 
