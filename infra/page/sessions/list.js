@@ -4,7 +4,7 @@
 import { fill, h } from '../dom.js';
 import { distance, lapTime, moment, number, span, utc } from '../format.js';
 import { homeLink, sessionLink } from '../router.js';
-import { deviceWords, STATUS } from '../words.js';
+import { deviceWords, prose, STATUS } from '../words.js';
 
 const REFRESH_MS = 3000;
 
@@ -195,7 +195,7 @@ function row(session) {
       { scope: 'row' },
       h('a', { href: sessionLink(session.sessionId) }, session.name),
       h('span', { class: 'brief muted' }, brief),
-      session.failure && h('span', { class: 'reason muted', title: session.failure.message }, session.failure.message),
+      session.failure && h('span', { class: 'reason muted', title: session.failure.message }, prose(session.failure.message)),
     ),
     h('td', {}, h('span', { class: `badge ${session.status}` }, STATUS[session.status])),
     h('td', { class: 'wide' }, h('time', { datetime: time, title: utc(time) }, moment(time))),
