@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from telemetry import gate, janitor, queue, sessions
+from telemetry import gate, janitor, queue, session_changes, sessions
+from telemetry.database.queries import Query
 from telemetry.domain.owner import Owner
 from telemetry.domain.streams import LAP_DELTA
 from telemetry.errors import Code, TelemetryError
@@ -25,6 +26,8 @@ from tests.plugins.harness import LIFE_MS, OWNER, SAMPLES, TENANT, Finalised, Ha
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
 AN_HOUR = timedelta(hours=1)
 NO_AGE = timedelta(seconds=-5)
+# A lock that is waited for fails the test, instead of holding it up.
+_IMPATIENT = Query("impatient", "Waits for no lock.", "SELECT set_config('lock_timeout', '500ms', false)")
 
 
 def life() -> int:
@@ -114,12 +117,50 @@ def test_failed_raw_is_kept_until_its_retention_passes(harness: Harness) -> None
     made = harness.sample("csv_no_time.csv")
     harness.drain()
     assert clean(harness.services, life, [Task.DISCARD_RETAINED]) == {Task.DISCARD_RETAINED: 0}
+    _age(harness, made, "6 days")
+    assert clean(harness.services, life, [Task.DISCARD_RETAINED]) == {Task.DISCARD_RETAINED: 0}
     assert len(harness.raw_paths()) == 1
     _age(harness, made, "8 days")
     assert clean(harness.services, life, [Task.DISCARD_RETAINED]) == {Task.DISCARD_RETAINED: 1}
     artifact = harness.artifacts(made)[0]
     assert (artifact["status"], artifact["discarded_at"] is None) == ("REJECTED", False)
     assert harness.raw_paths() == set()
+
+
+def test_failed_raw_is_kept_from_the_end_of_the_latest_run(harness: Harness) -> None:
+    made = harness.sample("csv_no_time.csv")
+    harness.drain()
+    _age(harness, made, "8 days")
+    session_changes.retry_session(harness.services, Owner(OWNER, TENANT), made.session_id)
+    harness.drain()
+    assert harness.session(made)["status"] == "FAILED"
+    assert clean(harness.services, life, [Task.DISCARD_RETAINED]) == {Task.DISCARD_RETAINED: 0}
+    assert len(harness.raw_paths()) == 1
+
+
+@pytest.mark.parametrize("table", ["telemetry_sessions", "telemetry_artifacts"])
+def test_raw_that_somebody_holds_is_stepped_over(harness: Harness, table: str) -> None:
+    """As a retry does, which needs the bytes."""
+    made = harness.sample("csv_no_time.csv")
+    harness.drain()
+    _age(harness, made, "8 days")
+    harness.database.run(_IMPATIENT)
+    harness.sql("BEGIN")
+    harness.sql(f"SELECT id FROM {table} FOR UPDATE")
+    assert clean(harness.services, life, [Task.DISCARD_RETAINED]) == {Task.DISCARD_RETAINED: 0}
+    harness.sql("ROLLBACK")
+    assert clean(harness.services, life, [Task.DISCARD_RETAINED]) == {Task.DISCARD_RETAINED: 1}
+
+
+def test_an_upload_that_is_being_finalised_is_stepped_over(harness: Harness) -> None:
+    harness.upload(CSV)
+    harness.sql("UPDATE telemetry_artifacts SET expires_at = now() - interval '1 s'")
+    harness.database.run(_IMPATIENT)
+    harness.sql("BEGIN")
+    harness.sql("SELECT id FROM telemetry_artifacts FOR UPDATE")
+    assert clean(harness.services, life, [Task.EXPIRE_UPLOADS]) == {Task.EXPIRE_UPLOADS: 0}
+    harness.sql("ROLLBACK")
+    assert clean(harness.services, life, [Task.EXPIRE_UPLOADS]) == {Task.EXPIRE_UPLOADS: 1}
 
 
 def test_ready_raw_is_kept_for_its_days(harness: Harness) -> None:
@@ -154,8 +195,12 @@ def test_raw_waiting_for_its_discard_job_is_left_to_it(harness: Harness) -> None
     assert clean(harness.services, life, [Task.DISCARD_RETAINED]) == {Task.DISCARD_RETAINED: 0}
 
 
-def test_objects_that_no_row_wants_are_swept_on_both_stores(any_harness: Harness) -> None:
+@pytest.mark.parametrize("listed", [1, janitor._LISTED])
+def test_objects_that_no_row_wants_are_swept_on_both_stores(
+    any_harness: Harness, monkeypatch: pytest.MonkeyPatch, listed: int
+) -> None:
     harness = any_harness
+    monkeypatch.setattr(janitor, "_LISTED", listed)
     ready, failed, waiting = harness.finalised(CSV), harness.sample("csv_no_time.csv"), harness.upload(CSV)
     harness.drain()
     orphan = harness.services.canonical.dataset_path(
@@ -262,14 +307,20 @@ def test_a_lap_delta_that_was_replaced_stays_while_its_address_is_valid(harness:
     assert harness.canonical_paths() == kept
 
 
-def test_old_objects_are_swept_by_the_default_age(harness: Harness) -> None:
-    path = harness.services.raw.upload_path(TENANT, str(uuid4()))
+@pytest.mark.parametrize(("worker_timeout_s", "kept_s", "swept_s"), [(60, 3500, 3700), (1940, 7900, 8100)])
+def test_old_objects_are_swept_by_the_default_age(
+    harness: Harness, worker_timeout_s: int, kept_s: int, swept_s: int
+) -> None:
+    """An hour, or four leases where that is more."""
+    services = with_settings(harness, worker_timeout_s=worker_timeout_s)
+    path = services.raw.upload_path(TENANT, str(uuid4()))
     harness.store(path, b"nobody knows")
-    file = harness.services.settings.local_storage.root / "raw" / path
-    for age_s, swept in ((3000, 0), (5000, 1)):
+    file = services.settings.local_storage.root / "raw" / path
+    for age_s, swept in ((kept_s, 0), (swept_s, 1)):
         moment = harness.sql("SELECT extract(epoch FROM now())::float8 AS now")[0]["now"] - age_s
         os.utime(file, (moment, moment))
-        assert clean(harness.services, life, [Task.SWEEP_UPLOADS]) == {Task.SWEEP_UPLOADS: swept}
+        assert clean(services, life, [Task.SWEEP_UPLOADS]) == {Task.SWEEP_UPLOADS: swept}
+    services.database.close()
 
 
 def test_batches_are_bounded_and_all_are_done(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
