@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from telemetry.domain.laps import START_FINISH
 from telemetry.laps.crossings import Line
 from telemetry.laps.detection import detect, passages
 from telemetry.laps.file_laps import laps_of_file
@@ -16,7 +17,6 @@ from telemetry.laps.lap import GivenLap, Lap, LapKind
 from telemetry.laps.motion import Motion, motion_of
 
 _SURELY_LAPS = 3
-START_FINISH = "start/finish"
 MOST_FIXES = 4_000_000
 """More fixes than that (nearly five days at 10 Hz) are thinned out, so that memory stays bounded."""
 
