@@ -3,7 +3,6 @@
 import io
 import json
 import threading
-import time
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +23,6 @@ from tests.plugins.harness import SAMPLES
 from tests.plugins.postgres import connect
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
-WAITING = "SELECT 1 AS one FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 NAMES = ("latitude1Deg", "longitude1Deg", "latitude2Deg", "longitude2Deg")
 LINE: dict[str, Any] = dict(zip(NAMES, start_finish_line(), strict=True))
 FAR_AWAY = {"latitude1Deg": 10.0, "longitude1Deg": 10.0, "latitude2Deg": 10.0001, "longitude2Deg": 10.0001}
@@ -201,10 +199,7 @@ def test_a_search_that_ends_waits_for_a_line_being_given(api: ApiClient) -> None
         sql.run("BEGIN")
         sql.run("UPDATE telemetry_sessions SET gate = CAST(:gate AS jsonb)", gate=json.dumps(LINE | {"sectors": []}))
         worker.start()
-        deadline = time.monotonic() + 60
-        while not api.harness.sql(WAITING):
-            assert time.monotonic() < deadline, "nobody waits for the session"
-            time.sleep(0.01)
+        api.harness.await_waiter()
         sql.run("COMMIT")
     worker.join(60)
     assert not worker.is_alive()
@@ -254,10 +249,7 @@ def test_a_line_given_while_the_session_is_being_deleted_finds_none(api: ApiClie
         sql.run("BEGIN")
         sql.run("SELECT id FROM telemetry_processing_runs FOR UPDATE")
         giver.start()
-        deadline = time.monotonic() + 60
-        while not sql.run("SELECT 1 FROM pg_locks WHERE NOT granted"):
-            assert time.monotonic() < deadline, "nobody waits for the run"
-            time.sleep(0.01)
+        api.harness.await_waiter()
         sql.run("DELETE FROM telemetry_sessions")
         sql.run("COMMIT")
     giver.join(60)

@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,7 +23,6 @@ from tests.plugins.harness import LIFE_MS, SAMPLES
 from tests.plugins.postgres import connect
 
 CSV = (SAMPLES / "sample_gnss_10hz.csv").read_bytes()
-WAITING = "SELECT 1 AS one FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 NO_TIME = (SAMPLES / "csv_no_time.csv").read_bytes()
 
 
@@ -440,10 +438,7 @@ def test_retry_waits_for_a_discard_under_way(api: ApiClient) -> None:
         sql.run("BEGIN")
         sql.run("UPDATE telemetry_artifacts SET discarded_at = now()")
         retrying.start()
-        deadline = time.monotonic() + 60
-        while not api.harness.sql(WAITING):
-            assert time.monotonic() < deadline, "nobody waits for the file"
-            time.sleep(0.01)
+        api.harness.await_waiter()
         sql.run("COMMIT")
     retrying.join(60)
     assert not retrying.is_alive()
@@ -525,12 +520,7 @@ def test_a_completion_under_way_is_waited_for(api: ApiClient, verb: str) -> None
     with harness.database.transaction() as transaction:
         queue.complete_and_claim(transaction, job)
         comer.start()
-        deadline = time.monotonic() + 60
-        waiting = (
-            "SELECT 1 AS one FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-        while not harness.sql(waiting):
-            assert time.monotonic() < deadline, "nobody waits for the worker's row"
+        harness.await_waiter()
         transaction.run(load("pipeline")["start_run"], run_id=job.run_id)
         queue.enqueue(transaction, job.run_id, JobType.ARTIFACT_CLASSIFY, dict(job.payload))
     comer.join(60)

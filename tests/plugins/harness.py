@@ -2,6 +2,7 @@
 
 import hashlib
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from telemetry.services import Services
 from telemetry.settings import DatabaseSettings, Settings
 from telemetry.storage.paths import track_path
 from tests.plugins.postgres import connect, environment_of
+
+_WAITING = "SELECT 1 AS one FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 SAMPLES = Path(__file__).parents[2] / "fixtures/telemetry"
 OWNER = "owner-1"
@@ -135,6 +138,14 @@ class Harness:
     def hurry(self) -> None:
         """Makes every waiting retry due."""
         self.sql("UPDATE telemetry_jobs SET next_retry_at = now() WHERE next_retry_at IS NOT NULL")
+
+    def await_waiter(self) -> None:
+        """Returns once a connection waits for a row that another holds. Not asked over the one that holds it: inside a
+        transaction PostgreSQL shows the activity as it was at the first look."""
+        deadline = time.monotonic() + 60
+        while not self.sql(_WAITING):
+            assert time.monotonic() < deadline, "nobody waits"
+            time.sleep(0.01)
 
     def sql(self, statement: str, **parameters: Any) -> list[dict[str, Any]]:
         """Rows by way of a connection of the test's own."""
